@@ -1,0 +1,176 @@
+"""What a driver is: options people write, a decoder that knows bytes, a device that yields readings."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from drivers.port import Address, SerialPort
+from gateway.model import Clock, Reading, Value
+from gateway.units import Duration, DurationOrNever
+
+
+class DriverOptions(BaseModel):
+    """The options every device has. A driver's own `Options` adds to them or changes a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    driver: str = Field(description="Which driver reads it; `sallyport drivers` lists them.")
+    port: str = Field(
+        min_length=1,
+        description="Where it is: a device path (best one below /dev/serial/by-id), tcp://host:port or rfc2217://host:port.",
+    )
+    baudrate: int = Field(default=9600, ge=50, le=4_000_000, description="Bits per second on the line.")
+    data_bits: Literal[5, 6, 7, 8] = Field(default=8, description="Data bits: 5, 6, 7 or 8.")
+    parity: Literal["none", "even", "odd", "mark", "space"] = Field(
+        default="none", description="Parity: none, even, odd, mark or space."
+    )
+    stop_bits: float = Field(default=1, description="Stop bits: 1, 1.5 or 2.")
+    flow_control: Literal["none", "rts/cts", "xon/xoff", "dsr/dtr"] = Field(
+        default="none", description="Flow control: none, rts/cts, xon/xoff or dsr/dtr."
+    )
+    exclusive: bool = Field(
+        default=True, description="Lock the port (flock), so that a second gateway cannot read it too."
+    )
+    stale_after: DurationOrNever = Field(
+        default=60.0,
+        description='No reading for this long makes the device stale; "never" switches that off.',
+    )
+    retry_max: Duration = Field(
+        default=10.0, ge=0.1, le=3600, description="The longest wait between two attempts to open the port."
+    )
+
+    @field_validator("port")
+    @classmethod
+    def _well_formed(cls, port: str) -> str:
+        Address.parse(port)
+        return port
+
+    @field_validator("stop_bits")
+    @classmethod
+    def _stop_bits(cls, wanted: float) -> float:
+        if wanted not in (1, 1.5, 2):
+            raise ValueError("must be 1, 1.5 or 2")
+        return wanted
+
+    @field_validator("stop_bits", "flow_control")
+    @classmethod
+    def _possible_here(cls, wanted: Any, info: ValidationInfo) -> Any:
+        port = info.data.get("port")
+        if port and Address.parse(port).scheme == "device" and wanted in (1.5, "dsr/dtr"):
+            raise ValueError("works with rfc2217:// only: this machine's own ports cannot do it")
+        return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a value means; said once, never repeated in a reading."""
+
+    unit: str
+    """UCUM code, `""` for a number without one or a text."""
+    label: str
+
+
+@dataclass(slots=True)
+class Frame:
+    """One good frame of a stream."""
+
+    offset: int
+    """Of its first byte, counted from the start of the stream."""
+    length: int
+    id: str
+    """Which of the protocol's frame or sentence types it is."""
+    values: dict[str, Value]
+    """Empty for a good frame that carries nothing we map."""
+
+
+class Decoder(Protocol):
+    """Bytes in, frames out, in any split; no I/O and no clock, so that captures and fuzzers can drive it.
+
+    It never raises on what the line says, and what it holds back between two calls is bounded.
+    """
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """Frames that were begun and refused, by reason."""
+        ...
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """What good frames held that cannot be a value, and lines that are not meant for us; by reason."""
+        ...
+
+    def feed(self, data: bytes) -> Iterable[Frame]: ...
+
+    def finish(self) -> Iterable[Frame]:
+        """The stream has ended: frames that only an end of stream completes."""
+        ...
+
+
+class Device(Protocol):
+    """An open instrument."""
+
+    @property
+    def rejected(self) -> Counter[str]: ...
+
+    @property
+    def dropped(self) -> Counter[str]: ...
+
+    def readings(self) -> AsyncIterator[Reading]:
+        """Endless. Raises LinkError when the port goes away; owns nothing, so it may be left at any point."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """What a driver's module exports as `DRIVER`, and what the entry-point group `sallyport.drivers` names."""
+
+    summary: str
+    """One line for `sallyport drivers`."""
+    options: type[DriverOptions]
+    decoder: Callable[[Any], Decoder]
+    """From the driver's validated options."""
+    open: Callable[[str, Any, Clock], AbstractAsyncContextManager[Device]]
+    """From the device's name, the driver's validated options and the clock. Raises LinkError."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    """By name; `*` stands for one part of a name that the instrument chooses."""
+
+
+class Listener:
+    """A device that talks by itself: every frame with values becomes a reading."""
+
+    def __init__(self, name: str, port: SerialPort, decoder: Decoder) -> None:
+        self._name = name
+        self._port = port
+        self._decoder = decoder
+
+    @property
+    def rejected(self) -> Counter[str]:
+        return self._decoder.rejected
+
+    @property
+    def dropped(self) -> Counter[str]:
+        return self._decoder.dropped
+
+    async def readings(self) -> AsyncIterator[Reading]:
+        while True:
+            data, at = await self._port.read()
+            for frame in self._decoder.feed(data):
+                if frame.values:
+                    yield Reading(at=at, device=self._name, values=frame.values)
+
+
+def listening(
+    decoder: Callable[[Any], Decoder],
+) -> Callable[[str, Any, Clock], AbstractAsyncContextManager[Device]]:
+    """`Driver.open` of a device that talks by itself."""
+
+    @asynccontextmanager
+    async def open_device(name: str, options: DriverOptions, clock: Clock) -> AsyncIterator[Device]:
+        async with SerialPort.open(options, clock) as port:
+            yield Listener(name, port, decoder(options))
+
+    return open_device

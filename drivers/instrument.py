@@ -1,0 +1,66 @@
+"""A simulated instrument on a real pseudo-terminal: the other end of the line.
+
+For `sallyport demo`, for tests, and for users without hardware.
+"""
+
+import asyncio
+import os
+import tty
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+
+class PtyInstrument:
+    """The instrument's side of a pseudo-terminal; the gateway opens `path`.
+
+    `path` is a link to the terminal, as /dev/serial/by-id has them: it goes when the instrument is
+    unplugged and may lead elsewhere when it returns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._line: int | None = None
+
+    @classmethod
+    @contextmanager
+    def plugged_in(cls, path: Path) -> Iterator[Self]:
+        instrument = cls(path)
+        instrument.plug_in()
+        try:
+            yield instrument
+        finally:
+            instrument.unplug()
+
+    def plug_in(self) -> None:
+        if self._line is not None:
+            raise RuntimeError(f"{self.path} is plugged in already")
+        self._line, terminal = os.openpty()
+        tty.setraw(terminal)
+        os.set_blocking(self._line, False)
+        self.path.symlink_to(os.ttyname(terminal))
+        os.close(terminal)
+
+    def unplug(self) -> None:
+        """Hang up; whoever has the port open finds out at once. Safe to call twice."""
+        if self._line is not None:
+            self.path.unlink()
+            os.close(self._line)
+            self._line = None
+
+    async def say(self, data: bytes) -> None:
+        """Write to the line; waits while its buffer (4 KiB in Linux) is full and nobody reads."""
+        while data:
+            if self._line is None:
+                raise RuntimeError(f"{self.path} is not plugged in")
+            try:
+                data = data[os.write(self._line, data) :]
+            except BlockingIOError:
+                await asyncio.sleep(0.005)
+
+    async def play(self, telegrams: Iterable[bytes], *, every_s: float) -> None:
+        """One telegram each interval, for as long as there are any."""
+        for telegram in telegrams:
+            await self.say(telegram)
+            await asyncio.sleep(every_s)

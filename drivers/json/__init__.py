@@ -1,0 +1,25 @@
+"""`json`: one JSON object per line, as Arduino and ESP boards print them."""
+
+from pydantic import Field
+
+from drivers.driver import Driver, DriverOptions, listening
+from drivers.json.codec import JsonLines
+from gateway.units import Size
+
+
+class Options(DriverOptions):
+    baudrate: int = Field(default=115_200, ge=50, le=4_000_000, description="Bits per second on the line.")
+    max_line: Size = Field(
+        default=4096, ge=16, le=1 << 20, description="A line that grows beyond this is given up."
+    )
+    max_depth: int = Field(
+        default=8, ge=1, le=64, description="Objects nested deeper than this are dropped from a reading."
+    )
+
+
+DRIVER = Driver(
+    summary="newline-delimited JSON objects: Arduino, ESP8266, ESP32 and other boards",
+    options=Options,
+    decoder=lambda options: JsonLines(max_line=options.max_line, max_depth=options.max_depth),
+    open=listening(lambda options: JsonLines(max_line=options.max_line, max_depth=options.max_depth)),
+)

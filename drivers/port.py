@@ -1,0 +1,278 @@
+"""The way to an instrument: opened, read, closed; every way it can fail is a LinkError.
+
+The only file that imports a serial library.
+"""
+
+import asyncio
+import errno
+import grp
+import os
+import pwd
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, Self
+from urllib.parse import urlsplit
+
+import serialx
+from serialx.descriptor_transport import DescriptorTransport
+
+from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
+from gateway.model import Clock, Stamp
+
+READ_SIZE = 64 * 1024
+"""What one system call may take. serialx's own 256 KiB doubles the latency of a small read (measured)."""
+
+INBOX_LIMIT = 64 * 1024
+"""Bytes held for a driver that is slow to read; beyond it the kernel's buffer and flow control hold them."""
+
+OPEN_TIMEOUT_S = 10.0
+
+_PARITY = {
+    "none": serialx.Parity.NONE,
+    "even": serialx.Parity.EVEN,
+    "odd": serialx.Parity.ODD,
+    "mark": serialx.Parity.MARK,
+    "space": serialx.Parity.SPACE,
+}
+
+
+class Address(NamedTuple):
+    """A port as it is written in the configuration."""
+
+    scheme: Literal["device", "tcp", "rfc2217"]
+    target: str
+    """The device's path, or the whole URL."""
+    host: str = ""
+    number: int = 0
+
+    @classmethod
+    def parse(cls, port: str) -> Self:
+        """Raises: ValueError, with the allowed forms."""
+        if "://" not in port:
+            if not port.startswith("/"):
+                raise ValueError(
+                    f'must be a whole path such as "/dev/{port}", or tcp://host:port, or rfc2217://host:port'
+                )
+            return cls("device", port)
+        url = urlsplit(port)
+        if url.scheme not in ("tcp", "rfc2217"):
+            raise ValueError(
+                f'cannot be "{url.scheme}://": allowed are a device path, tcp://host:port and rfc2217://host:port'
+            )
+        try:
+            number = url.port
+        except ValueError:
+            number = None
+        if not url.hostname or not number or url.path or url.query or url.username is not None:
+            raise ValueError(f'must be {url.scheme}://host:port, such as "{url.scheme}://192.0.2.7:4001"')
+        return cls("tcp" if url.scheme == "tcp" else "rfc2217", port, url.hostname, number)
+
+
+class PortOptions(Protocol):
+    """What a port wants to know; `DriverOptions` has it."""
+
+    @property
+    def port(self) -> str: ...
+    @property
+    def baudrate(self) -> int: ...
+    @property
+    def data_bits(self) -> int: ...
+    @property
+    def parity(self) -> str: ...
+    @property
+    def stop_bits(self) -> float: ...
+    @property
+    def flow_control(self) -> str: ...
+    @property
+    def exclusive(self) -> bool: ...
+
+
+class Chunk(NamedTuple):
+    data: bytes
+    at: Stamp
+    """When its first byte was handed to us."""
+
+
+class SerialPort(asyncio.Protocol):
+    """An open port. `async with SerialPort.open(…)`: left, it is shut."""
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self.name = name
+        self._clock = clock
+        self._transport: asyncio.Transport | None = None
+        self._inbox = bytearray()
+        self._inbox_at = Stamp(0, 0.0)
+        self._paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._loss: str | None = None
+        self._closed = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, options: PortOptions, clock: Clock) -> AsyncIterator[Self]:
+        """Raises: LinkAbsent, LinkBusy, LinkDenied, LinkError: what is wrong with the port, in one sentence."""
+        port = cls(options.port, clock)
+        try:
+            await port._connect(options)
+            yield port
+        finally:
+            await port._close()
+
+    async def _connect(self, options: PortOptions) -> None:
+        address = Address.parse(options.port)
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await (
+                    self._connect_tcp(address)
+                    if address.scheme == "tcp"
+                    else self._connect_serial(address, options)
+                )
+        except TimeoutError:
+            raise LinkAbsent(f"{self.name}: no answer for {OPEN_TIMEOUT_S:.0f} s") from None
+        except serialx.SerialException as error:
+            raise LinkError(f"{self.name}: {error}") from error
+        except OSError as error:
+            raise await asyncio.to_thread(explain, error, self.name) from error
+
+    async def _connect_tcp(self, address: Address) -> None:
+        # Not serialx's tcp://, which hides the socket: without keep-alive a peer that loses
+        # its power would look like a silent instrument for ever.
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            lambda: self, address.host, address.number
+        )
+        _keep_alive(transport.get_extra_info("socket"))
+
+    async def _connect_serial(self, address: Address, options: PortOptions) -> None:
+        transport, _ = await serialx.create_serial_connection(
+            asyncio.get_running_loop(),
+            lambda: self,
+            address.target,
+            options.baudrate,
+            _PARITY[options.parity],
+            serialx.StopBits(options.stop_bits),
+            xonxoff=options.flow_control == "xon/xoff",
+            rtscts=options.flow_control == "rts/cts",
+            dsrdtr=options.flow_control == "dsr/dtr",
+            byte_size=options.data_bits,
+            exclusive=options.exclusive,
+        )
+        if isinstance(transport, DescriptorTransport):
+            transport.max_size = READ_SIZE
+
+    async def read(self) -> Chunk:
+        """All bytes that have come since the last call; waits for the first one.
+
+        Raises: LinkLost, once everything that came before the loss has been read.
+        """
+        while not self._inbox:
+            if self._loss is not None:
+                raise LinkLost(f"{self.name}: {self._loss}")
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        chunk = Chunk(bytes(self._inbox), self._inbox_at)
+        self._inbox.clear()
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        return chunk
+
+    async def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+            await self._closed
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if not self._inbox:
+            self._inbox_at = self._clock()
+        self._inbox += data
+        if len(self._inbox) > INBOX_LIMIT and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
+            self._loss = "unplugged or hung up"
+        else:
+            self._loss = _plain(exc)
+        self._wake()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Notice a peer that vanished without a word within a minute."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+def explain(error: OSError, port: str) -> LinkError:
+    """What an operating system's refusal to open a port means to the person who must mend it. Blocks briefly."""
+    match error.errno:
+        case errno.ENOENT | errno.ENODEV | errno.ENXIO:
+            return LinkAbsent(f"{port}: no such device")
+        case errno.EACCES | errno.EPERM:
+            return LinkDenied(f"{port}: permission denied{_who_may(port)}")
+        case errno.EBUSY:
+            return LinkBusy(f"{port}: in use by {' and '.join(holders(port)) or 'another process'}")
+        case errno.ENOTTY | errno.EINVAL | errno.EISDIR:
+            return LinkError(f"{port}: not a serial port, or one that cannot be set so ({_plain(error)})")
+        case _:
+            return LinkAbsent(f"{port}: {_plain(error)}")
+
+
+def _plain(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text or type(error).__name__
+
+
+def _who_may(port: str) -> str:
+    try:
+        owner = Path(port).stat()
+    except OSError:
+        return ""
+    user, group = _user_name(os.geteuid()), _group_name(owner.st_gid)
+    return (
+        f": it belongs to group {group}, and user {user} may not open it"
+        f" (sudo usermod -aG {group} {user}, then log in again or restart the service)"
+    )
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def holders(port: str) -> list[str]:
+    """The processes that have this port open and that we may look into, as `name (pid 812)`."""
+    device = os.path.realpath(port)
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(os.path.realpath(descriptor) == device for descriptor in (process / "fd").iterdir()):
+                found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name})")
+        except OSError:
+            continue  # it ended meanwhile, or it is not ours to look into
+    return found

@@ -1,0 +1,130 @@
+"""The composition root: what exists, who feeds whom, in what order it stops."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+
+import drivers
+from gateway import __version__, wire
+from gateway.bus import EventBus, Overflow, Subscription
+from gateway.config import Config
+from gateway.journal.journal import Journal
+from gateway.journal.memory import MemoryJournal, WhenFull
+from gateway.model import Availability, Clock, Presence, Reading, system_clock
+from gateway.pacing.backoff import Backoff
+from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.embedded import embedded_broker
+from gateway.publish.forwarder import Forwarder
+from gateway.publish.noticeboard import Noticeboard
+from gateway.publish.topics import Topics
+from gateway.source import Source
+from gateway.supervisor import Child, Supervisor
+
+log = logging.getLogger(__name__)
+
+MAILBOX = 1024
+"""Events a subscriber may lag behind before the devices are slowed down."""
+
+
+async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) -> None:
+    """The gateway, until `stop` is set and everything read has been handed on.
+
+    Raises: Unreachable, when the embedded broker cannot start.
+    """
+    async with AsyncExitStack() as stack:
+        if config.mqtt.url.embedded:
+            await stack.enter_async_context(embedded_broker(config.mqtt.embedded_port))
+        await _Gateway(config, clock).run(stop)
+
+
+class _Gateway:
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._bus = EventBus()
+        self._journal: Journal = MemoryJournal(
+            max_size=config.journal.max_size, when_full=WhenFull(config.journal.when_full)
+        )
+        self._board = Noticeboard()
+        self._topics = Topics(prefix=config.mqtt.prefix, gateway=config.gateway.name)
+        publisher = AiomqttPublisher(
+            Broker.of(config.mqtt, client_id=config.client_id), will=self._topics.offline()
+        )
+        layouts = {"device": self._topics.by_device, "metric": self._topics.by_metric}
+        self._forwarder = Forwarder(
+            self._journal,
+            self._board,
+            publisher,
+            layouts[config.mqtt.layout],
+            farewell=self._topics.offline(),
+            ack_timeout_s=config.mqtt.ack_timeout,
+        )
+        self._forwarding = Child(
+            name=f"broker {publisher.name}",
+            run=self._forwarder.run,
+            restart=Backoff(first_s=0.5, cap_s=config.mqtt.retry_max),
+        )
+        self._sources = [
+            Source(name, drivers.find(options.driver), options, self._bus, clock)
+            for name, options in config.devices.items()
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        self._board.post(self._topics.online(self._clock().wall_ns, __version__))
+        readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
+        presences = self._bus.subscribe(
+            Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
+        )
+        broker = Supervisor()
+        with readings, presences:
+            async with asyncio.TaskGroup() as group:
+                forwarding = group.create_task(broker.run([self._forwarding]), name="forwarder")
+                recording = group.create_task(self._record(readings), name="recorder")
+                posting = group.create_task(self._post(presences), name="availability")
+                reading = group.create_task(self._read(), name="devices")
+                await stop.wait()
+
+                # Cancel the sources, drain the rest.
+                reading.cancel()
+                await asyncio.wait([reading])
+                for source in self._sources:
+                    await source.announce(Presence.OFFLINE, "the gateway was stopped")
+                self._bus.close()
+                await recording
+                await posting
+                self._journal.seal()
+                broker.hasten()
+                if len(self._journal) or self._forwarder.connected:
+                    await asyncio.wait([forwarding], timeout=self._config.gateway.stop_timeout)
+                forwarding.cancel()
+        self._account()
+
+    async def _read(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Supervisor().run(source.child() for source in self._sources), name="supervisor")
+            for source in self._sources:
+                group.create_task(source.watch(), name=f"{source.name}: staleness")
+
+    async def _record(self, readings: Subscription[Reading]) -> None:
+        async for reading in readings:
+            payload = wire.encode(reading, self._journal.run)
+            await self._journal.append(reading.device, reading.seq, payload)
+
+    async def _post(self, presences: Subscription[Availability]) -> None:
+        async for presence in presences:
+            self._board.post(self._topics.availability(presence))
+
+    def _account(self) -> None:
+        """The last lines of the log: everything read has gone somewhere."""
+        for source in self._sources:
+            for what, tally in (("rejected", source.rejected), ("dropped", source.dropped)):
+                if tally:
+                    reasons = ", ".join(f"{count} {reason}" for reason, count in tally.most_common())
+                    log.info("%s: %s: %s", source.name, what, reasons)
+        read = sum(source.readings for source in self._sources)
+        log.info(
+            "stopped: %d readings read, %d handed to the broker, %d forced out of the buffer, %d messages refused",
+            read, self._forwarder.forwarded, self._journal.lost, self._forwarder.rejected,
+        )  # fmt: skip
+        if len(self._journal):
+            log.warning("the broker has not taken the last %d readings: they are lost", len(self._journal))

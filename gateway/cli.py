@@ -1,0 +1,174 @@
+"""The command line: arguments, logging, exit statuses."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway import __version__
+from gateway.errors import ConfigError, GatewayError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_CONFIG = 78  # sysexits.h's EX_CONFIG: the service manager does not try again
+
+DEFAULT_CONFIG = "/etc/sallyport/gateway.toml"
+
+_EPILOG = """\
+exit status:
+  0    done, or stopped by a signal after everything was handed on
+  1    failed while running, or `check --connect` found something that does not answer
+  2    the command line is wrong
+  78   the configuration is wrong; each problem is one line: file:line:col: key: what is wrong
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    try:
+        return _dispatch(args)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    except GatewayError as error:
+        print(f"sallyport: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # `sallyport tail | head`: the reader has had enough. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sallyport",
+        description="Serial-to-MQTT gateway: reads instruments on serial ports and publishes their values over MQTT.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sallyport {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, short: str, long: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=short, description=long, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    def takes_config(to: argparse.ArgumentParser) -> None:
+        to.add_argument(
+            "--config", metavar="FILE", type=Path,
+            help=f"the configuration (default: $SALLYPORT_CONFIG, else {DEFAULT_CONFIG})",
+        )  # fmt: skip
+
+    run = command(
+        "run",
+        "run the gateway",
+        "Run the gateway until SIGTERM or Ctrl-C. What has been read is then handed to the broker, for\n"
+        "gateway.stop_timeout at most; a second signal stops at once.",
+    )
+    takes_config(run)
+    run.add_argument("--debug", action="store_true", help="log everything, and asyncio's own warnings")
+
+    check = command(
+        "check",
+        "check a configuration without starting anything",
+        "Check a configuration file and list every problem in it, one a line. Starts nothing.\n"
+        "With --connect, also open each port and the broker once and say what was found.",
+    )
+    check.add_argument(
+        "file", metavar="FILE", type=Path, nargs="?", help="the configuration (default: as for run)"
+    )
+    check.add_argument("--connect", action="store_true", help="open the ports and the broker too")
+
+    demo = command(
+        "demo",
+        "show the gateway at work with simulated instruments",
+        "Start a broker inside this process, simulated instruments on pseudo-terminals and the real gateway\n"
+        "between them, and show the readings as a subscriber gets them. Needs no hardware; writes nothing.",
+    )
+    demo.add_argument(
+        "--for", dest="stop_after", metavar="DURATION", help='stop by itself, for example after "30s"'
+    )
+    demo.add_argument(
+        "--port", type=int, default=1883, help="the broker's port (default: %(default)s, or a free one)"
+    )
+
+    tail = command(
+        "tail",
+        "subscribe to the broker and print readings as they come",
+        "Subscribe and print readings as they come, one line each. The broker is the one of the configuration,\n"
+        "or the one given with --url.",
+    )
+    takes_config(tail)
+    tail.add_argument("--url", help="the broker, such as mqtt://localhost:1883, instead of a configuration's")
+    tail.add_argument("--username", help="with --url; the password is taken from $SALLYPORT_MQTT_PASSWORD")
+    tail.add_argument(
+        "--topic", metavar="FILTER", help="an MQTT topic filter (default: everything of the gateway)"
+    )
+    tail.add_argument("--json", action="store_true", help="one JSON object per message, with its topic")
+    tail.add_argument("--count", type=int, metavar="N", help="stop after N messages")
+
+    decode = command(
+        "decode",
+        "decode a capture file with a driver",
+        "Feed a file of raw bytes through a driver's decoder and print one JSON object per good frame:\n"
+        '  {"offset": 0, "length": 68, "id": "GPRMC", "values": {"speed": 0.0}}\n'
+        "The last line on standard error counts: frames=N rejected=M bytes=K.",
+    )
+    decode.add_argument("driver", metavar="DRIVER", help="see `sallyport drivers`")
+    decode.add_argument("file", metavar="FILE", help="the capture; - for standard input")
+    decode.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the driver; may be repeated",
+    )
+
+    drivers = command(
+        "drivers",
+        "list the drivers and their options",
+        "List the drivers that are installed; with a name, describe that driver's options and metrics.",
+    )
+    drivers.add_argument("driver", metavar="DRIVER", nargs="?", help="describe this one")
+    return parser
+
+
+def _dispatch(args: argparse.Namespace) -> int:
+    # Each command is imported when it is wanted: `sallyport --version` needs none of them.
+    match args.command:
+        case "run":
+            from gateway.commands import run
+
+            return run.run(_config_path(args.config), debug=args.debug)
+        case "check":
+            from gateway.commands import check
+
+            return check.run(_config_path(args.file), connect=args.connect)
+        case "demo":
+            from gateway.commands import demo
+
+            return demo.run(stop_after=args.stop_after, port=args.port)
+        case "tail":
+            from gateway.commands import tail
+
+            password = os.environ.get("SALLYPORT_MQTT_PASSWORD")
+            return tail.run(
+                _config_path(args.config), args.url, args.username, password,
+                topic=args.topic, as_json=args.json, count=args.count,
+            )  # fmt: skip
+        case "decode":
+            from gateway.commands import decode
+
+            return decode.run(args.driver, args.file, args.option)
+        case _:
+            from gateway.commands import drivers
+
+            return drivers.run(args.driver)
+
+
+def _config_path(given: Path | None) -> Path:
+    return given or Path(os.environ.get("SALLYPORT_CONFIG") or DEFAULT_CONFIG)

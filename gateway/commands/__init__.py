@@ -1,0 +1,1 @@
+"""What `sallyport` does, one file for each command; `gateway/cli.py` knows their arguments."""

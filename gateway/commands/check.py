@@ -1,0 +1,56 @@
+"""`sallyport check`: every problem of a configuration, and with `--connect` of what it points to."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import drivers
+from drivers.driver import DriverOptions
+from gateway import config
+from gateway.errors import LinkError, Unreachable
+from gateway.model import system_clock
+from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.embedded import embedded_broker
+
+
+def run(path: Path, *, connect: bool) -> int:
+    """Raises: ConfigError."""
+    loaded = config.load(path)
+    # A certificate that cannot be used is a problem of the configuration too.
+    broker = Broker.of(loaded.mqtt, client_id=f"{loaded.client_id}-check")
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    names = ", ".join(loaded.devices) or "no devices"
+    print(f"{path}: good: gateway {loaded.gateway.name}, {names}, broker {loaded.mqtt.url}")
+    return asyncio.run(_connect(loaded, broker)) if connect else 0
+
+
+async def _connect(loaded: config.Config, broker: Broker) -> int:
+    checks = [_broker(loaded, broker), *(_device(name, options) for name, options in loaded.devices.items())]
+    good = True
+    for check in asyncio.as_completed(checks):
+        well, line = await check
+        good &= well
+        print(f"{'ok' if well else 'FAILED':6}  {line}", flush=True)
+    return 0 if good else 1
+
+
+async def _device(name: str, options: DriverOptions) -> tuple[bool, str]:
+    try:
+        async with drivers.find(options.driver).open(name, options, system_clock):
+            return True, f"{name}: {options.port} opened"
+    except LinkError as error:
+        return False, f"{name}: {error}"
+
+
+async def _broker(loaded: config.Config, broker: Broker) -> tuple[bool, str]:
+    # A client identifier of our own and no will: a gateway that is running is not disturbed.
+    publisher = AiomqttPublisher(broker)
+    try:
+        if loaded.mqtt.url.embedded:
+            async with embedded_broker(loaded.mqtt.embedded_port):
+                return True, f"broker: embedded, {publisher.name} is free"
+        async with publisher.connect():
+            return True, f"broker: {publisher.name} let us in, MQTT {broker.version}"
+    except Unreachable as error:
+        return False, f"broker: {error}"

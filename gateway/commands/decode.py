@@ -1,0 +1,56 @@
+"""`sallyport decode`: a capture through a driver's decoder, one JSON object per good frame."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import orjson
+
+import drivers
+from drivers.driver import Frame
+from gateway.config import driver_options
+from gateway.errors import ConfigError
+
+CHUNK = 64 * 1024
+
+
+def run(driver_name: str, file: str, options: Sequence[str]) -> int:
+    """Raises: ConfigError for an unknown driver, option or file."""
+    if driver_name not in drivers.names():
+        raise ConfigError(f"no driver {driver_name!r}: there are {', '.join(drivers.names())}")
+    driver = drivers.find(driver_name)
+    decoder = driver.decoder(driver_options(driver_name, _pairs(options)))
+    frames = total = 0
+    with ExitStack() as stack:
+        try:
+            stream = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from error
+        # read1: what a pipe has by now, so that `… | sallyport decode nmea0183 -` answers line by line.
+        while data := stream.read1(CHUNK):
+            total += len(data)
+            frames += _print(decoder.feed(data))
+    frames += _print(decoder.finish())
+    print(f"frames={frames} rejected={decoder.rejected.total()} bytes={total}", file=sys.stderr)
+    return 0
+
+
+def _print(frames: Iterable[Frame]) -> int:
+    count = 0
+    for frame in frames:
+        count += 1
+        line = {"offset": frame.offset, "length": frame.length, "id": frame.id, "values": frame.values}
+        sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+    return count
+
+
+def _pairs(options: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise ConfigError(f"--option {option}: write key=value, such as --option max_depth=4")
+        pairs[key.strip()] = value.strip()
+    return pairs

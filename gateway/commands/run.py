@@ -1,0 +1,60 @@
+"""`sallyport run`: the daemon."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from gateway import __version__, app, config
+from gateway.logs import start_logging
+
+log = logging.getLogger(__name__)
+
+THREADS_MAY_TAKE_S = 1.0
+
+
+def run(path: Path, *, debug: bool) -> int:
+    """Raises: ConfigError; Unreachable when the embedded broker cannot start."""
+    loaded = config.load(path)
+    start_logging("debug" if debug else loaded.gateway.log_level)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    log.info("sallyport %s: gateway %s, %d devices", __version__, loaded.gateway.name, len(loaded.devices))
+
+    executor = ThreadPoolExecutor(thread_name_prefix="worker")
+    runner = asyncio.Runner(debug=debug)
+    runner.get_loop().set_default_executor(executor)
+    try:
+        runner.run(_until_signalled(loaded))
+    finally:
+        # A name lookup or a connection attempt cannot be cancelled: a thread that is stuck in one must
+        # not hold up the stop, and the interpreter would wait for it.
+        executor.shutdown(wait=False, cancel_futures=True)
+        workers = [each for each in threading.enumerate() if each.name.startswith("worker")]
+        for worker in workers:
+            worker.join(THREADS_MAY_TAKE_S)
+        if any(worker.is_alive() for worker in workers) and sys.exc_info()[0] is None:
+            logging.shutdown()
+            os._exit(0)
+        runner.close()
+    return 0
+
+
+async def _until_signalled(loaded: config.Config) -> None:
+    stop = asyncio.Event()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            log.warning("%s again: stopping at once", number.name)
+            logging.shutdown()
+            os._exit(128 + number)
+        log.info("%s: stopping", number.name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    await app.run(loaded, stop)

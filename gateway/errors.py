@@ -1,0 +1,64 @@
+"""Errors say who must act.
+
+GatewayError
+├─ ConfigError         the operator: file, line, column, key, what is allowed; exit status 78
+├─ LinkError           the supervisor opens the port again
+│  ├─ LinkAbsent       there is no such port (yet)
+│  ├─ LinkBusy         somebody else holds it
+│  ├─ LinkDenied       we may not open it
+│  └─ LinkLost         it was open and went away
+├─ FrameError          nobody: count it, read on
+└─ PublishError        the forwarder
+   ├─ Unreachable      keep the record, connect again
+   └─ Rejected         the broker will never take this record: count it, go on
+
+Anything else is a bug: a traceback in the log, and the child that raised it is restarted.
+"""
+
+
+class GatewayError(Exception):
+    """Root of everything Sallyport raises on purpose."""
+
+
+class ConfigError(GatewayError):
+    """The configuration cannot be used; `problems` holds one finished line for each reason."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class LinkError(GatewayError):
+    """The way to an instrument is gone. The message names the port."""
+
+
+class LinkAbsent(LinkError):
+    pass
+
+
+class LinkBusy(LinkError):
+    pass
+
+
+class LinkDenied(LinkError):
+    pass
+
+
+class LinkLost(LinkError):
+    pass
+
+
+class FrameError(GatewayError):
+    """These bytes are no good frame; the line itself is fine."""
+
+
+class PublishError(GatewayError):
+    """A message did not reach the broker."""
+
+
+class Unreachable(PublishError):
+    pass
+
+
+class Rejected(PublishError):
+    pass

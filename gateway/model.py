@@ -1,0 +1,64 @@
+"""The values that travel: plain data, made by machines, checked where it enters."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+Value = float | int | bool | str
+
+
+class Stamp(NamedTuple):
+    """One moment on two clocks."""
+
+    wall_ns: int
+    """UTC, nanoseconds since the epoch: goes on the wire as RFC 3339."""
+    mono: float
+    """Seconds that never jump: every decision uses this one."""
+
+
+Clock = Callable[[], Stamp]
+
+
+def system_clock() -> Stamp:
+    return Stamp(time.time_ns(), time.monotonic())
+
+
+@dataclass(slots=True, kw_only=True)
+class Event:
+    at: Stamp
+
+
+@dataclass(slots=True, kw_only=True)
+class Observation(Event):
+    """What a source says of a device."""
+
+    device: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading(Observation):
+    """All that one device reported at one moment.
+
+    Not frozen: a frozen dataclass costs four times as much to make, and this is the hot path.
+    """
+
+    values: Mapping[str, Value]
+    seq: int = 0
+    """Grows by one per device. The gateway numbers a reading when the driver has yielded it."""
+
+
+class Presence(StrEnum):
+    ONLINE = "online"
+    STALE = "stale"
+    """The port is open, but no reading has come for longer than the device's `stale_after`."""
+    OFFLINE = "offline"
+
+
+@dataclass(slots=True, kw_only=True)
+class Availability(Observation):
+    """Absence is data too: whether a device can be believed, and if not, why."""
+
+    presence: Presence
+    reason: str

@@ -1,0 +1,1 @@
+"""*When* may something happen? Time policies without I/O: time is passed in."""

@@ -1,0 +1,51 @@
+"""What the forwarder asks of a way to a broker; every implementation passes `tests/contracts/publisher.py`."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from gateway.errors import Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    topic: str
+    payload: bytes
+    retain: bool = False
+    """All messages are QoS 1."""
+
+
+Done = Callable[[Rejected | None], None]
+
+
+class Session(Protocol):
+    """One connection to a broker."""
+
+    @property
+    def window(self) -> int:
+        """How many publishes may be unacknowledged at once."""
+        ...
+
+    def publish(self, message: Message, done: Done) -> None:
+        """Send; messages leave in the order of the calls.
+
+        `done` is called once: with None when the broker has taken the message, with Rejected when it
+        never will. If the connection ends first, it is not called at all.
+        """
+        ...
+
+    async def ended(self) -> NoReturn:
+        """Raises: Unreachable, as soon as the connection is lost."""
+        ...
+
+
+class Publisher(Protocol):
+    @property
+    def name(self) -> str:
+        """For the log: `broker.example:8883`."""
+        ...
+
+    def connect(self) -> AbstractAsyncContextManager[Session]:
+        """Connected on entry; left, it says goodbye (the last will is not sent). Raises: Unreachable."""
+        ...

@@ -1,0 +1,56 @@
+"""Which message an event becomes: topic, payload, retain."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+from gateway import wire
+from gateway.journal.journal import Record
+from gateway.model import Availability
+from gateway.publish.publisher import Message
+
+Layout = Callable[[Record], Iterator[Message]]
+
+
+def safe(name: str) -> str:
+    """One topic level, whatever the name holds: no `+ # /`, no control characters, not empty.
+
+    Source: MQTT 5.0, sections 1.5.4 and 4.7.
+    """
+    return "".join("_" if char in "+#/" or not char.isprintable() else char for char in name) or "_"
+
+
+class Topics:
+    def __init__(self, *, prefix: str, gateway: str) -> None:
+        self._root = f"{prefix}/{safe(gateway)}"
+        self._device = cache(lambda device: f"{self._root}/{safe(device)}")
+        self._metric = cache(lambda device, metric: f"{self._device(device)}/{safe(metric)}")
+
+    @property
+    def everything(self) -> str:
+        return f"{self._root}/#"
+
+    @property
+    def status(self) -> str:
+        return f"{self._root}/status"
+
+    def by_device(self, record: Record) -> Iterator[Message]:
+        """`layout = "device"`: a reading is one message."""
+        yield Message(self._device(record.device), record.payload)
+
+    def by_metric(self, record: Record) -> Iterator[Message]:
+        """`layout = "metric"`: each value is a message, bare."""
+        for metric, value in wire.values(record.payload).items():
+            yield Message(self._metric(record.device, metric), wire.scalar(value))
+
+    def availability(self, event: Availability) -> Message:
+        return Message(
+            f"{self._device(event.device)}/availability", wire.encode_availability(event), retain=True
+        )
+
+    def online(self, since_ns: int, version: str) -> Message:
+        return Message(
+            self.status, wire.encode_status(online=True, since_ns=since_ns, version=version), retain=True
+        )
+
+    def offline(self) -> Message:
+        return Message(self.status, wire.encode_status(online=False), retain=True)

@@ -1,0 +1,87 @@
+"""One configured device: its driver's readings, numbered, onto the bus; and whether it can be believed."""
+
+import asyncio
+import logging
+from collections import Counter
+from contextlib import aclosing
+
+from drivers.driver import Device, Driver, DriverOptions
+from gateway.bus import EventBus
+from gateway.model import Availability, Clock, Presence
+from gateway.pacing.backoff import Backoff
+from gateway.supervisor import Child, Report
+from gateway.units import written_duration
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 0.5
+
+
+class Source:
+    def __init__(
+        self, name: str, driver: Driver, options: DriverOptions, bus: EventBus, clock: Clock
+    ) -> None:
+        self.name = name
+        self.readings = 0
+        self.rejected: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self._driver = driver
+        self._options = options
+        self._bus = bus
+        self._clock = clock
+        self._device: Device | None = None
+        self._report: Report | None = None
+        self._heard_at = 0.0
+
+    def child(self) -> Child:
+        restart = Backoff(first_s=min(FIRST_RETRY_S, self._options.retry_max), cap_s=self._options.retry_max)
+        return Child(name=self.name, run=self.run, restart=restart, changed=self.announce)
+
+    async def run(self, report: Report) -> None:
+        """Raises: LinkError, when the port cannot be opened or goes away."""
+        async with self._driver.open(self.name, self._options, self._clock) as device:
+            self._heard_at = asyncio.get_running_loop().time()
+            self._report, self._device = report, device
+            await report.waiting(f"{self._options.port}: open, no reading yet")
+            try:
+                async with aclosing(device.readings()) as readings:  # type: ignore[type-var]
+                    async for reading in readings:
+                        self._heard_at = reading.at.mono
+                        if report.presence is not Presence.ONLINE:
+                            await report.online()
+                        self.readings += 1
+                        reading.seq = self.readings
+                        await self._bus.publish(reading)
+            finally:
+                self._device = None
+                self.rejected += device.rejected
+                self.dropped += device.dropped
+
+    async def watch(self) -> None:
+        """Say so when an open port has gone quiet. One timer for each quiet spell, none for each reading."""
+        stale_after = self._options.stale_after
+        if stale_after is None:
+            return
+        while True:
+            now = asyncio.get_running_loop().time()
+            quiet_for = now - self._heard_at
+            if self._device is None or self._report is None:
+                await asyncio.sleep(stale_after)
+            elif quiet_for < stale_after:
+                await asyncio.sleep(stale_after - quiet_for)
+            else:
+                if self._report.presence is not Presence.STALE:
+                    await self._report.stale(self._silence(self._device, stale_after))
+                await asyncio.sleep(stale_after)
+
+    async def announce(self, presence: Presence, reason: str) -> None:
+        at = self._clock()
+        await self._bus.publish(Availability(at=at, device=self.name, presence=presence, reason=reason))
+
+    def _silence(self, device: Device, stale_after: float) -> str:
+        reason = f"nothing for {written_duration(stale_after)} on {self._options.port}"
+        refused = device.rejected.total()
+        if refused and not self.readings:
+            why = ", ".join(f"{count} {reason}" for reason, count in device.rejected.most_common(3))
+            reason += f" but {refused} broken frames ({why}): is it {self._options.baudrate} baud?"
+        return reason

@@ -1,0 +1,143 @@
+"""Keeps children running: the one place that catches Exception."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from gateway.errors import GatewayError
+from gateway.model import Presence
+from gateway.pacing.backoff import Backoff
+
+log = logging.getLogger(__name__)
+
+STABLE_S = 60.0
+"""Online for this long, a child has earned a fresh backoff."""
+
+HASTE_S = 0.5
+"""The longest wait between two attempts once the gateway is stopping."""
+
+
+class Report:
+    """How a child is doing: every change is passed on, and logged as one line down, one line up."""
+
+    def __init__(self, name: str, changed: Callable[[Presence, str], Awaitable[None]]) -> None:
+        self.presence: Presence | None = None
+        self.reason = ""
+        self.since = asyncio.get_running_loop().time()
+        self._name = name
+        self._changed = changed
+        self._logged: Presence | None = None
+        self._bad_since: float | None = None
+
+    async def online(self) -> None:
+        if self.presence is Presence.ONLINE:
+            return
+        if self._bad_since is None:
+            log.info("%s: online", self._name)
+        else:
+            away_s = asyncio.get_running_loop().time() - self._bad_since
+            log.info("%s: online again after %.0f s", self._name, away_s)
+        self._bad_since = None
+        self._logged = Presence.ONLINE
+        await self._set(Presence.ONLINE, "")
+
+    async def stale(self, reason: str) -> None:
+        await self._worse(Presence.STALE, reason)
+
+    async def offline(self, reason: str) -> None:
+        await self._worse(Presence.OFFLINE, reason)
+
+    async def waiting(self, reason: str) -> None:
+        """Offline for a reason that is no news: it is passed on, not logged."""
+        await self._set(Presence.OFFLINE, reason)
+
+    async def _worse(self, presence: Presence, reason: str) -> None:
+        if self._logged is not presence:
+            log.warning("%s: %s: %s", self._name, presence, reason)
+            self._logged = presence
+        if self._bad_since is None:
+            self._bad_since = asyncio.get_running_loop().time()
+        await self._set(presence, reason)
+
+    async def _set(self, presence: Presence, reason: str) -> None:
+        if (presence, reason) == (self.presence, self.reason):
+            return
+        if presence is not self.presence:
+            self.since = asyncio.get_running_loop().time()
+        self.presence, self.reason = presence, reason
+        await self._changed(presence, reason)
+
+
+async def _nobody(_presence: Presence, _reason: str) -> None:
+    """Nobody wants to hear of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    name: str
+    run: Callable[[Report], Awaitable[None]]
+    """Returns when its work is done for good; raises to be run again."""
+    restart: Backoff
+    changed: Callable[[Presence, str], Awaitable[None]] = _nobody
+
+
+class Supervisor:
+    """Runs each child in a task of its own, again and again, until it returns or the supervisor is cancelled."""
+
+    def __init__(self) -> None:
+        self._haste = asyncio.Event()
+
+    def hasten(self) -> None:
+        """The gateway is stopping: whoever waits to try again tries now."""
+        self._haste.set()
+
+    async def run(self, children: Iterable[Child]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for child in children:
+                group.create_task(self._keep(child), name=child.name)
+
+    async def _keep(self, child: Child) -> None:
+        report = Report(child.name, child.changed)
+        bug = ""
+        await report.waiting("starting")
+        while True:
+            try:
+                await child.run(report)
+            except Exception as error:
+                first = _first(error)
+                if not isinstance(first, GatewayError) and repr(first) != bug:
+                    bug = repr(first)
+                    log.exception("%s: a bug, please report it", child.name)
+                reason = str(first) if isinstance(first, GatewayError) else f"internal error: {first!r}"
+            else:
+                return
+            now = asyncio.get_running_loop().time()
+            if report.presence is Presence.ONLINE and now - report.since >= STABLE_S:
+                child.restart.reset()
+            await report.offline(reason)
+            await self._pause(child.restart.next_delay())
+
+    async def _pause(self, delay_s: float) -> None:
+        if self._haste.is_set():
+            await asyncio.sleep(min(delay_s, HASTE_S))
+            return
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._haste.wait()
+        except TimeoutError:
+            pass
+
+
+def _first(error: Exception) -> Exception:
+    """What is to be acted on: of a group, its first bug, else its first error."""
+    leaves = list(_leaves(error))
+    return next((each for each in leaves if not isinstance(each, GatewayError)), leaves[0])
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, ExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error

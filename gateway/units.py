@@ -1,0 +1,82 @@
+"""Durations and sizes as people write them: `"250ms"`, `"5s"`, `"2h"`; `"512MB"`, `"64KiB"`."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
+_NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+
+
+def duration(text: Any) -> float:
+    """Seconds of a duration such as `"250ms"`.
+
+    Raises: ValueError, with the allowed forms.
+    """
+    return _quantity(text, _SECONDS, 'a duration with its unit, such as "250ms", "5s", "10m" or "2h"')
+
+
+def _duration_or_never(text: Any) -> float | None:
+    if text == "never":
+        return None
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "never"') from None
+
+
+def size(text: Any) -> int:
+    """Bytes of a size such as `"512MB"`.
+
+    Raises: ValueError, with the allowed forms.
+    """
+    return int(_quantity(text, _BYTES, 'a size with its unit, such as "64KiB" or "512MB"'))
+
+
+def _quantity(text: Any, units: dict[str, float] | dict[str, int], allowed: str) -> float:
+    if isinstance(text, str) and (match := _NUMBER_AND_UNIT.fullmatch(text)):
+        number, unit = match.groups()
+        if unit in units:
+            return float(number) * units[unit]
+    raise ValueError(f"must be {allowed}")
+
+
+def written_duration(seconds: float) -> str:
+    """The shortest way to write it: 0.25 → `250ms`, 60 → `1m`, 90 → `90s`."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
+
+
+def written_size(count: int) -> str:
+    """The shortest exact way to write it: 512000000 → `512MB`, 65536 → `64KiB`."""
+    for unit in ("GiB", "GB", "MiB", "MB", "KiB", "kB"):
+        if count and count % _BYTES[unit] == 0:
+            return f"{count // _BYTES[unit]}{unit}"
+    return f"{count}B"
+
+
+Duration = Annotated[float, BeforeValidator(duration), PlainSerializer(written_duration)]
+"""Seconds, written with a unit."""
+
+DurationOrNever = Annotated[
+    float | None,
+    BeforeValidator(_duration_or_never),
+    PlainSerializer(lambda seconds: "never" if seconds is None else written_duration(seconds)),
+]
+"""Seconds, written with a unit; None is written `"never"`."""
+
+Size = Annotated[int, BeforeValidator(size), PlainSerializer(written_size)]
+"""Bytes, written with a unit."""

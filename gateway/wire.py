@@ -1,0 +1,48 @@
+"""Event ↔ bytes: what subscribers see."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from gateway.model import Availability, Reading
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(wall_ns: int) -> str:
+    """UTC with milliseconds: `2026-11-22T17:07:01.123Z` (RFC 3339, section 5.6)."""
+    moment = _EPOCH + timedelta(microseconds=wall_ns // 1000)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def encode(reading: Reading, run: str) -> bytes:
+    """`{"time":…,"seq":…,"run":…,"values":{…}}`."""
+    return orjson.dumps(
+        {"time": rfc3339(reading.at.wall_ns), "seq": reading.seq, "run": run, "values": reading.values}
+    )
+
+
+def values(payload: bytes) -> dict[str, Any]:
+    """The values of an encoded reading."""
+    found: dict[str, Any] = orjson.loads(payload)["values"]
+    return found
+
+
+def scalar(value: Any) -> bytes:
+    """A bare value, as `layout = "metric"` publishes it: text as it is, all else as JSON."""
+    return value.encode() if isinstance(value, str) else orjson.dumps(value)
+
+
+def encode_availability(event: Availability) -> bytes:
+    state: dict[str, str] = {"state": event.presence, "since": rfc3339(event.at.wall_ns)}
+    if event.reason:
+        state["reason"] = event.reason
+    return orjson.dumps(state)
+
+
+def encode_status(*, online: bool, since_ns: int | None = None, version: str | None = None) -> bytes:
+    if not online:
+        return b'{"state":"offline"}'
+    assert since_ns is not None
+    return orjson.dumps({"state": "online", "since": rfc3339(since_ns), "version": version})

@@ -1,0 +1,62 @@
+import asyncio
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.loops import RealTimeLoop, VirtualTimeLoop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,  # noqa: ARG001 - the hook's signature
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"real": RealTimeLoop} if item.get_closest_marker("real_time") else {"virtual": VirtualTimeLoop}
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            found[link.name] = str(link.readlink())
+        except OSError:
+            continue  # the listing's own
+    return found
+
+
+_before = pytest.StashKey[tuple[dict[str, str], set[threading.Thread]]]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    gc.collect(0)
+    item.stash[_before] = (_descriptors(), set(threading.enumerate()))
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """No test leaves a descriptor or a thread behind. (Tasks: `tests/support/loops.py`.)"""
+    result = yield
+    descriptors, threads = item.stash[_before]
+    for _ in range(100):  # a closing thread may need a moment
+        left = {name: to for name, to in _descriptors().items() if descriptors.get(name) != to}
+        running = [each.name for each in threading.enumerate() if each not in threads]
+        if not left and not running:
+            return result
+        gc.collect()
+        time.sleep(0.01)
+    pytest.fail(f"left behind: descriptors {left}, threads {running}")
+
+
+@pytest.fixture
+def captures() -> Path:
+    """The captures of other people's instruments; see CONTRIBUTING."""
+    folder = os.environ.get("SALLYPORT_CAPTURES")
+    if not folder:
+        pytest.skip("SALLYPORT_CAPTURES is not set: the shared captures are not here")
+    return Path(folder)
