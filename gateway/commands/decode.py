@@ -1,5 +1,6 @@
 """`sallyport decode`: a capture through a driver's decoder, one JSON object per good frame."""
 
+import io
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ def run(driver_name: str, file: str, options: Sequence[str]) -> int:
     frames = total = 0
     with ExitStack() as stack:
         try:
-            stream = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
+            stream = stack.enter_context(_standard_input() if file == "-" else Path(file).open("rb"))
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror}") from error
         # read1: what a pipe has by now, so that `… | sallyport decode nmea0183 -` answers line by line.
@@ -34,6 +35,10 @@ def run(driver_name: str, file: str, options: Sequence[str]) -> int:
     frames += _print(decoder.finish())
     print(f"frames={frames} rejected={decoder.rejected.total()} bytes={total}", file=sys.stderr)
     return 0
+
+
+def _standard_input() -> io.BufferedReader:
+    return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
 
 
 def _print(frames: Iterable[Frame]) -> int:

@@ -83,7 +83,6 @@ class Broker:
             "password": self.password,
             "protocol": aiomqtt.ProtocolVersion.V5 if self.version == "5" else aiomqtt.ProtocolVersion.V311,
             "clean_session": None if self.version == "5" else True,
-            "clean_start": True,
             "transport": self.transport,
             "websocket_path": self.path if self.transport == "websockets" else None,
             "tls_context": self.tls,

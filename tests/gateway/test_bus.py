@@ -1,0 +1,230 @@
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.bus import EventBus, Overflow, Subscription
+from gateway.model import Availability, Event, Observation, Presence, Reading, Stamp
+from tests.support.loops import VirtualTimeLoop
+
+NOW = Stamp(0, 0.0)
+
+
+def _reading(seq: int) -> Reading:
+    return Reading(at=NOW, device="boiler", values={"n": seq}, seq=seq)
+
+
+def _subscribe(bus: EventBus, capacity: int, overflow: Overflow) -> Subscription[Reading]:
+    return bus.subscribe(Reading, name="test", capacity=capacity, overflow=overflow)
+
+
+async def _drain(subscription: Subscription[Reading]) -> list[int]:
+    return [reading.seq async for reading in subscription]
+
+
+async def test_events_go_to_those_who_asked_for_their_kind_or_a_kind_above_it() -> None:
+    bus = EventBus()
+    everything = bus.subscribe(Event, name="all", capacity=9, overflow=Overflow.WAIT)
+    observations = bus.subscribe(Observation, name="rules", capacity=9, overflow=Overflow.WAIT)
+    readings = _subscribe(bus, 9, Overflow.WAIT)
+    away = Availability(at=NOW, device="boiler", presence=Presence.OFFLINE, reason="unplugged")
+    for event in (_reading(1), away):
+        await bus.publish(event)
+    bus.close()
+    assert [type(event) async for event in everything] == [Reading, Availability]
+    assert [type(event) async for event in observations] == [Reading, Availability]
+    assert await _drain(readings) == [1]
+
+
+async def test_every_subscriber_gets_every_event_in_order() -> None:
+    bus = EventBus()
+    mailboxes = [_subscribe(bus, 3, Overflow.WAIT) for _ in range(4)]
+    async with asyncio.TaskGroup() as group:
+        drained = [group.create_task(_drain(each)) for each in mailboxes]
+        for seq in range(100):
+            await bus.publish(_reading(seq))
+        bus.close()
+    assert all(task.result() == list(range(100)) for task in drained)
+
+
+async def test_full_mailbox_that_waits_slows_the_publisher_and_loses_nothing() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 2, Overflow.WAIT)
+    published: list[int] = []
+
+    async def publish() -> None:
+        for seq in range(5):
+            await bus.publish(_reading(seq))
+            published.append(seq)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(publish())
+        await asyncio.sleep(1)
+        assert published == [0, 1]
+        assert (await anext(mailbox)).seq == 0
+        await asyncio.sleep(1)
+        assert published == [0, 1, 2]
+        assert [(await anext(mailbox)).seq for _ in range(4)] == [1, 2, 3, 4]
+    assert mailbox.dropped == 0
+
+
+async def test_full_mailbox_that_drops_the_oldest_keeps_the_newest_and_counts() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 2, Overflow.DROP_OLDEST)
+    for seq in range(5):
+        await bus.publish(_reading(seq))
+    bus.close()
+    assert await _drain(mailbox) == [3, 4]
+    assert mailbox.dropped == 3
+
+
+async def test_full_mailbox_that_drops_the_newest_keeps_the_oldest_and_counts() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 2, Overflow.DROP_NEWEST)
+    for seq in range(5):
+        await bus.publish(_reading(seq))
+    bus.close()
+    assert await _drain(mailbox) == [0, 1]
+    assert mailbox.dropped == 3
+
+
+async def test_reader_that_leaves_frees_every_waiting_publisher() -> None:
+    bus = EventBus()
+    with _subscribe(bus, 1, Overflow.WAIT):
+        await bus.publish(_reading(0))
+        waiting = [asyncio.ensure_future(bus.publish(_reading(seq))) for seq in range(1, 4)]
+        await asyncio.sleep(1)
+        assert not any(task.done() for task in waiting)
+    await asyncio.gather(*waiting)
+    await bus.publish(_reading(9))  # nobody is left to wait for
+
+
+async def test_close_lets_readers_finish_what_waiting_publishers_still_deliver() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 1, Overflow.WAIT)
+    await bus.publish(_reading(0))
+    waiting = asyncio.ensure_future(bus.publish(_reading(1)))
+    await asyncio.sleep(0)
+    bus.close()
+    assert await _drain(mailbox) == [0, 1]
+    await waiting
+
+
+async def test_cancelled_publisher_leaves_its_place_to_the_next() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 1, Overflow.WAIT)
+    await bus.publish(_reading(0))
+    cancelled = asyncio.ensure_future(bus.publish(_reading(1)))
+    next_one = asyncio.ensure_future(bus.publish(_reading(2)))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    assert (await anext(mailbox)).seq == 0
+    await next_one
+    bus.close()
+    assert await _drain(mailbox) == [2]
+
+
+async def test_cancelling_the_last_waiting_publisher_after_close_ends_the_reader() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 1, Overflow.WAIT)
+    await bus.publish(_reading(0))
+    waiting = asyncio.ensure_future(bus.publish(_reading(1)))
+    await asyncio.sleep(0)
+    bus.close()
+    waiting.cancel()
+    assert await _drain(mailbox) == [0]
+
+
+async def test_reader_that_waits_is_woken_by_close() -> None:
+    bus = EventBus()
+    reading = asyncio.ensure_future(_drain(_subscribe(bus, 1, Overflow.WAIT)))
+    await asyncio.sleep(0)
+    bus.close()
+    assert await reading == []
+
+
+async def test_publishing_after_close_is_a_wiring_bug() -> None:
+    bus = EventBus()
+    bus.close()
+    with pytest.raises(RuntimeError, match="Reading published after the bus was closed"):
+        await bus.publish(_reading(0))
+
+
+async def test_subscription_to_a_closed_bus_ends_at_once() -> None:
+    bus = EventBus()
+    bus.close()
+    assert await _drain(_subscribe(bus, 1, Overflow.WAIT)) == []
+
+
+async def test_mailbox_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="room for at least one"):
+        _subscribe(EventBus(), 0, Overflow.WAIT)
+
+
+async def test_subscribing_later_gets_what_comes_from_then_on() -> None:
+    bus = EventBus()
+    early = _subscribe(bus, 9, Overflow.WAIT)
+    await bus.publish(_reading(0))
+    late = _subscribe(bus, 9, Overflow.WAIT)
+    await bus.publish(_reading(1))
+    bus.close()
+    assert (await _drain(early), await _drain(late)) == ([0, 1], [1])
+
+
+@dataclass(frozen=True)
+class _Plan:
+    capacity: int
+    overflow: Overflow
+    pauses: tuple[int, ...]
+
+
+_plans = st.builds(
+    _Plan,
+    capacity=st.integers(1, 5),
+    overflow=st.sampled_from(Overflow),
+    pauses=st.lists(st.integers(0, 3), max_size=40).map(tuple),
+)
+
+
+@given(plans=st.lists(_plans, min_size=1, max_size=4), publishers=st.integers(1, 4))
+def test_whatever_the_speeds_each_event_is_delivered_in_order_or_counted_as_dropped(
+    plans: list[_Plan], publishers: int
+) -> None:
+    each_publishes = 20
+
+    async def read(mailbox: Subscription[Reading], pauses: tuple[int, ...]) -> list[tuple[str, int]]:
+        got = []
+        waits = iter(pauses)
+        async for reading in mailbox:
+            got.append((reading.device, reading.seq))
+            await asyncio.sleep(next(waits, 0))
+        return got
+
+    async def publish(bus: EventBus, name: str) -> None:
+        for seq in range(each_publishes):
+            await bus.publish(Reading(at=NOW, device=name, values={}, seq=seq))
+            await asyncio.sleep(seq % 3)
+
+    async def scene() -> None:
+        bus = EventBus()
+        mailboxes = [_subscribe(bus, plan.capacity, plan.overflow) for plan in plans]
+        async with asyncio.TaskGroup() as group:
+            readers = [group.create_task(read(m, p.pauses)) for m, p in zip(mailboxes, plans, strict=True)]
+            async with asyncio.TaskGroup() as sources:
+                for number in range(publishers):
+                    sources.create_task(publish(bus, str(number)))
+            bus.close()
+        for plan, mailbox, reader in zip(plans, mailboxes, readers, strict=True):
+            got = reader.result()
+            assert len(got) + mailbox.dropped == publishers * each_publishes
+            for number in range(publishers):
+                seqs = [seq for name, seq in got if name == str(number)]
+                assert seqs == sorted(set(seqs))
+            if plan.overflow is Overflow.WAIT:
+                assert mailbox.dropped == 0
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(scene())

@@ -1,0 +1,137 @@
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from drivers.driver import DriverOptions
+from gateway.bus import EventBus, Overflow
+from gateway.errors import LinkAbsent, LinkLost
+from gateway.model import Availability, Event, Reading
+from gateway.source import Source
+from gateway.supervisor import Supervisor
+from tests.support.scripted_driver import Instrument, loop_clock
+
+
+@pytest.fixture(autouse=True)
+def _all_levels(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.INFO):
+        yield
+
+
+async def _observe(
+    instrument: Instrument, seconds: float, *, stale_after: str = "5s", retry_max: str = "10s"
+) -> tuple[list[Event], Source]:
+    """What the bus carries of a supervised and watched source."""
+    bus = EventBus()
+    mailbox = bus.subscribe(Event, name="test", capacity=100_000, overflow=Overflow.WAIT)
+    options = DriverOptions.model_validate(
+        {"driver": "scripted", "port": "/dev/ttyUSB0", "stale_after": stale_after, "retry_max": retry_max}
+    )
+    source = Source("boiler", instrument.driver(), options, bus, loop_clock)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            group.create_task(Supervisor().run([source.child()]))
+            group.create_task(source.watch())
+    assert instrument.open == 0
+    bus.close()
+    return [event async for event in mailbox], source
+
+
+def _story(events: list[Event]) -> list[str]:
+    """`online`, `offline: reason`, and the number of readings between."""
+    story: list[str] = []
+    readings = 0
+    for event in events:
+        if isinstance(event, Reading):
+            readings += 1
+            continue
+        assert isinstance(event, Availability)
+        if readings:
+            story.append(f"{readings} readings")
+            readings = 0
+        story.append(f"{event.presence}: {event.reason}" if event.reason else str(event.presence))
+    return [*story, f"{readings} readings"] if readings else story
+
+
+async def test_readings_are_numbered_without_holes_across_reopenings() -> None:
+    lost = LinkLost("/dev/ttyUSB0: unplugged or hung up")
+    instrument = Instrument([{"t": 1}, {"t": 2}, lost], [{"t": 3}, lost], LinkAbsent("no such device"), [{"t": 4}])
+    events, source = await _observe(instrument, 60, stale_after="never")
+    assert [(event.values["t"], event.seq) for event in events if isinstance(event, Reading)] == [
+        (1, 1), (2, 2), (3, 3), (4, 4),
+    ]  # fmt: skip
+    assert source.readings == 4
+
+
+async def test_device_is_online_from_its_first_reading_not_from_its_open_port() -> None:
+    events, _ = await _observe(Instrument([3.0, {"t": 1}]), 4)
+    assert _story(events) == [
+        "offline: starting", "offline: /dev/ttyUSB0: open, no reading yet", "online", "1 readings",
+    ]  # fmt: skip
+    assert [event.at.mono for event in events if isinstance(event, Availability)][-1] == pytest.approx(3)
+
+
+async def test_availability_comes_before_the_reading_it_is_about() -> None:
+    events, _ = await _observe(Instrument([{"t": 1}]), 1)
+    kinds = [type(event) for event in events]
+    assert kinds[-2:] == [Availability, Reading]
+
+
+async def test_silence_makes_it_stale_and_a_reading_online_again(caplog: pytest.LogCaptureFixture) -> None:
+    events, _ = await _observe(Instrument([{"t": 1}, 12.0, {"t": 2}]), 14)
+    assert _story(events)[2:] == ["online", "1 readings", "stale: nothing for 5s on /dev/ttyUSB0", "online", "1 readings"]
+    stale = next(event for event in events if isinstance(event, Availability) and event.presence == "stale")
+    assert stale.at.mono == pytest.approx(5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "boiler: online",
+        "boiler: stale: nothing for 5s on /dev/ttyUSB0",
+        "boiler: online again after 7 s",
+    ]
+
+
+async def test_port_that_opens_and_never_says_a_word_becomes_stale() -> None:
+    events, _ = await _observe(Instrument(), 20)
+    assert _story(events)[-1] == "stale: nothing for 5s on /dev/ttyUSB0"
+
+
+async def test_silence_with_broken_frames_asks_about_the_baud_rate() -> None:
+    instrument = Instrument()
+    instrument.rejected.update({"checksum": 40, "too long": 2})
+    events, _ = await _observe(instrument, 20)
+    assert _story(events)[-1] == (
+        "stale: nothing for 5s on /dev/ttyUSB0 but 42 broken frames (40 checksum, 2 too long): is it 9600 baud?"
+    )
+
+
+async def test_readings_that_keep_coming_never_make_it_stale() -> None:
+    script = itertools.chain.from_iterable(({"t": number}, 4.9) for number in range(100))
+    events, _ = await _observe(Instrument(script), 400)
+    assert "stale" not in {event.presence for event in events if isinstance(event, Availability)}
+
+
+async def test_stale_after_never_means_never() -> None:
+    events, _ = await _observe(Instrument([{"t": 1}]), 1e6, stale_after="never")
+    assert _story(events)[-2:] == ["online", "1 readings"]
+
+
+async def test_device_that_is_offline_is_not_called_stale() -> None:
+    instrument = Instrument(*[LinkAbsent("/dev/ttyUSB0: no such device")] * 1000)
+    events, _ = await _observe(instrument, 600)
+    assert _story(events) == ["offline: starting", "offline: /dev/ttyUSB0: no such device"]
+
+
+async def test_reopening_never_waits_longer_than_retry_max() -> None:
+    absent = LinkAbsent("/dev/ttyUSB0: no such device")
+    instrument = Instrument(*[absent] * 40, [{"t": 1}])
+    events, _ = await _observe(instrument, 41 * 2, stale_after="never", retry_max="2s")
+    assert _story(events)[-2:] == ["online", "1 readings"]
+
+
+async def test_what_the_decoder_refused_is_kept_across_reopenings() -> None:
+    lost = LinkLost("gone")
+    instrument = Instrument([{"t": 1}, lost], [{"t": 2}])
+    instrument.rejected.update({"checksum": 3})
+    _, source = await _observe(instrument, 60)
+    assert source.rejected == {"checksum": 6}

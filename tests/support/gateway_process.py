@@ -1,0 +1,80 @@
+"""The daemon as an operator runs it: a process with a configuration, a log and signals."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+PATIENCE_S = 30.0
+"""Far beyond what anything here takes; only a hang reaches it."""
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    """Wait for something that another process does."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class GatewayProcess:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.log: list[str] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, config: Path, *arguments: str, command: str = "run") -> AsyncIterator[Self]:
+        """`sallyport run --config …`; ended by force if the test does not end it."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", command, "--config", str(config), *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env={key: value for key, value in os.environ.items() if key != "JOURNAL_STREAM"},
+        )  # fmt: skip
+        gateway = cls(process)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gateway._follow_log())
+            try:
+                yield gateway
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.send(number)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Its exit status."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._process.wait()
+
+    async def said(self, text: str, *, times: int = 1) -> None:
+        """Wait until the log holds this text."""
+        try:
+            await until(lambda: sum(text in line for line in self.log) >= times)
+        except TimeoutError:
+            raise AssertionError(f"{text!r} is not in the log:\n" + "\n".join(self.log)) from None
+
+    def lines(self, about: str) -> list[str]:
+        """The log's lines about one thing, without time and level."""
+        return [line[28:] for line in self.log if line[28:].startswith(about)]
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    async def _follow_log(self) -> None:
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            self.log.append(line.decode().rstrip())

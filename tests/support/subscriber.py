@@ -1,0 +1,73 @@
+"""A subscriber as anybody would write one: what it got, in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Self
+
+import aiomqtt
+import orjson
+
+from tests.support.gateway_process import until
+
+
+class Got(NamedTuple):
+    topic: str
+    payload: bytes
+    retained: bool
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.payload)
+
+
+class Subscriber:
+    """Survives the broker's absence: it comes back with its session, as a careful consumer does."""
+
+    def __init__(self, host: str, port: int, topic: str) -> None:
+        self.got: list[Got] = []
+        self._host = host
+        self._port = port
+        self._topic = topic
+        self._subscribed = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def listening(cls, host: str, port: int, topic: str = "sallyport/#") -> AsyncIterator[Self]:
+        subscriber = cls(host, port, topic)
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(subscriber._listen())
+            await subscriber._subscribed.wait()
+            try:
+                yield subscriber
+            finally:
+                listening.cancel()
+
+    def readings(self, device: str | None = None) -> list[Any]:
+        """The readings' payloads, of one device or of all."""
+        return [
+            each.json
+            for each in self.got
+            if each.topic.count("/") == 2 and not each.topic.endswith("/status")
+            if device is None or each.topic.endswith(f"/{device}")
+        ]
+
+    def on(self, ending: str) -> list[Any]:
+        return [each.json for each in self.got if each.topic.endswith(ending)]
+
+    async def has(self, count: int, device: str | None = None) -> None:
+        await until(lambda: len(self.readings(device)) >= count)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with aiomqtt.Client(
+                    self._host, self._port, identifier="test-subscriber", clean_session=False, timeout=5
+                ) as client:
+                    await client.subscribe(self._topic, qos=1)
+                    self._subscribed.set()
+                    async for message in client.messages:
+                        assert isinstance(message.payload, bytes)
+                        self.got.append(Got(str(message.topic), message.payload, message.retain))
+            except aiomqtt.MqttError:
+                await asyncio.sleep(0.02)
