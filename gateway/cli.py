@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway import __version__
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, UsageError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         return _dispatch(args)
+    except UsageError as error:
+        print(f"sallyport {args.command}: {error}", file=sys.stderr)
+        return EXIT_USAGE
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG

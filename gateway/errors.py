@@ -1,6 +1,7 @@
 """Errors say who must act.
 
 GatewayError
+├─ UsageError          whoever typed the command: exit status 2
 ├─ ConfigError         the operator: file, line, column, key, what is allowed; exit status 78
 ├─ LinkError           the supervisor opens the port again
 │  ├─ LinkAbsent       there is no such port (yet)
@@ -18,6 +19,10 @@ Anything else is a bug: a traceback in the log, and the child that raised it is 
 
 class GatewayError(Exception):
     """Root of everything Sallyport raises on purpose."""
+
+
+class UsageError(GatewayError):
+    """An argument of the command line that cannot be used."""
 
 
 class ConfigError(GatewayError):

@@ -4,41 +4,41 @@ import io
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import orjson
 
 import drivers
 from drivers.driver import Frame
 from gateway.config import driver_options
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, UsageError
 
 CHUNK = 64 * 1024
 
 
 def run(driver_name: str, file: str, options: Sequence[str]) -> int:
-    """Raises: ConfigError for an unknown driver, option or file."""
+    """Raises: UsageError for an unknown driver, option or file."""
     if driver_name not in drivers.names():
-        raise ConfigError(f"no driver {driver_name!r}: there are {', '.join(drivers.names())}")
+        raise UsageError(f"no driver {driver_name!r}: there are {', '.join(drivers.names())}")
     driver = drivers.find(driver_name)
-    decoder = driver.decoder(driver_options(driver_name, _pairs(options)))
+    try:
+        decoder = driver.decoder(driver_options(driver_name, _pairs(options)))
+    except ConfigError as error:
+        raise UsageError(f"--option {error}") from error
     frames = total = 0
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(_standard_input() if file == "-" else Path(file).open("rb"))
+            stream = stack.enter_context(
+                io.FileIO(sys.stdin.fileno() if file == "-" else file, closefd=file != "-")
+            )
         except OSError as error:
-            raise ConfigError(f"{file}: {error.strerror}") from error
-        # read1: what a pipe has by now, so that `… | sallyport decode nmea0183 -` answers line by line.
-        while data := stream.read1(CHUNK):
+            raise UsageError(f"{file}: {error.strerror}") from error
+        # Unbuffered: what a pipe has by now, so that `… | sallyport decode nmea0183 -` answers line by line.
+        while data := stream.read(CHUNK):
             total += len(data)
             frames += _print(decoder.feed(data))
     frames += _print(decoder.finish())
     print(f"frames={frames} rejected={decoder.rejected.total()} bytes={total}", file=sys.stderr)
     return 0
-
-
-def _standard_input() -> io.BufferedReader:
-    return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
 
 
 def _print(frames: Iterable[Frame]) -> int:
@@ -56,6 +56,6 @@ def _pairs(options: Sequence[str]) -> dict[str, str]:
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
-            raise ConfigError(f"--option {option}: write key=value, such as --option max_depth=4")
+            raise UsageError(f"--option {option}: write key=value, such as --option max_depth=4")
         pairs[key.strip()] = value.strip()
     return pairs

@@ -8,14 +8,13 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-import drivers.nmea0183.simulator
-
 import drivers.json.simulator
+import drivers.nmea0183.simulator
 from drivers.instrument import PtyInstrument
 from gateway import app, config
 from gateway.commands import tail
 from gateway.commands.live_table import Lines, LiveTable
-from gateway.errors import ConfigError, Unreachable
+from gateway.errors import Unreachable, UsageError
 from gateway.logs import start_logging
 from gateway.publish import embedded
 from gateway.publish.aiomqtt_publisher import Broker
@@ -26,13 +25,16 @@ INSTRUMENTS = {
     "boat": ("nmea0183", drivers.nmea0183.simulator.telegrams),
 }
 
+OPTIONS = {"boat": 'ignore = ["GGA", "GSV", "VTG"]\n'}
+"""What would make the table too long for a small terminal."""
+
 
 def run(*, stop_after: str | None, port: int) -> int:
-    """Raises: ConfigError for a bad duration; Unreachable without amqtt."""
+    """Raises: UsageError for a bad duration; Unreachable without amqtt."""
     try:
         seconds = None if stop_after is None else duration(stop_after)
     except ValueError as error:
-        raise ConfigError(f"--for {stop_after}: {error}") from None
+        raise UsageError(f"--for {stop_after}: {error}") from None
     start_logging("warning")
     asyncio.run(_demonstrate(seconds, _free(port)))
     print("\nThat was the main job. Next: `sallyport drivers`, and a configuration of your own.", flush=True)
@@ -66,6 +68,7 @@ async def _demonstrate(seconds: float | None, port: int) -> None:
 def _configuration(folder: Path, port: int) -> str:
     devices = "".join(
         f'\n[devices.{name}]\ndriver = "{driver}"\nport = "{folder / name}"\nstale_after = "5s"\n'
+        f"{OPTIONS.get(name, '')}"
         for name, (driver, _) in INSTRUMENTS.items()
     )
     return f'[gateway]\nname = "demo"\n\n[mqtt]\nurl = "embedded"\nembedded_port = {port}\n{devices}'

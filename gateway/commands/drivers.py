@@ -5,11 +5,11 @@ from pydantic.fields import FieldInfo
 import drivers
 from drivers.driver import DriverOptions
 from gateway.config import written
-from gateway.errors import ConfigError
+from gateway.errors import UsageError
 
 
 def run(name: str | None) -> int:
-    """Raises: ConfigError for an unknown name."""
+    """Raises: UsageError for an unknown name."""
     if name is None:
         width = max(map(len, drivers.names()))
         for each in drivers.names():
@@ -20,7 +20,7 @@ def run(name: str | None) -> int:
         print("\n`sallyport drivers DRIVER` describes all options and metrics of one.")
         return 0
     if name not in drivers.names():
-        raise ConfigError(f"no driver {name!r}: there are {', '.join(drivers.names())}")
+        raise UsageError(f"no driver {name!r}: there are {', '.join(drivers.names())}")
     driver = drivers.find(name)
     print(f"{name}: {driver.summary}\n\n[devices.NAME]")
     for key, field in driver.options.model_fields.items():

@@ -1,6 +1,6 @@
 """Readings on a terminal: a table that stays in place, or plain lines where there is none."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,15 +23,15 @@ class Lines:
 
 
 class LiveTable:
-    """The newest value of every metric, redrawn four times a second."""
+    """The newest value of every metric, a table for each device, redrawn four times a second."""
 
     def __init__(self) -> None:
         from rich.live import Live  # noqa: PLC0415 - an extra
 
-        self._values: dict[tuple[str, str], tuple[str, str]] = {}
+        self._values: dict[str, dict[str, str]] = defaultdict(dict)
         self._readings: Counter[str] = Counter()
         self._presence: dict[str, str] = {}
-        self._live = Live(get_renderable=self._table, refresh_per_second=4)
+        self._live = Live(get_renderable=self._tables, refresh_per_second=4)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -49,19 +49,19 @@ class LiveTable:
             self._presence[device] = found["state"]
         elif not rest and "values" in found:
             self._readings[device] += 1
-            for metric, value in found["values"].items():
-                self._values[device, metric] = (tail.plain(value), found["time"][11:19])
+            self._values[device] |= {metric: tail.plain(value) for metric, value in found["values"].items()}
 
-    def _table(self) -> Any:
+    def _tables(self) -> Any:
         from rich.table import Table  # noqa: PLC0415 - an extra
 
-        table = Table("device", "metric", "value", "at (UTC)", title=self._title())
-        for (device, metric), (value, at) in sorted(self._values.items()):
-            table.add_row(device, metric, value, at)
-        return table
-
-    def _title(self) -> str:
-        return " · ".join(
-            f"{device} {self._presence.get(device, '')}: {count} readings"
-            for device, count in self._readings.items()
-        )
+        side_by_side = Table.grid(padding=(0, 2))
+        tables = []
+        for device, values in sorted(self._values.items()):
+            title = f"{device}: {self._presence.get(device, '')}, {self._readings[device]} readings"
+            table = Table("metric", "value", title=title)
+            for metric, value in values.items():
+                table.add_row(metric, value)
+            tables.append(table)
+        if tables:
+            side_by_side.add_row(*tables)
+        return side_by_side

@@ -11,9 +11,9 @@ import aiomqtt
 import orjson
 
 from gateway import config
-from gateway.broker_url import BrokerUrl
 from gateway.config import MqttOptions
-from gateway.errors import ConfigError, Unreachable
+from gateway.config.broker_url import BrokerUrl
+from gateway.errors import Unreachable, UsageError
 from gateway.publish.aiomqtt_publisher import Broker, reason
 from gateway.publish.topics import Topics
 
@@ -28,7 +28,7 @@ def run(
     as_json: bool,
     count: int | None,
 ) -> int:
-    """Raises: ConfigError; Unreachable."""
+    """Raises: ConfigError; UsageError; Unreachable."""
     if url is None:
         loaded = config.load(path)
         broker = Broker.of(loaded.mqtt, client_id=_client_id())
@@ -96,9 +96,9 @@ def _broker(url: str, username: str | None, password: str | None) -> Broker:
     try:
         parsed_url = BrokerUrl.parse(url)
     except ValueError as error:
-        raise ConfigError(f"--url {url}: {error}") from None
+        raise UsageError(f"--url: {error}") from None  # the url may hold a password
     if parsed_url.embedded:
-        raise ConfigError("--url: the embedded broker of a running gateway is mqtt://127.0.0.1:1883")
+        raise UsageError("--url: the embedded broker of a running gateway is mqtt://127.0.0.1:1883")
     # 3.1.1, which every broker speaks: to listen, version 5 brings nothing.
     options = MqttOptions.model_validate(
         {"url": url, "username": username, "password": password, "version": "3.1.1"}

@@ -11,7 +11,7 @@ from gateway.errors import LinkAbsent, LinkLost
 from gateway.model import Availability, Event, Reading
 from gateway.source import Source
 from gateway.supervisor import Supervisor
-from tests.support.scripted_driver import Instrument, loop_clock
+from tests.support.scripted_driver import Instrument, Step, loop_clock
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,9 @@ def _story(events: list[Event]) -> list[str]:
 
 async def test_readings_are_numbered_without_holes_across_reopenings() -> None:
     lost = LinkLost("/dev/ttyUSB0: unplugged or hung up")
-    instrument = Instrument([{"t": 1}, {"t": 2}, lost], [{"t": 3}, lost], LinkAbsent("no such device"), [{"t": 4}])
+    instrument = Instrument(
+        [{"t": 1}, {"t": 2}, lost], [{"t": 3}, lost], LinkAbsent("no such device"), [{"t": 4}]
+    )
     events, source = await _observe(instrument, 60, stale_after="never")
     assert [(event.values["t"], event.seq) for event in events if isinstance(event, Reading)] == [
         (1, 1), (2, 2), (3, 3), (4, 4),
@@ -81,7 +83,8 @@ async def test_availability_comes_before_the_reading_it_is_about() -> None:
 
 async def test_silence_makes_it_stale_and_a_reading_online_again(caplog: pytest.LogCaptureFixture) -> None:
     events, _ = await _observe(Instrument([{"t": 1}, 12.0, {"t": 2}]), 14)
-    assert _story(events)[2:] == ["online", "1 readings", "stale: nothing for 5s on /dev/ttyUSB0", "online", "1 readings"]
+    stale_line = "stale: nothing for 5s on /dev/ttyUSB0"
+    assert _story(events)[2:] == ["online", "1 readings", stale_line, "online", "1 readings"]
     stale = next(event for event in events if isinstance(event, Availability) and event.presence == "stale")
     assert stale.at.mono == pytest.approx(5)
     assert [record.getMessage() for record in caplog.records] == [
@@ -106,7 +109,8 @@ async def test_silence_with_broken_frames_asks_about_the_baud_rate() -> None:
 
 
 async def test_readings_that_keep_coming_never_make_it_stale() -> None:
-    script = itertools.chain.from_iterable(({"t": number}, 4.9) for number in range(100))
+    pairs: list[tuple[Step, Step]] = [({"t": number}, 4.9) for number in range(100)]
+    script = itertools.chain.from_iterable(pairs)
     events, _ = await _observe(Instrument(script), 400)
     assert "stale" not in {event.presence for event in events if isinstance(event, Availability)}
 

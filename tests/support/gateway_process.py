@@ -13,7 +13,7 @@ PATIENCE_S = 30.0
 """Far beyond what anything here takes; only a hang reaches it."""
 
 
-async def until(condition: Callable[[], object], what: str = "") -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Wait for something that another process does."""
     async with asyncio.timeout(PATIENCE_S):
         while not condition():

@@ -35,9 +35,13 @@ def _numbers(readings: list[Any]) -> list[int]:
     return [each["values"]["n"] for each in readings]
 
 
-async def _open(gateway: GatewayProcess, subscriber: Subscriber) -> None:
+async def _open(subscriber: Subscriber) -> None:
     """Until the gateway reads the port: what is said before that is lost, as on any serial line."""
-    await until(lambda: any("open, no reading yet" in each.get("reason", "") for each in subscriber.on("availability")))
+    await until(
+        lambda: any(
+            "open, no reading yet" in each.get("reason", "") for each in subscriber.on("availability")
+        )
+    )
 
 
 async def test_a_reading_goes_from_the_line_to_the_subscriber(tmp_path: Path) -> None:
@@ -46,7 +50,7 @@ async def test_a_reading_goes_from_the_line_to_the_subscriber(tmp_path: Path) ->
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(_config(tmp_path, broker.port)) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             await board.say(b'{"temperature":21.5,"fan":{"on":true},"door":"open"}\r\n')
             await subscriber.has(1)
             await gateway.stop()
@@ -62,7 +66,7 @@ async def test_orderly_life_as_seen_on_the_retained_topics(tmp_path: Path) -> No
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
         async with Subscriber.listening(broker.host, broker.port) as subscriber:
             async with GatewayProcess.running(_config(tmp_path, broker.port)) as gateway:
-                await _open(gateway, subscriber)
+                await _open(subscriber)
                 await board.say(_line(1))
                 await subscriber.has(1)
                 assert await gateway.stop() == 0
@@ -80,7 +84,7 @@ async def test_last_will_says_offline_when_the_gateway_is_killed(tmp_path: Path)
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board"):
         async with Subscriber.listening(broker.host, broker.port) as subscriber:
             async with GatewayProcess.running(_config(tmp_path, broker.port)) as gateway:
-                await _open(gateway, subscriber)
+                await _open(subscriber)
                 gateway.send(signal.SIGKILL)
                 await gateway.ended()
             await until(lambda: {"state": "offline"} in subscriber.on("status"))
@@ -94,11 +98,15 @@ async def test_layout_metric_publishes_each_value_bare_on_a_topic_of_its_own(tmp
             Subscriber.listening(broker.host, broker.port, "plant/#") as subscriber,
             GatewayProcess.running(config) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             await board.say(b'{"t":21.5,"on":true,"door":"open","a":{"b/c":1}}\n')
             await until(lambda: sum("/board/" in each.topic for each in subscriber.got) >= 6)
             await gateway.stop()
-    values = {each.topic: each.payload for each in subscriber.got if not each.topic.endswith(("status", "availability"))}
+    values = {
+        each.topic: each.payload
+        for each in subscriber.got
+        if not each.topic.endswith(("status", "availability"))
+    }
     assert values == {
         "plant/hall-2/test/board/t": b"21.5",
         "plant/hall-2/test/board/on": b"true",
@@ -115,7 +123,7 @@ async def test_broker_that_goes_away_costs_no_reading(tmp_path: Path, version: s
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             for number in range(50):
                 await board.say(_line(number))
             await subscriber.has(50)
@@ -148,16 +156,20 @@ async def test_port_that_is_pulled_comes_back_by_itself_under_another_path(tmp_p
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(_config(tmp_path, broker.port)) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             first_path = os.path.realpath(board.path)
             await board.say(_line(0))
             await subscriber.has(1)
             board.unplug()
-            await until(lambda: subscriber.on("availability")[-1].get("reason", "").endswith("no such device"))
+            await until(
+                lambda: subscriber.on("availability")[-1].get("reason", "").endswith("no such device")
+            )
             with PtyInstrument.plugged_in(tmp_path / "squatter"):  # takes the old path
                 board.plug_in()
                 assert os.path.realpath(board.path) != first_path
-                await until(lambda: subscriber.on("availability")[-1].get("reason", "").endswith("no reading yet"))
+                await until(
+                    lambda: subscriber.on("availability")[-1].get("reason", "").endswith("no reading yet")
+                )
                 await board.say(_line(1))
                 await subscriber.has(2)
                 await gateway.stop()
@@ -178,7 +190,7 @@ async def test_what_came_before_a_hang_up_is_published(tmp_path: Path) -> None:
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(_config(tmp_path, broker.port)) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             for number in range(20):
                 await board.say(_line(number))
             await subscriber.has(20)
@@ -200,7 +212,7 @@ async def test_port_that_does_not_exist_yet_is_waited_for(tmp_path: Path) -> Non
             await gateway.said(f"board: offline: {board.path}: no such device")
             board.plug_in()
             try:
-                await _open(gateway, subscriber)
+                await _open(subscriber)
                 await board.say(_line(1))
                 await subscriber.has(1)
                 await gateway.stop()
@@ -217,7 +229,7 @@ async def test_sigterm_while_the_broker_is_away_ends_in_time_and_says_what_is_lo
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             await board.say(_line(0))
             await subscriber.has(1)
             broker.kill()
@@ -238,7 +250,7 @@ async def test_sigterm_while_the_broker_is_away_still_delivers_if_it_returns_in_
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             broker.kill()
             await gateway.said("offline")
             for number in range(10):
@@ -258,7 +270,7 @@ async def test_sigterm_while_the_port_is_away_ends_at_once(tmp_path: Path) -> No
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(_config(tmp_path, broker.port)) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             await board.say(_line(0))
             await subscriber.has(1)
             board.unplug()
@@ -291,7 +303,7 @@ async def test_full_buffer_gives_up_the_oldest_counts_and_says_so(tmp_path: Path
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             broker.kill()
             await gateway.said("offline")
             for number in range(1000):
@@ -317,7 +329,7 @@ async def test_input_without_a_frame_end_costs_bounded_memory(tmp_path: Path) ->
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(_config(tmp_path, broker.port)) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             before = gateway.memory()
             for _ in range(2000):
                 await board.say(b"x" * 4096)
@@ -348,7 +360,7 @@ async def test_the_captures_of_real_receivers_arrive_as_their_expected_values_sa
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
         ):
-            await _open(gateway, subscriber)
+            await _open(subscriber)
             for file in files:
                 await gps.say(file.read_bytes() + b"\r\n")
             await subscriber.has(len(expected))
@@ -359,4 +371,6 @@ async def test_the_captures_of_real_receivers_arrive_as_their_expected_values_sa
     for reading, values in zip(readings, expected, strict=True):
         assert reading["values"].keys() == values.keys()
         for metric, value in values.items():
-            assert reading["values"][metric] == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value)
+            assert reading["values"][metric] == (
+                pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+            )

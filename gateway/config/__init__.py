@@ -1,0 +1,15 @@
+"""The configuration: TOML → frozen pydantic models, and what is wrong with it in a field engineer's words."""
+
+from gateway.config.document import driver_options, load, written
+from gateway.config.options import Config, GatewayOptions, JournalOptions, MqttOptions, TlsOptions
+
+__all__ = [
+    "Config",
+    "GatewayOptions",
+    "JournalOptions",
+    "MqttOptions",
+    "TlsOptions",
+    "driver_options",
+    "load",
+    "written",
+]

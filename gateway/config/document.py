@@ -1,0 +1,221 @@
+"""TOML → frozen pydantic Config; the only file that knows TOML."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+import drivers
+from drivers.driver import DriverOptions
+from gateway.config import complaints, syntax
+from gateway.config.complaints import Model, Problem, Section
+from gateway.config.locator import KeyPath, Position, locate, nearest
+from gateway.config.options import (
+    Config,
+    DeviceName,
+    GatewayOptions,
+    JournalOptions,
+    MqttOptions,
+    Site,
+    TlsOptions,
+)
+from gateway.config.secret import WAYS
+from gateway.errors import ConfigError
+
+_BARE_KEY = re.compile("[A-Za-z0-9_-]+")
+
+_EVERYWHERE: Mapping[str, type[BaseModel]] = {
+    "[gateway]": GatewayOptions,
+    "[mqtt]": MqttOptions,
+    "[mqtt.tls]": TlsOptions,
+    "[journal]": JournalOptions,
+    "[devices.<name>]": DriverOptions,
+}
+
+
+class _Document(Site):
+    """The file's shape; what is in a device's table is for its driver to judge."""
+
+    devices: Mapping[DeviceName, dict[str, Any]] = Field(default_factory=dict)
+
+
+def load(path: Path) -> Config:
+    """Raises: ConfigError, with every problem of the file in the order of their places."""
+    text = _text(path)
+    document = _parsed(path, text)
+    found = [*_shared_ports(document)]
+    site = _validated(Section((), document, _Document), path.parent, found)
+    devices = {}
+    for name, table in _device_tables(document):
+        if (options := _device(name, table, path.parent, found)) is not None:
+            devices[name] = options
+    positions = locate(text)
+    if site is None or found:
+        raise ConfigError(*_lines(path, positions, found))
+    config = Config(gateway=site.gateway, mqtt=site.mqtt, journal=site.journal, devices=devices)
+    return config.model_copy(update={"warnings": _lines(path, positions, _doubts(config, document))})
+
+
+def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
+    """A driver's options from the texts of a command line; a capture needs no port.
+
+    Raises: ConfigError.
+    """
+    table = {"driver": name, "port": "/dev/null", **{key: _value(text) for key, text in pairs.items()}}
+    found: list[Problem] = []
+    options = _validated(Section((), table, drivers.find(name).options), Path(), found)
+    if options is None:
+        raise ConfigError(*(f"{_dotted(problem.at)}: {problem.text}" for problem in found))
+    return options
+
+
+def written(field: FieldInfo) -> str:
+    """An option's default as TOML; empty where it has none."""
+    if field.is_required():
+        return ""
+    default = complaints.writer(field)(field.get_default(call_default_factory=True))
+    return "" if default is None else json.dumps(default, ensure_ascii=False)
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path}: this is a folder; name the file in it") from error
+    except PermissionError as error:
+        raise ConfigError(f"{path}: the user that Sallyport runs as may not read it") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        return content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+    # Raised out here, like the next one: the error itself carries the file's text, passwords and all.
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    raise ConfigError(f"{path}:{line}:{column}: this character is not UTF-8: save the file as UTF-8")
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
+        refusal = str(error)
+    at, reason = syntax.explained(text, refusal)
+    raise ConfigError(f"{path}:{at.line}:{at.column}: {reason}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _validated(
+    section: Section[Model], folder: Path, found: list[Problem], extra: Literal["ignore"] | None = None
+) -> Model | None:
+    # As JSON, whose types are TOML's but for dates: strict validation of Python values would
+    # refuse an array where a tuple is meant, and a text where an enum or a path is.
+    document = json.dumps(section.table, default=str)
+    try:
+        return section.model.model_validate_json(document, strict=True, context=folder, extra=extra)
+    except ValidationError as error:
+        found += complaints.problems(error, section, _EVERYWHERE)
+    return None
+
+
+def _device_tables(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Those that are tables; the others are complained about with the file's shape."""
+    devices = document.get("devices")
+    if isinstance(devices, dict):
+        yield from ((name, table) for name, table in devices.items() if isinstance(table, dict))
+
+
+def _device(name: str, table: Mapping[str, Any], folder: Path, found: list[Problem]) -> DriverOptions | None:
+    at = ("devices", name)
+    driver = table.get("driver")
+    if driver in drivers.names():
+        try:
+            model = drivers.find(driver).options
+        except (ImportError, AttributeError, TypeError) as error:
+            problem = f'"{driver}" is installed but cannot be loaded: {error}'
+        else:
+            return _validated(Section(at, table, model), folder, found)
+    else:
+        problem = _no_driver(driver)
+    found.append(Problem((*at, "driver"), problem))
+    # What all devices have in common can be judged without the driver.
+    _validated(Section(at, {**table, "driver": ""}, DriverOptions), folder, found, extra="ignore")
+    return None
+
+
+def _no_driver(name: object) -> str:
+    names = [*drivers.names()]
+    installed = complaints.listed(names)
+    if name is None:
+        return f"missing. Which driver reads the instrument: {installed}"
+    if not isinstance(name, str):
+        return f"must be the name of a driver in quotes: {installed}"
+    meant = complaints.closest(name, names)
+    hint = f': did you mean "{meant}"?' if meant else ""
+    return f'there is no driver "{name}"; installed are {installed}{hint}'
+
+
+def _shared_ports(document: Mapping[str, Any]) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for name, table in _device_tables(document):
+        port = table.get("port")
+        if isinstance(port, str) and (owner := owners.setdefault(port, name)) != name:
+            yield Problem(
+                ("devices", name, "port"),
+                f"{_dotted(('devices', owner))} has the same port, and a port can serve one device only",
+            )
+
+
+def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
+    for at in _literal_secrets(config, document, ()):
+        yield Problem(at, f"stands here for all to read; better say where it is kept: {WAYS}")
+    if config.mqtt.tls.insecure:
+        yield Problem(
+            ("mqtt", "tls", "insecure"), "whoever answers is taken for the broker, and told the password"
+        )
+    if not config.devices:
+        yield Problem(("devices",), "there are none, so nothing will be read: add a table [devices.<name>]")
+
+
+def _literal_secrets(value: object, written: object, at: KeyPath) -> Iterator[KeyPath]:
+    match value, written:
+        case SecretStr(), str():
+            yield at
+        case BaseModel(), dict():
+            for name, field in type(value).model_fields.items():
+                key = complaints.key_of(name, field)
+                yield from _literal_secrets(getattr(value, name), written.get(key), (*at, key))
+        case dict(), dict():
+            for key, each in written.items():
+                yield from _literal_secrets(value[key], each, (*at, key))
+
+
+def _lines(path: Path, positions: Mapping[KeyPath, Position], found: Iterable[Problem]) -> tuple[str, ...]:
+    placed = sorted(
+        {(nearest(positions, problem.at), _dotted(problem.at), problem.text) for problem in found}
+    )
+    return tuple(
+        f"{path}:{at.line}:{at.column}: {key}{': ' if key else ''}{text}" for at, key, text in placed
+    )
+
+
+def _dotted(path: KeyPath) -> str:
+    """As in TOML; an array's elements count from 0."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path)[1:]
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)

@@ -1,0 +1,245 @@
+"""What one may write in each table of the configuration, a device's own apart: that is its driver's."""
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from drivers.driver import DriverOptions
+from gateway.config.broker_url import BrokerUrl, WrittenBrokerUrl
+from gateway.config.secret import Secret
+from gateway.units import Duration, Size
+
+RESERVED_LEVELS = ("status", "alerts", "gaps", "request", "response")
+"""Topics of the gateway itself, where a device's name would stand."""
+
+_NO_LEVEL = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
+
+
+def _level(name: str) -> str:
+    if not name.strip() or _NO_LEVEL.search(name):
+        raise ValueError(
+            'becomes a level of MQTT topics: it must not be empty or hold "/", "+", "#" or control characters'
+        )
+    return name
+
+
+def _device_name(name: str) -> str:
+    if name in RESERVED_LEVELS:
+        raise ValueError(f"is taken: {', '.join(RESERVED_LEVELS)} are topics of the gateway itself")
+    return _level(name)
+
+
+def _levels(prefix: str) -> str:
+    if prefix.startswith("$"):
+        raise ValueError('must not begin with "$": the broker keeps such topics for itself')
+    if any(not level.strip() or _NO_LEVEL.search(level) for level in prefix.split("/")):
+        raise ValueError(
+            'must be one or more levels of a topic, such as "plant/hall-2",'
+            ' without "+", "#", control characters or an empty level'
+        )
+    return prefix
+
+
+def _host_name() -> str:
+    return _NO_LEVEL.sub("-", socket.gethostname()).strip() or "gateway"
+
+
+def _readable(written: Path, info: ValidationInfo) -> Path:
+    """The whole path: one that is not whole begins at the configuration's folder."""
+    path: Path = (info.context or Path()) / written
+    if not path.exists():
+        problem = "there is no file {path}"
+    elif not path.is_file():
+        problem = "{path} is not a file"
+    elif not os.access(path, os.R_OK):
+        problem = "the user that Sallyport runs as may not read {path}"
+    else:
+        return path
+    raise PydanticCustomError("file", problem, {"path": str(path)})
+
+
+DeviceName = Annotated[str, Field(max_length=128), AfterValidator(_device_name)]
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class GatewayOptions(_Table):
+    name: Annotated[str, Field(max_length=128), AfterValidator(_level)] = Field(
+        default_factory=_host_name,
+        description="The gateway's name, a level of all its topics; by default the name of its host.",
+    )
+    stop_timeout: Duration = Field(
+        default=5.0, ge=0, le=600, description="How long a stop may take to hand what is left to the broker."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description='The least important messages to log: "debug", "info", "warning" or "error".',
+    )
+
+
+class TlsOptions(_Table):
+    ca: ReadableFile | None = Field(
+        default=None,
+        description="Certificates of the authorities that may vouch for the broker; by default the system's.",
+    )
+    certificate: ReadableFile | None = Field(
+        default=None, description="Our own certificate, for a broker that asks for one; goes with key."
+    )
+    key: ReadableFile | None = Field(default=None, description="The private key of our certificate.")
+    key_password: Secret | None = Field(
+        default=None, description="The password of the private key, if it has one."
+    )
+    insecure: bool = Field(
+        default=False, description="Believe any broker, whatever its certificate says; for a trial only."
+    )
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            lacking = "key" if self.key is None else "certificate"
+            raise PydanticCustomError(
+                "tls", "certificate and key go together: {lacking} is missing", {"lacking": lacking}
+            )
+        return self
+
+
+class MqttOptions(_Table):
+    url: WrittenBrokerUrl = Field(
+        default=BrokerUrl("mqtt", "localhost", 1883),
+        description="The broker: mqtt://host:port, mqtts:// with TLS, ws:// or wss://host:port/path for"
+        ' WebSockets, or "embedded" for a broker inside the gateway.',
+    )
+    username: str | None = Field(
+        default=None, min_length=1, description="The name to log in to the broker with."
+    )
+    password: Secret | None = Field(
+        default=None,
+        description="The password to log in with, best kept in a credential, a variable or a file.",
+    )
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="What the broker knows us by, unique there; by default sallyport-<gateway.name>.",
+    )
+    version: Literal["5", "3.1.1"] = Field(
+        default="5", description='The version of MQTT: "5" or "3.1.1"; the embedded broker speaks 3.1.1 only.'
+    )
+    keepalive: Duration = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="How long the line may be idle before the broker is asked for a sign.",
+    )
+    prefix: Annotated[str, Field(max_length=256), AfterValidator(_levels)] = Field(
+        default="sallyport",
+        description='What all topics begin with; may have levels, such as "plant/hall-2".',
+    )
+    layout: Literal["device", "metric"] = Field(
+        default="device",
+        description='"device" publishes a reading as one message, "metric" each value on a topic of its own.',
+    )
+    window: int = Field(
+        default=20,
+        ge=1,
+        le=1000,
+        description="How many messages may be on their way before the broker acknowledges.",
+    )
+    connect_timeout: Duration = Field(
+        default=10.0, ge=0.1, le=300, description="How long an attempt to connect may take."
+    )
+    ack_timeout: Duration = Field(
+        default=20.0,
+        ge=0.1,
+        le=600,
+        description="No acknowledgement for this long means the connection is dead.",
+    )
+    retry_max: Duration = Field(
+        default=30.0, ge=0.1, le=3600, description="The longest wait between two attempts to connect."
+    )
+    embedded_port: int = Field(
+        default=1883, ge=1, le=65535, description="The port of the embedded broker, on this machine only."
+    )
+    tls: TlsOptions = Field(default_factory=TlsOptions, description="For mqtts:// and wss://: whom to trust.")
+
+    @property
+    def protocol(self) -> Literal["5", "3.1.1"]:
+        """The version that is spoken."""
+        return "3.1.1" if self.url.embedded else self.version
+
+    @field_validator("version")  # called only for one that is written
+    @classmethod
+    def _spoken_by_the_broker(cls, version: str, info: ValidationInfo) -> str:
+        url = info.data.get("url")
+        if version != "3.1.1" and url is not None and url.embedded:
+            raise ValueError('must be "3.1.1", or left out: the embedded broker speaks nothing else')
+        return version
+
+    @field_validator("tls")
+    @classmethod
+    def _encrypted(cls, tls: TlsOptions, info: ValidationInfo) -> TlsOptions:
+        url = info.data.get("url")
+        if url is not None and not url.tls and tls != TlsOptions():
+            raise ValueError(f"works with mqtts:// and wss:// only, and mqtt.url is {url}")
+        return tls
+
+    @model_validator(mode="after")
+    def _password_has_its_name(self) -> Self:
+        # MQTT 3.1.1, section 3.1.2.9: without a user name there is no password.
+        if self.protocol == "3.1.1" and self.password is not None and self.username is None:
+            raise ValueError("has a password without a username, which MQTT 3.1.1 does not allow")
+        return self
+
+
+class JournalOptions(_Table):
+    max_size: Size = Field(
+        default=64_000_000,
+        ge=2**16,
+        le=10**12,
+        description="How much may be kept for the broker while it is away.",
+    )
+    when_full: Literal["drop_oldest", "drop_newest"] = Field(
+        default="drop_oldest",
+        description='What gives way when that is full: "drop_oldest" or "drop_newest" readings.',
+    )
+
+
+class Site(_Table):
+    """What a configuration says besides its devices."""
+
+    gateway: GatewayOptions = Field(default_factory=GatewayOptions, description="The gateway itself.")
+    mqtt: MqttOptions = Field(default_factory=MqttOptions, description="The broker, and how we talk to it.")
+    journal: JournalOptions = Field(default_factory=JournalOptions, description="Readings on their way.")
+
+
+class Config(Site):
+    devices: Mapping[DeviceName, SerializeAsAny[DriverOptions]] = Field(
+        default_factory=dict,
+        description="The instruments, by name; each one's driver says what its table may hold.",
+    )
+    warnings: tuple[str, ...] = Field(
+        default=(),
+        description="What will work but should be looked at, as finished lines; not from the file.",
+    )
+
+    @property
+    def client_id(self) -> str:
+        return self.mqtt.client_id or f"sallyport-{self.gateway.name}"

@@ -1,0 +1,74 @@
+"""Secrets: the configuration says where one is kept; it is fetched once, and never shown."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+WAYS = '{ credential = "name" }, { env = "NAME" } or { file = "/path" }'
+"""How a secret is kept out of the configuration."""
+
+
+def _fetched(written: object, info: ValidationInfo) -> str:
+    # Every refusal is raised here, so that pydantic never has a secret to complain about.
+    match written:
+        case SecretStr():
+            value = written.get_secret_value()
+        case str():
+            value = written
+        case {"credential": str(name), **rest} if not rest:
+            value = _credential(name)
+        case {"env": str(name), **rest} if not rest:
+            value = _variable(name)
+        case {"file": str(name), **rest} if not rest:
+            value = _content((info.context or Path()) / name)
+        case dict():
+            raise _refusal(f"must be one of {WAYS}")
+        case _:
+            raise _refusal(f"must be a text in quotes or, better, {WAYS}")
+    if not value:
+        raise _refusal("is empty; without a password leave the key out")
+    return value
+
+
+def _credential(name: str) -> str:
+    if not name or "/" in name:
+        raise _refusal("takes a credential's name, not a path")
+    advice = f"add LoadCredential={name}:/path/to/the/file to the [Service] of the systemd unit"
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        raise _refusal(f'credential "{name}" not found: $CREDENTIALS_DIRECTORY is not set; {advice}')
+    path = Path(directory) / name
+    if not path.exists():
+        raise _refusal(f'credential "{name}" not found in {directory}; {advice}')
+    return _content(path)
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise _refusal(f'environment variable "{name}" is not set')
+    return value
+
+
+def _content(path: Path) -> str:
+    """A file's text, less the newline that an editor puts at its end."""
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise _refusal(f"cannot be read from {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = None
+    if text is None:  # raised out here: the error above carries the file's bytes
+        raise _refusal(f"cannot be read from {path}: the file is not UTF-8 text")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _refusal(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("secret", "{reason}", {"reason": reason})
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_fetched)]
+"""A SecretStr, written as one of `WAYS` or as it is."""

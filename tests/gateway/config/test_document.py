@@ -1,0 +1,380 @@
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+import drivers
+from drivers.driver import DriverOptions
+from gateway.config import Config, JournalOptions, MqttOptions, driver_options, load, written
+from gateway.errors import ConfigError
+
+BROKEN = Path(__file__).parent / "broken_configs"
+BROKEN_FILES = sorted(BROKEN.glob("*.toml"))
+DEVICE = '[devices.boiler]\ndriver = "json"\nport = "/dev/ttyUSB0"\n'
+
+Load = Callable[[str], Config]
+Refuse = Callable[[str], list[str]]
+
+
+@pytest.fixture(autouse=True)
+def without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.delenv("SALLYPORT_NOT_SET", raising=False)
+
+
+@pytest.fixture(name="loaded")
+def _loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    monkeypatch.chdir(tmp_path)
+
+    def loaded(text: str) -> Config:
+        Path("gateway.toml").write_bytes(text.encode())
+        return load(Path("gateway.toml"))
+
+    return loaded
+
+
+@pytest.fixture(name="refused")
+def _refused(loaded: Load) -> Refuse:
+    def refused(text: str) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            loaded(text)
+        return [*caught.value.problems]
+
+    return refused
+
+
+def place(problem: str) -> tuple[int, int]:
+    _, line, column, _ = problem.split(":", 3)
+    return int(line), int(column)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize("file", BROKEN_FILES, ids=lambda file: file.stem)
+def test_a_broken_file_is_refused_with_all_its_problems(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(BROKEN)
+    with pytest.raises(ConfigError) as caught:
+        load(Path(file.name))
+
+    assert [*caught.value.problems] == file.with_suffix(".expected").read_text().splitlines()
+    assert [*caught.value.problems] == sorted(caught.value.problems, key=place)
+    assert "hunter2" not in str(caught.value)
+    assert "12345678" not in str(caught.value)
+
+
+def test_every_expectation_has_its_broken_file() -> None:
+    assert len(BROKEN_FILES) > 100
+    assert {file.stem for file in BROKEN.glob("*.expected")} == {file.stem for file in BROKEN_FILES}
+
+
+def test_no_problem_sounds_like_pydantic_or_python() -> None:
+    for file in BROKEN.glob("*.expected"):
+        for problem in file.read_text().splitlines():
+            assert re.match(r"[a-z0-9_]+\.toml:\d+:\d+: \S", problem), problem
+            assert not re.search(
+                r"Input should|Value error|valid (string|integer)|None|Errno|\bdict\b", problem
+            ), problem
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such file$"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"this is a folder; name the file in it$"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied"), "the user that Sallyport runs as may not read it"),
+        (OSError(5, "Input/output error"), "cannot be read: Input/output error"),
+    ],
+)
+def test_a_file_that_cannot_be_read(
+    error: OSError, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_bytes(_path: Path) -> bytes:
+        raise error
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "gateway.toml")
+    assert str(caught.value) == f"{tmp_path}/gateway.toml: {reason}"
+
+
+def test_a_file_of_its_user_only_is_no_ca(refused: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    Path("ca.pem").touch()
+    assert refused('[mqtt]\nurl = "mqtts://broker.example"\ntls.ca = "ca.pem"\n') == [
+        "gateway.toml:3:5: mqtt.tls.ca: the user that Sallyport runs as may not read ca.pem"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("x = " + "[" * 300 + "]" * 300, "gateway.toml:1:1: a value is nested too deeply"),
+        ("x = " + "[" * 5000, "gateway.toml:1:1: a value is nested too deeply"),
+        ("x = " + "7" * 5000, "gateway.toml:1:1: a number has thousands of digits"),
+    ],
+    ids=["deep", "too deep for tomllib", "digits"],
+)
+def test_what_only_a_machine_would_write_is_refused_like_anything_else(
+    text: str, problem: str, refused: Refuse
+) -> None:
+    assert refused(text) == [problem]
+
+
+SNIPPETS = st.sampled_from(
+    [
+        "[",
+        "]",
+        "[[",
+        '"',
+        "'",
+        '"""',
+        "\\",
+        "=",
+        ".",
+        "\n",
+        "\r\n",
+        "#",
+        "{",
+        "}",
+        ",",
+        " ",
+        "\x00",
+        "é",
+        "“",
+        "-",
+        "1",
+    ]
+)
+SEED = f"""\
+[gateway]
+name = "plant"
+stop_timeout = "5s"
+[mqtt]
+url = "mqtts://broker.example"
+username = 'plant'
+password = {{ env = "SALLYPORT_NOT_SET" }}
+tls.insecure = false
+[journal]
+max_size = "64MB"
+{DEVICE}stale_after = "never"
+"""
+
+
+@given(
+    edits=st.lists(st.tuples(st.integers(0, len(SEED)), st.integers(0, 12), SNIPPETS), min_size=1, max_size=4)
+)
+def test_whatever_happens_to_a_file_it_loads_or_is_refused_in_order(
+    edits: list[tuple[int, int, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = SEED
+    for start, length, snippet in edits:
+        text = text[:start] + snippet + text[start + length :]
+    file = tmp_path_factory.getbasetemp() / "edited.toml"
+    file.write_bytes(text.encode())
+
+    lines = text.count("\n") + 1
+    places = [place(problem.removeprefix(str(file))) for problem in problems(file)]
+    assert places == sorted(places)
+    assert all(1 <= line <= lines and column >= 1 for line, column in places)
+
+
+def problems(file: Path) -> tuple[str, ...]:
+    try:
+        load(file)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+# What is right
+
+
+def test_an_empty_file_is_a_configuration(loaded: Load) -> None:
+    config = loaded("")
+    assert config.mqtt == MqttOptions()
+    assert config.journal == JournalOptions()
+    assert config.devices == {}
+    assert config.warnings == (
+        "gateway.toml:1:1: devices: there are none, so nothing will be read: add a table [devices.<name>]",
+    )
+
+
+@pytest.mark.parametrize("text", ["\ufeff" + DEVICE, DEVICE.replace("\n", "\r\n")], ids=["BOM", "CRLF"])
+def test_a_file_from_windows_loads(text: str, loaded: Load) -> None:
+    assert loaded(text).devices["boiler"].port == "/dev/ttyUSB0"
+
+
+def test_everything_that_is_written_arrives(loaded: Load) -> None:
+    config = loaded(
+        """
+        [gateway]
+        name = "plant"
+        stop_timeout = "250ms"
+        log_level = "debug"
+        [mqtt]
+        url = "wss://broker.example/mqtt"
+        username = "plant"
+        client_id = "gateway-7"
+        version = "3.1.1"
+        keepalive = "2m"
+        prefix = "plant/hall-2"
+        layout = "metric"
+        window = 1000
+        [journal]
+        max_size = "1GiB"
+        when_full = "drop_newest"
+        [devices.gps]
+        driver = "nmea0183"
+        port = "tcp://192.0.2.7:10110"
+        require_checksum = false
+        ignore = ["GSV", "GSA"]
+        stale_after = "never"
+        """
+    )
+    assert config.warnings == ()
+    assert config.model_dump(mode="json", exclude_unset=True) == {
+        "gateway": {"name": "plant", "stop_timeout": "250ms", "log_level": "debug"},
+        "mqtt": {
+            "url": "wss://broker.example:443/mqtt",
+            "username": "plant",
+            "client_id": "gateway-7",
+            "version": "3.1.1",
+            "keepalive": "2m",
+            "prefix": "plant/hall-2",
+            "layout": "metric",
+            "window": 1000,
+        },
+        "journal": {"max_size": "1GiB", "when_full": "drop_newest"},
+        "devices": {
+            "gps": {
+                "driver": "nmea0183",
+                "port": "tcp://192.0.2.7:10110",
+                "require_checksum": False,
+                "ignore": ["GSV", "GSA"],
+                "stale_after": "never",
+            }
+        },
+        "warnings": [],
+    }
+    assert config.mqtt.keepalive == 120.0
+    assert config.journal.max_size == 2**30
+
+
+def test_a_configuration_cannot_be_changed(loaded: Load) -> None:
+    config = loaded(DEVICE)
+    for frozen, name in [(config, "mqtt"), (config.mqtt, "url"), (config.devices["boiler"], "port")]:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(frozen, name, None)
+
+
+def test_two_files_that_say_the_same_are_equal(loaded: Load) -> None:
+    assert loaded(DEVICE).devices["boiler"] == loaded("# moved\n" + DEVICE).devices["boiler"]
+    assert loaded(DEVICE).devices["boiler"] != loaded(DEVICE + "baudrate = 4800\n").devices["boiler"]
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("greenhouse", "greenhouse"), ("pi/4+#\x07", "pi-4---"), ("", "gateway"), (" ", "gateway")],
+)
+def test_the_gateway_is_named_after_its_host(
+    host: str, name: str, loaded: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    assert loaded("").gateway.name == name
+
+
+def test_the_client_is_named_after_its_gateway_unless_it_has_a_name(loaded: Load) -> None:
+    assert loaded('[gateway]\nname = "plant"\n').client_id == "sallyport-plant"
+    assert loaded('[gateway]\nname = "plant"\n[mqtt]\nclient_id = "x"\n').client_id == "x"
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "protocol"),
+    [
+        ("", "5"),
+        ('version = "3.1.1"', "3.1.1"),
+        ('url = "embedded"', "3.1.1"),
+        ('url = "embedded"\nversion = "3.1.1"', "3.1.1"),
+    ],
+)
+def test_the_embedded_broker_decides_on_the_version(mqtt: str, protocol: str, loaded: Load) -> None:
+    assert loaded(f"[mqtt]\n{mqtt}\n").mqtt.protocol == protocol
+
+
+def test_files_of_tls_begin_at_the_folder_of_the_configuration(tmp_path: Path) -> None:
+    for name in ("ca.pem", "gateway.pem", "gateway.key"):
+        (tmp_path / name).touch()
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        '[mqtt]\nurl = "mqtts://broker.example"\n'
+        f'tls = {{ ca = "{tmp_path}/ca.pem", certificate = "gateway.pem", key = "gateway.key" }}\n'
+    )
+    tls = load(file).mqtt.tls
+    assert (tls.ca, tls.certificate, tls.key) == tuple(
+        tmp_path / name for name in ("ca.pem", "gateway.pem", "gateway.key")
+    )
+
+
+def test_settings_of_tls_that_are_the_defaults_do_no_harm_without_tls(loaded: Load) -> None:
+    assert not loaded("[mqtt.tls]\ninsecure = false\n").mqtt.tls.insecure
+
+
+def test_distrust_that_is_switched_off_is_warned_about(loaded: Load) -> None:
+    assert loaded(f'[mqtt]\nurl = "mqtts://broker.example"\ntls.insecure = true\n{DEVICE}').warnings == (
+        "gateway.toml:3:5: mqtt.tls.insecure: whoever answers is taken for the broker, and told the password",
+    )
+
+
+# For the command line
+
+
+def test_options_from_a_command_line_are_read_as_toml_or_as_text() -> None:
+    options = driver_options(
+        "nmea0183", {"require_checksum": "false", "ignore": '["GSV"]', "baudrate": "38400"}
+    )
+    assert options.model_dump(include={"require_checksum", "ignore", "baudrate"}) == {
+        "require_checksum": False,
+        "ignore": ("GSV",),
+        "baudrate": 38400,
+    }
+    assert driver_options("json", {"max_line": "64KiB"}).model_dump()["max_line"] == "64KiB"
+
+
+def test_bad_options_from_a_command_line_are_refused_without_a_place() -> None:
+    with pytest.raises(ConfigError) as caught:
+        driver_options("json", {"max_line": "64", "max_dept": "3"})
+    assert caught.value.problems == (
+        'max_line: must be a size with its unit, such as "64KiB" or "512MB"; found the number 64',
+        'max_dept: unknown key; did you mean "max_depth"?',
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "default"),
+    [
+        (MqttOptions, "url", '"mqtt://localhost:1883"'),
+        (MqttOptions, "window", "20"),
+        (MqttOptions, "username", ""),
+        (MqttOptions, "ack_timeout", '"20s"'),
+        (JournalOptions, "max_size", '"64MB"'),
+        (DriverOptions, "exclusive", "true"),
+        (DriverOptions, "port", ""),
+        (drivers.find("nmea0183").options, "ignore", "[]"),
+    ],
+)
+def test_a_default_is_written_as_toml(model: type[BaseModel], name: str, default: str) -> None:
+    assert written(model.model_fields[name]) == default

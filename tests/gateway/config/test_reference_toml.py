@@ -1,0 +1,146 @@
+"""config/gateway.toml says every option there is, and nothing else."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import drivers
+from drivers.driver import DriverOptions
+from gateway.config import Config, GatewayOptions, JournalOptions, MqttOptions, TlsOptions, load, written
+
+CONFIG = Path(__file__).parents[3] / "config"
+REFERENCE = (CONFIG / "gateway.toml").read_text()
+OPTION = re.compile(r"^#(?=\w+ = |\[)")
+
+Options = dict[str, Any]
+
+
+def uncommented(*, without_default: bool) -> str:
+    """The reference with its options switched on: all of them, or those whose line shows a default."""
+    lines = [
+        OPTION.sub("", line) if without_default or "# no default" not in line else line
+        for line in REFERENCE.splitlines()
+    ]
+    return "\n".join(lines)
+
+
+EVERYTHING: Options = tomllib.loads(uncommented(without_default=True))
+DEFAULTS: Options = tomllib.loads(uncommented(without_default=False))
+
+MODELS: dict[str, type[BaseModel]] = {
+    "gateway": GatewayOptions,
+    "mqtt": MqttOptions,
+    "mqtt.tls": TlsOptions,
+    "journal": JournalOptions,
+    **{
+        f"devices.{name}": drivers.find(table["driver"]).options
+        for name, table in EVERYTHING["devices"].items()
+    },
+}
+
+
+def at(document: Options, header: str) -> Options:
+    for key in header.split("."):
+        document = document[key]
+    return document
+
+
+def defaults(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Fields with a default that one can write down."""
+    return {
+        name: field
+        for name, field in model.model_fields.items()
+        if field.default_factory is None and written(field)
+    }
+
+
+@pytest.mark.parametrize("header", MODELS)
+def test_every_field_is_in_the_reference_and_every_key_there_is_a_field(header: str) -> None:
+    assert at(EVERYTHING, header).keys() == MODELS[header].model_fields.keys()
+
+
+def test_every_table_and_every_driver_of_ours_is_in_the_reference() -> None:
+    assert EVERYTHING.keys() == Config.model_fields.keys() - {"warnings"}
+    assert {table["driver"] for table in EVERYTHING["devices"].values()} == drivers.DRIVERS.keys()
+
+
+@pytest.mark.parametrize("header", MODELS)
+def test_a_line_says_no_default_just_when_that_is_so(header: str) -> None:
+    assert at(DEFAULTS, header).keys() - {"tls"} == defaults(MODELS[header]).keys()
+
+
+def test_a_fresh_copy_loads_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(REFERENCE)
+    config = load(file)
+    assert config.model_copy(update={"warnings": ()}) == load_text(tmp_path, "").model_copy(
+        update={"warnings": ()}
+    )
+    assert [warning.partition(": ")[2] for warning in config.warnings] == [
+        "devices: there are none, so nothing will be read: add a table [devices.<name>]"
+    ]
+
+
+def load_text(folder: Path, text: str) -> Config:
+    file = folder / "text.toml"
+    file.write_text(text)
+    return load(file)
+
+
+def test_uncommented_defaults_are_the_defaults(tmp_path: Path) -> None:
+    text = uncommented(without_default=False)
+    site, _, devices = text.partition("\n[devices.")
+    assert devices, "the examples of devices are in the text"
+
+    config, untouched = load_text(tmp_path, site), load_text(tmp_path, "")
+
+    for section in ("gateway", "mqtt", "journal"):
+        assert getattr(config, section) == getattr(untouched, section), section
+        written_there = getattr(config, section).model_fields_set
+        assert written_there, f"nothing was uncommented in {section}"
+
+
+def test_every_line_at_once_loads_and_a_device_has_its_drivers_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mqtt-password").write_text("hunter2\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    text = uncommented(without_default=True).replace('"mqtt://localhost:1883"', '"mqtts://localhost:1883"')
+    for name in re.findall(r'"/etc/sallyport/([a-z.-]+)"', text):
+        (tmp_path / name).write_text("of no matter")
+    config = load_text(tmp_path, text.replace("/etc/sallyport/", ""))
+
+    assert config.warnings == ()
+    assert config.mqtt.tls.ca == tmp_path / "ca.pem"
+    assert config.devices.keys() == EVERYTHING["devices"].keys()
+    for options in config.devices.values():
+        model = type(options)
+        assert model is not DriverOptions
+        assert options == model(driver=options.driver, port=options.port)
+
+
+@pytest.mark.parametrize("example", sorted((CONFIG / "examples").glob("*.toml")), ids=lambda path: path.stem)
+def test_an_example_loads_without_a_warning(
+    example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mqtt-password").write_text("hunter2")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    config = load(example)
+    assert config.warnings == ()
+    assert config.devices
+
+
+def test_there_are_examples() -> None:
+    assert {path.stem for path in (CONFIG / "examples").glob("*.toml")} >= {"boat", "greenhouse"}
+
+
+@pytest.mark.parametrize("header", MODELS)
+def test_every_field_has_a_description_that_is_a_sentence(header: str) -> None:
+    for name, field in MODELS[header].model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name

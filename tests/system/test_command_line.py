@@ -1,0 +1,413 @@
+"""The commands as a person types them: each a process of its own."""
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drivers.instrument import PtyInstrument
+from gateway import __version__
+from tests.support.gateway_process import GatewayProcess
+from tests.support.mosquitto import Mosquitto, program
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.real_time
+
+
+def sallyport(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
+        input=stdin, capture_output=True, timeout=60, check=False, env=os.environ | environment,
+    )  # fmt: skip
+
+
+def _config(folder: Path, text: str) -> Path:
+    file = folder / "gateway.toml"
+    file.write_text(text)
+    return file
+
+
+def test_version_is_the_distributions() -> None:
+    done = sallyport("--version")
+    assert (done.returncode, done.stdout) == (0, f"sallyport {__version__}\n".encode())
+
+
+@pytest.mark.parametrize("command", ["run", "check", "demo", "tail", "decode", "drivers"])
+def test_every_command_has_a_help_text(command: str) -> None:
+    done = sallyport(command, "--help")
+    assert done.returncode == 0
+    assert command in sallyport("--help").stdout.decode()
+    assert len(done.stdout.splitlines()) > 6
+
+
+def test_wrong_command_line_exits_with_2() -> None:
+    assert sallyport("fly").returncode == 2
+    assert sallyport().returncode == 2
+
+
+def test_check_says_that_a_good_file_is_good(tmp_path: Path) -> None:
+    file = _config(
+        tmp_path, '[gateway]\nname = "g"\n[devices.board]\ndriver = "json"\nport = "/dev/ttyUSB0"\n'
+    )
+    done = sallyport("check", str(file))
+    assert done.returncode == 0
+    assert done.stdout.decode() == f"{file}: good: gateway g, board, broker mqtt://localhost:1883\n"
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("command", [["check"], ["run", "--config"], ["tail", "--config"]])
+def test_bad_configuration_exits_with_78_and_names_every_problem(tmp_path: Path, command: list[str]) -> None:
+    file = _config(
+        tmp_path, '[mqtt]\nprot = 1\n[devices.board]\ndriver = "json"\nport = "/dev/x"\nbaudrate = "fast"\n'
+    )
+    done = sallyport(*command, str(file))
+    assert done.returncode == 78
+    problems = done.stderr.decode().splitlines()
+    assert len(problems) == 2
+    assert problems[0].startswith(f"{file}:2:1: mqtt.prot: ")
+    assert problems[1].startswith(f"{file}:6:1: devices.board.baudrate: ")
+    assert not done.stdout
+
+
+def test_configuration_is_taken_from_the_environment(tmp_path: Path) -> None:
+    done = sallyport("check", SALLYPORT_CONFIG=str(tmp_path / "mine.toml"))
+    assert done.returncode == 78
+    assert done.stderr.decode() == f"{tmp_path}/mine.toml: there is no such file\n"
+
+
+def test_check_connect_says_what_it_found(tmp_path: Path) -> None:
+    with (
+        Mosquitto.running(tmp_path) as broker,
+        PtyInstrument.plugged_in(tmp_path / "good") as good,
+        PtyInstrument.plugged_in(tmp_path / "held") as held,
+    ):
+        devices = "".join(
+            f'[devices.{name}]\ndriver = "json"\nport = "{port}"\n'
+            for name, port in (("good", good.path), ("held", held.path), ("gone", "/dev/ttyNOT"))
+        )
+        file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n{devices}')
+        holder = subprocess.Popen(
+            ["flock", str(held.path), "sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            done = sallyport("check", "--connect", str(file))
+            for _ in range(20):  # flock may not be there yet
+                if b"held: " + str(held.path).encode() + b": in use" in done.stdout:
+                    break
+                done = sallyport("check", "--connect", str(file))
+        finally:
+            subprocess.run(["pkill", "-P", str(holder.pid)], check=False)
+            holder.terminate()
+            holder.wait()
+    assert done.returncode == 1
+    _, *lines = done.stdout.decode().splitlines()
+    assert sorted(lines)[:2] == [
+        "FAILED  gone: /dev/ttyNOT: no such device",
+        f"FAILED  held: {held.path}: in use by flock (pid {holder.pid}) and sleep (pid {_pid(lines, 'sleep')})",
+    ]
+    assert f"ok      good: {good.path} opened" in lines
+    assert f"ok      broker: 127.0.0.1:{broker.port} let us in, MQTT 5" in lines
+
+
+def _pid(lines: list[str], name: str) -> str:
+    return next(line.split(f"{name} (pid ")[1].split(")")[0] for line in lines if f"{name} (pid" in line)
+
+
+def test_check_connect_says_that_nobody_listens(tmp_path: Path) -> None:
+    port = free_port()
+    done = sallyport(
+        "check", "--connect", str(_config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{port}"\n'))
+    )
+    assert done.returncode == 1
+    assert f"FAILED  broker: 127.0.0.1:{port}: Connection refused" in done.stdout.decode()
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_check_connect_says_that_credentials_are_refused_and_never_shows_them(
+    tmp_path: Path, version: str
+) -> None:
+    passwords = tmp_path / "passwords"
+    subprocess.run([program("mosquitto_passwd"), "-b", "-c", str(passwords), "me", "right"], check=True)
+    with Mosquitto.running(tmp_path, listener=f"allow_anonymous false\npassword_file {passwords}") as broker:
+        file = _config(
+            tmp_path,
+            f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\nversion = "{version}"\n'
+            'username = "me"\npassword = { env = "MQTT_PASSWORD" }\n',
+        )
+        refused = sallyport("check", "--connect", str(file), MQTT_PASSWORD="wr0ng-s3cret")
+        good = sallyport("check", "--connect", str(file), MQTT_PASSWORD="right")
+    assert refused.returncode == 1
+    assert "refused: Not authori" in refused.stdout.decode()
+    assert b"wr0ng-s3cret" not in refused.stdout + refused.stderr
+    assert good.returncode == 0
+
+
+def test_check_connect_leaves_a_running_gateway_alone(tmp_path: Path) -> None:
+    async def scene() -> None:
+        with Mosquitto.running(tmp_path) as broker:
+            file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n')
+            async with GatewayProcess.running(file) as gateway:
+                await gateway.said(": online")
+                done = await asyncio.to_thread(sallyport, "check", "--connect", str(file))
+                assert done.returncode == 0
+                await gateway.stop()
+            assert not any("offline" in line for line in gateway.log)
+
+    asyncio.run(scene())
+
+
+def test_run_without_any_device_warns_and_runs(tmp_path: Path) -> None:
+    async def scene() -> None:
+        with Mosquitto.running(tmp_path) as broker:
+            file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n')
+            async with GatewayProcess.running(file) as gateway:
+                await gateway.said(": online")
+                assert await gateway.stop() == 0
+            assert any("WARNING" in line and "device" in line for line in gateway.log)
+
+    asyncio.run(scene())
+
+
+def test_embedded_broker_serves_subscribers_until_the_gateway_stops(tmp_path: Path) -> None:
+    port = free_port()
+
+    async def scene() -> bytes:
+        with PtyInstrument.plugged_in(tmp_path / "board") as board:
+            file = _config(
+                tmp_path,
+                f'[mqtt]\nurl = "embedded"\nembedded_port = {port}\n'
+                f'[devices.board]\ndriver = "json"\nport = "{board.path}"\n',
+            )
+            async with GatewayProcess.running(file) as gateway:
+                await gateway.said("online")
+                subscriber = await asyncio.create_subprocess_exec(
+                    program("mosquitto_sub"), "-p", str(port), "-t", "sallyport/+/board", "-C", "1",
+                    stdout=asyncio.subprocess.PIPE,
+                )  # fmt: skip
+                while subscriber.returncode is None:
+                    await board.say(b'{"t":1}\n')
+                    try:
+                        async with asyncio.timeout(0.1):
+                            await subscriber.wait()
+                    except TimeoutError:
+                        continue
+                assert subscriber.stdout is not None
+                output = await subscriber.stdout.read()
+                assert await gateway.stop() == 0
+            assert not any("Traceback" in line for line in gateway.log)
+            return output
+
+    assert json.loads(asyncio.run(scene()))["values"] == {"t": 1}
+
+
+def test_embedded_broker_whose_port_is_taken_says_so(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        file = _config(tmp_path, f'[mqtt]\nurl = "embedded"\nembedded_port = {broker.port}\n')
+        done = sallyport("run", "--config", str(file))
+    assert done.returncode == 1
+    assert f"sallyport: the embedded broker cannot listen on 127.0.0.1:{broker.port}" in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_demo_shows_readings_and_the_line_to_paste() -> None:
+    port = free_port()
+    done = sallyport("demo", "--for", "4s", "--port", str(port))
+    assert (done.returncode, done.stderr) == (0, b"")
+    output = done.stdout.decode()
+    assert f"mosquitto_sub -h 127.0.0.1 -p {port} -t 'sallyport/#' -v" in output
+    assert "  weather  temperature=" in output
+    assert "  boat  " in output
+
+
+def test_demo_ends_cleanly_at_ctrl_c_and_draws_a_table_on_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "50"}
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "demo", "--port", str(free_port())],
+        stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=environment,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while b"temperature" not in shown or b"water_temp" not in shown:
+        shown += os.read(ours, 65536)
+    demo.send_signal(signal.SIGINT)
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:
+        pass  # the terminal's other end is closed
+    os.close(ours)
+    _, errors = demo.communicate(timeout=30)
+    assert (demo.returncode, errors) == (0, b"")
+    assert b"weather: online, " in shown
+
+
+def test_demo_refuses_a_duration_without_a_unit() -> None:
+    done = sallyport("demo", "--for", "5")
+    assert done.returncode == 2
+    assert "5s" in done.stderr.decode()
+
+
+def test_tail_prints_readings_as_lines_and_as_json(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        topic = "sallyport/g/boiler"
+        reading = (
+            '{"time":"2026-11-22T17:07:01.123Z","seq":1,"run":"a","values":{"t":21.5,"door":"open\\u001b"}}'
+        )
+        for where, payload in ((topic, reading), ("sallyport/g/status", "not JSON \x07")):
+            subprocess.run(
+                [
+                    program("mosquitto_pub"),
+                    "-p",
+                    str(broker.port),
+                    "-q",
+                    "1",
+                    "-r",
+                    "-t",
+                    where,
+                    "-m",
+                    payload,
+                ],
+                check=True,
+            )
+        url = f"mqtt://127.0.0.1:{broker.port}"
+        lines = sallyport("tail", "--url", url, "--count", "2")
+        as_json = sallyport("tail", "--url", url, "--topic", topic, "--json", "--count", "1")
+    assert lines.returncode == as_json.returncode == 0
+    assert sorted(lines.stdout.decode().splitlines()) == [
+        "              sallyport/g/status  not JSON \\x07",
+        "17:07:01.123  boiler  t=21.5  door=open\\x1b",
+    ]
+    assert json.loads(as_json.stdout) == {"topic": topic, "payload": json.loads(reading)}
+
+
+def test_tail_takes_the_broker_of_a_configuration(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        file = _config(
+            tmp_path,
+            f'[gateway]\nname = "g"\n[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\nprefix = "plant"\n',
+        )
+        subprocess.run(
+            [
+                program("mosquitto_pub"),
+                "-p",
+                str(broker.port),
+                "-q",
+                "1",
+                "-r",
+                "-t",
+                "plant/g/x/t",
+                "-m",
+                "21.5",
+            ],
+            check=True,
+        )
+        done = sallyport("tail", "--config", str(file), "--count", "1")
+    assert done.stdout.decode().split() == ["plant/g/x/t", "21.5"]
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "reason"),
+    [
+        ("mqtt://127.0.0.1:1", 1, "Connection refused"),
+        ("127.0.0.1", 2, "must start with mqtt://"),
+        ("embedded", 2, "mqtt://127.0.0.1:1883"),
+    ],
+)
+def test_tail_says_what_is_wrong_with_the_broker(url: str, status: int, reason: str) -> None:
+    done = sallyport("tail", "--url", url)
+    assert done.returncode == status
+    assert reason in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_tail_into_a_pipe_that_closes_ends_quietly(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        done = subprocess.run(
+            f"'{sys.executable}' -m gateway tail --url mqtt://127.0.0.1:{broker.port} | head -n 1 & "
+            f"for i in $(seq 200); do {program('mosquitto_pub')} -p {broker.port} -t sallyport/g/x -m $i || break;"
+            " sleep 0.02; kill -0 $! 2>/dev/null || break; done; wait",
+            shell=True, capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert len(done.stdout.splitlines()) == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_decode_prints_one_object_per_frame_and_counts(tmp_path: Path) -> None:
+    capture = tmp_path / "board.txt"
+    capture.write_bytes(b'ets Jul 29 2019\r\n{"t":21.5,"on":true}\r\n{"t":2\r\n{"a":{"b":{"c":1}}}')
+    done = sallyport("decode", "json", str(capture), "--option", "max_depth=2")
+    assert done.returncode == 0
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"offset": 17, "length": 20, "id": "object", "values": {"t": 21.5, "on": True}},
+        {"offset": 47, "length": 19, "id": "object", "values": {}},
+    ]
+    assert done.stderr == b"frames=2 rejected=2 bytes=66\n"
+
+
+def test_decode_reads_standard_input() -> None:
+    done = sallyport("decode", "json", "-", stdin=b'{"t":1}\n')
+    assert (done.stdout.count(b"\n"), done.stderr) == (1, b"frames=1 rejected=0 bytes=8\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["jason", "-"], "no driver 'jason': there are json, nmea0183"),
+        (["json", "/nowhere"], "/nowhere: No such file"),
+        (["json", "/"], "/: Is a directory"),
+        (["json", "-", "--option", "max_depth"], "write key=value"),
+        (["json", "-", "--option", "max_depth=many"], "max_depth"),
+        (["json", "-", "--option", "max_dept=4"], "max_depth"),
+    ],
+)
+def test_decode_says_what_is_wrong_with_its_arguments(arguments: list[str], reason: str) -> None:
+    done = sallyport("decode", *arguments)
+    assert done.returncode == 2
+    assert reason in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_decode_agrees_with_every_expected_file(captures: Path) -> None:
+    for expected_file in sorted((captures / "nmea0183").glob("*.expected.json")):
+        expected = json.loads(expected_file.read_text())
+        capture = expected_file.parent / expected["capture"]
+        done = sallyport("decode", "nmea0183", str(capture))
+        frames = [json.loads(line) for line in done.stdout.splitlines()]
+        ambiguous = sum("ambiguous" in each for each in expected["rejected"])
+        counts = dict(pair.split("=") for pair in done.stderr.decode().split())
+        assert int(counts["frames"]) == len(frames) == expected["valid_frames"]
+        assert (
+            expected["rejected_frames"] - ambiguous <= int(counts["rejected"]) <= expected["rejected_frames"]
+        )
+        assert int(counts["bytes"]) == expected["bytes"]
+        for frame, wanted in zip(frames, expected["frames"], strict=True):
+            assert (frame["offset"], frame["length"], frame["id"]) == (
+                wanted["offset"],
+                wanted["length"],
+                wanted["id"],
+            )
+            values = {
+                each["metric"]: each["value"] for each in wanted["readings"] if each["value"] is not None
+            }
+            assert frame["values"].keys() == values.keys()
+            for metric, value in values.items():
+                got = frame["values"][metric]
+                assert got == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value)
+
+
+def test_drivers_lists_and_describes() -> None:
+    listed = sallyport("drivers").stdout.decode()
+    assert "json " in listed
+    assert "nmea0183 " in listed
+    described = sallyport("drivers", "nmea0183").stdout.decode()
+    assert 'driver = "nmea0183"' in described
+    assert "baudrate = 4800" in described
+    assert "water_temp" in described
+    assert sallyport("drivers", "modbuss").returncode == 2
