@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from drivers.port import Address, SerialPort
+from drivers.port import Address, FlowControl, Parity, SerialPort
 from gateway.model import Clock, Reading, Value
 from gateway.units import Duration, DurationOrNever
 
@@ -25,22 +25,19 @@ class DriverOptions(BaseModel):
     )
     baudrate: int = Field(default=9600, ge=50, le=4_000_000, description="Bits per second on the line.")
     data_bits: Literal[5, 6, 7, 8] = Field(default=8, description="Data bits: 5, 6, 7 or 8.")
-    parity: Literal["none", "even", "odd", "mark", "space"] = Field(
-        default="none", description="Parity: none, even, odd, mark or space."
-    )
+    parity: Parity = Field(default="none", description="Parity: none, even, odd, mark or space.")
     stop_bits: float = Field(default=1, description="Stop bits: 1, 1.5 or 2.")
-    flow_control: Literal["none", "rts/cts", "xon/xoff", "dsr/dtr"] = Field(
-        default="none", description="Flow control: none, rts/cts, xon/xoff or dsr/dtr."
-    )
+    flow_control: FlowControl = Field(default="none", description="Flow control: none, rts/cts or xon/xoff.")
     exclusive: bool = Field(
         default=True, description="Lock the port (flock), so that a second gateway cannot read it too."
     )
     stale_after: DurationOrNever = Field(
         default=60.0,
+        ge=0.1,
         description='No reading for this long makes the device stale; "never" switches that off.',
     )
     retry_max: Duration = Field(
-        default=10.0, ge=0.1, le=3600, description="The longest wait between two attempts to open the port."
+        default=5.0, ge=0.1, le=3600, description="The longest wait between two attempts to open the port."
     )
 
     @field_validator("port")
@@ -51,16 +48,11 @@ class DriverOptions(BaseModel):
 
     @field_validator("stop_bits")
     @classmethod
-    def _stop_bits(cls, wanted: float) -> float:
+    def _stop_bits(cls, wanted: float, info: ValidationInfo) -> float:
         if wanted not in (1, 1.5, 2):
             raise ValueError("must be 1, 1.5 or 2")
-        return wanted
-
-    @field_validator("stop_bits", "flow_control")
-    @classmethod
-    def _possible_here(cls, wanted: Any, info: ValidationInfo) -> Any:
         port = info.data.get("port")
-        if port and Address.parse(port).scheme == "device" and wanted in (1.5, "dsr/dtr"):
+        if wanted == 1.5 and port and Address.parse(port).scheme == "device":  # noqa: PLR2004
             raise ValueError("works with rfc2217:// only: this machine's own ports cannot do it")
         return wanted
 

@@ -23,7 +23,7 @@ class Lines:
         start = 0
         for piece in data.splitlines(keepends=True):
             line = piece.rstrip(b"\r\n")
-            if line is piece or len(line) == len(piece):
+            if len(line) == len(piece):
                 break
             if self._skipping:
                 self._skipping = False

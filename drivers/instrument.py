@@ -36,16 +36,22 @@ class PtyInstrument:
     def plug_in(self) -> None:
         if self._line is not None:
             raise RuntimeError(f"{self.path} is plugged in already")
-        self._line, terminal = os.openpty()
-        tty.setraw(terminal)
-        os.set_blocking(self._line, False)
-        self.path.symlink_to(os.ttyname(terminal))
-        os.close(terminal)
+        line, terminal = os.openpty()
+        try:
+            tty.setraw(terminal)
+            os.set_blocking(line, False)
+            self.path.symlink_to(os.ttyname(terminal))
+        except OSError:
+            os.close(line)
+            raise
+        finally:
+            os.close(terminal)
+        self._line = line
 
     def unplug(self) -> None:
         """Hang up; whoever has the port open finds out at once. Safe to call twice."""
         if self._line is not None:
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
             os.close(self._line)
             self._line = None
 

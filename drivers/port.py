@@ -8,15 +8,24 @@ import errno
 import grp
 import os
 import pwd
+import re
 import socket
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
 import serialx
 from serialx.descriptor_transport import DescriptorTransport
+from serialx.platforms.serial_rfc2217 import RFC2217SerialTransport
+from serialx.platforms.serial_rfc2217.types import (
+    Rfc2217Command,
+    SetControlCmd,
+    SetLinestateMaskCmd,
+    SetModemstateMaskCmd,
+)
 
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
 from gateway.model import Clock, Stamp
@@ -28,6 +37,10 @@ INBOX_LIMIT = 64 * 1024
 """Bytes held for a driver that is slow to read; beyond it the kernel's buffer and flow control hold them."""
 
 OPEN_TIMEOUT_S = 10.0
+
+Parity = Literal["none", "even", "odd", "mark", "space"]
+FlowControl = Literal["none", "rts/cts", "xon/xoff"]
+"""Not dsr/dtr: serialx takes it and does nothing, on a device and through RFC 2217 alike."""
 
 _PARITY = {
     "none": serialx.Parity.NONE,
@@ -50,24 +63,30 @@ class Address(NamedTuple):
     @classmethod
     def parse(cls, port: str) -> Self:
         """Raises: ValueError, with the allowed forms."""
-        if "://" not in port:
+        if port != port.strip() or not port.isprintable():
+            raise ValueError("must not begin or end with a space, nor hold invisible characters")
+        scheme, is_url, authority = port.partition("://")
+        if not is_url:
             if not port.startswith("/"):
+                name = port.rpartition("/")[2]
                 raise ValueError(
-                    f'must be a whole path such as "/dev/{port}", or tcp://host:port, or rfc2217://host:port'
+                    f'must be a whole path such as "/dev/{name}", or tcp://host:port, or rfc2217://host:port'
                 )
             return cls("device", port)
-        url = urlsplit(port)
-        if url.scheme not in ("tcp", "rfc2217"):
+        scheme = scheme.lower()
+        if scheme not in ("tcp", "rfc2217"):
             raise ValueError(
-                f'cannot be "{url.scheme}://": allowed are a device path, tcp://host:port and rfc2217://host:port'
+                f'cannot be "{scheme}://": allowed are a device path, tcp://host:port and rfc2217://host:port'
             )
         try:
-            number = url.port
+            url = urlsplit(port)
+            host, number = url.hostname or "", url.port or 0
+            host.encode("idna")  # as the look-up will: it refuses an empty or an endless label
         except ValueError:
-            number = None
-        if not url.hostname or not number or url.path or url.query or url.username is not None:
-            raise ValueError(f'must be {url.scheme}://host:port, such as "{url.scheme}://192.0.2.7:4001"')
-        return cls("tcp" if url.scheme == "tcp" else "rfc2217", port, url.hostname, number)
+            host, number = "", 0
+        if not host or not number or any(sign in authority for sign in "/?#@ "):
+            raise ValueError(f'must be {scheme}://host:port, such as "{scheme}://192.0.2.7:4001"')
+        return cls("tcp" if scheme == "tcp" else "rfc2217", port, host, number)
 
 
 class PortOptions(Protocol):
@@ -80,11 +99,11 @@ class PortOptions(Protocol):
     @property
     def data_bits(self) -> int: ...
     @property
-    def parity(self) -> str: ...
+    def parity(self) -> Parity: ...
     @property
     def stop_bits(self) -> float: ...
     @property
-    def flow_control(self) -> str: ...
+    def flow_control(self) -> FlowControl: ...
     @property
     def exclusive(self) -> bool: ...
 
@@ -93,6 +112,26 @@ class Chunk(NamedTuple):
     data: bytes
     at: Stamp
     """When its first byte was handed to us."""
+
+
+class _Rfc2217Transport(RFC2217SerialTransport):
+    """serialx's own waits for ever for ser2net 4.3 (Debian 12), hides its socket, and believes any answer."""
+
+    async def _connect(self, **settings: Any) -> None:
+        await super()._connect(**settings)
+        if self._tcp_transport is not None:
+            _keep_alive(self._tcp_transport.get_extra_info("socket"))
+
+    async def _send_and_wait(self, cmd: Rfc2217Command) -> Rfc2217Command:
+        # ser2net 4.3 answers these with the state they ask for, not with the acknowledgement of
+        # RFC 2217, section 3. Nothing here depends on them.
+        if isinstance(cmd, SetModemstateMaskCmd | SetLinestateMaskCmd):
+            self._send_command(cmd)
+            return cmd
+        answer = await super()._send_and_wait(cmd)
+        if answer != cmd and not isinstance(cmd, SetControlCmd):
+            raise serialx.UnsupportedSetting(f"asked for {cmd}, the server set {answer}")
+        return answer
 
 
 class SerialPort(asyncio.Protocol):
@@ -133,7 +172,11 @@ class SerialPort(asyncio.Protocol):
             raise LinkAbsent(f"{self.name}: no answer for {OPEN_TIMEOUT_S:.0f} s") from None
         except serialx.SerialException as error:
             raise LinkError(f"{self.name}: {error}") from error
+        except (ValueError, IndexError) as error:  # serialx's, at an answer of a wrong size or kind
+            raise LinkError(f"{self.name}: its answers make no sense ({error})") from error
         except OSError as error:
+            if address.scheme != "device":
+                raise LinkAbsent(f"{self.name}: {_plain(error)}") from error
             raise await asyncio.to_thread(explain, error, self.name) from error
 
     async def _connect_tcp(self, address: Address) -> None:
@@ -154,9 +197,10 @@ class SerialPort(asyncio.Protocol):
             serialx.StopBits(options.stop_bits),
             xonxoff=options.flow_control == "xon/xoff",
             rtscts=options.flow_control == "rts/cts",
-            dsrdtr=options.flow_control == "dsr/dtr",
             byte_size=options.data_bits,
             exclusive=options.exclusive,
+            transport_cls=_Rfc2217Transport if address.scheme == "rfc2217" else None,
+            connect_timeout=OPEN_TIMEOUT_S,  # of rfc2217; serialx leaves it out for a device
         )
         if isinstance(transport, DescriptorTransport):
             transport.max_size = READ_SIZE
@@ -199,7 +243,7 @@ class SerialPort(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
-            self._loss = "unplugged or hung up"
+            self._loss = "unplugged or hung up" if self.name.startswith("/") else "closed by the other end"
         else:
             self._loss = _plain(exc)
         self._wake()
@@ -220,7 +264,7 @@ def _keep_alive(sock: socket.socket) -> None:
 
 
 def explain(error: OSError, port: str) -> LinkError:
-    """What an operating system's refusal to open a port means to the person who must mend it. Blocks briefly."""
+    """What the system's refusal to open a device means to the person who must mend it. Blocks briefly."""
     match error.errno:
         case errno.ENOENT | errno.ENODEV | errno.ENXIO:
             return LinkAbsent(f"{port}: no such device")
@@ -228,13 +272,18 @@ def explain(error: OSError, port: str) -> LinkError:
             return LinkDenied(f"{port}: permission denied{_who_may(port)}")
         case errno.EBUSY:
             return LinkBusy(f"{port}: in use by {' and '.join(holders(port)) or 'another process'}")
-        case errno.ENOTTY | errno.EINVAL | errno.EISDIR:
-            return LinkError(f"{port}: not a serial port, or one that cannot be set so ({_plain(error)})")
+        case errno.ENOTTY | errno.EISDIR:
+            return LinkError(f"{port}: not a serial port")
+        case errno.EINVAL:
+            return LinkError(f"{port}: cannot be set so: {_plain(error)}")
         case _:
             return LinkAbsent(f"{port}: {_plain(error)}")
 
 
 def _plain(error: Exception) -> str:
+    # asyncio adds the address, and puts several refusals into one text when a name has several addresses.
+    if numbers := re.findall(r"\[Errno (\d+)\]", str(error)):
+        return ", ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers))
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__
 
@@ -245,10 +294,11 @@ def _who_may(port: str) -> str:
     except OSError:
         return ""
     user, group = _user_name(os.geteuid()), _group_name(owner.st_gid)
-    return (
-        f": it belongs to group {group}, and user {user} may not open it"
-        f" (sudo usermod -aG {group} {user}, then log in again or restart the service)"
-    )
+    refusal = f": it belongs to group {group}, and user {user} may not open it"
+    needed = stat.S_IRGRP | stat.S_IWGRP
+    if owner.st_mode & needed == needed:
+        return f"{refusal} (sudo usermod -aG {group} {user}, then log in again or restart the service)"
+    return f"{refusal}; nor may the group (mode {stat.filemode(owner.st_mode)}): a udev rule must let it"
 
 
 def _user_name(uid: int) -> str:

@@ -60,7 +60,7 @@ class _Gateway:
             ack_timeout_s=config.mqtt.ack_timeout,
         )
         self._forwarding = Child(
-            name=f"broker {publisher.name}",
+            name="broker",
             run=self._forwarder.run,
             restart=Backoff(first_s=0.5, cap_s=config.mqtt.retry_max),
         )

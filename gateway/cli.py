@@ -25,7 +25,7 @@ exit status:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     try:
         return _dispatch(args)
     except UsageError as error:
@@ -45,15 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes; tests and documents are held against it."""
+    top = argparse.ArgumentParser(
         prog="sallyport",
         description="Serial-to-MQTT gateway: reads instruments on serial ports and publishes their values over MQTT.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"sallyport {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    top.add_argument("--version", action="version", version=f"sallyport {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, short: str, long: str) -> argparse.ArgumentParser:
         return commands.add_parser(
@@ -137,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         "List the drivers that are installed; with a name, describe that driver's options and metrics.",
     )
     drivers.add_argument("driver", metavar="DRIVER", nargs="?", help="describe this one")
-    return parser
+    return top
 
 
 def _dispatch(args: argparse.Namespace) -> int:

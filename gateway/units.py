@@ -1,12 +1,22 @@
 """Durations and sizes as people write them: `"250ms"`, `"5s"`, `"2h"`; `"512MB"`, `"64KiB"`."""
 
 import re
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {
+_SECONDS: Mapping[str, int | Fraction] = {
+    "ms": Fraction(1, 1000),
+    "s": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+}
+_BYTES: Mapping[str, int] = {
     "B": 1,
     "kB": 10**3,
     "KB": 10**3,
@@ -16,7 +26,8 @@ _BYTES = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
-_NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+# Not more digits than anybody means: beyond a float's range a number would be infinite.
+_NUMBER_AND_UNIT = re.compile(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]+)\s*", re.ASCII)
 
 
 def duration(text: Any) -> float:
@@ -24,7 +35,7 @@ def duration(text: Any) -> float:
 
     Raises: ValueError, with the allowed forms.
     """
-    return _quantity(text, _SECONDS, 'a duration with its unit, such as "250ms", "5s", "10m" or "2h"')
+    return float(_quantity(text, _SECONDS, 'a duration with its unit, such as "250ms", "5s", "10m" or "2h"'))
 
 
 def _duration_or_never(text: Any) -> float | None:
@@ -44,20 +55,21 @@ def size(text: Any) -> int:
     return int(_quantity(text, _BYTES, 'a size with its unit, such as "64KiB" or "512MB"'))
 
 
-def _quantity(text: Any, units: dict[str, float] | dict[str, int], allowed: str) -> float:
+def _quantity(text: Any, units: Mapping[str, int | Fraction], allowed: str) -> Fraction:
     if isinstance(text, str) and (match := _NUMBER_AND_UNIT.fullmatch(text)):
         number, unit = match.groups()
         if unit in units:
-            return float(number) * units[unit]
+            return Fraction(number) * units[unit]
     raise ValueError(f"must be {allowed}")
 
 
 def written_duration(seconds: float) -> str:
-    """The shortest way to write it: 0.25 → `250ms`, 60 → `1m`, 90 → `90s`."""
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+    """The shortest exact way to write it: 0.25 → `250ms`, 60 → `1m`, 90 → `90s`."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length and seconds % length == 0:
             return f"{seconds // length:.0f}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
+    exact = Decimal(str(seconds))
+    return f"{(exact * 1000).normalize():f}ms" if 0 < seconds < 1 else f"{exact.normalize():f}s"
 
 
 def written_size(count: int) -> str:

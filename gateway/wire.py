@@ -1,5 +1,6 @@
 """Event ↔ bytes: what subscribers see."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import orjson
 from gateway.model import Availability, Reading
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOWEST, _HIGHEST = -(2**63), 2**64 - 1
 
 
 def rfc3339(wall_ns: int) -> str:
@@ -18,9 +20,23 @@ def rfc3339(wall_ns: int) -> str:
 
 def encode(reading: Reading, run: str) -> bytes:
     """`{"time":…,"seq":…,"run":…,"values":{…}}`."""
-    return orjson.dumps(
-        {"time": rfc3339(reading.at.wall_ns), "seq": reading.seq, "run": run, "values": reading.values}
-    )
+    event = {"time": rfc3339(reading.at.wall_ns), "seq": reading.seq, "run": run, "values": reading.values}
+    try:
+        return orjson.dumps(event)
+    except TypeError:
+        # Rare, so nobody pays for it beforehand; but no reading may stop the gateway.
+        event["values"] = {_portable(name): _portable(value) for name, value in reading.values.items()}
+        return orjson.dumps(event)
+
+
+def _portable(value: Any) -> Any:
+    """What orjson will write: an integer beyond 64 bits as a float, half a surrogate pair as `?`."""
+    match value:
+        case int() if not _LOWEST <= value <= _HIGHEST:
+            return float(value) if abs(value) <= sys.float_info.max else None
+        case str():
+            return value.encode(errors="replace").decode()
+    return value
 
 
 def values(payload: bytes) -> dict[str, Any]:

@@ -7,6 +7,7 @@ other things: compare the two, not the absolute figures.
 
 import argparse
 import asyncio
+import itertools
 import json
 import socket
 import statistics
@@ -41,9 +42,7 @@ class Arrivals:
     def verdict(self) -> str:
         lost = self.sent - sum(len(set(numbers)) for numbers in self.seen.values())
         repeated = sum(len(numbers) - len(set(numbers)) for numbers in self.seen.values())
-        disordered = sum(
-            a > b for numbers in self.seen.values() for a, b in zip(numbers, numbers[1:], strict=False)
-        )
+        disordered = sum(a > b for numbers in self.seen.values() for a, b in itertools.pairwise(numbers))
         return f"{self.sent} sent, {lost} lost, {repeated} repeated, {disordered} out of order"
 
 
@@ -79,8 +78,8 @@ async def main() -> int:
                 f"\n{way.__name__}: {arrivals.verdict()}\n"
                 f"    CPU      {used / args.seconds:7.1%} of a core, {used / arrivals.sent * 1e6:.0f} µs per reading\n"
                 f"    memory   {rss / 1e6:7.1f} MB resident, {len(processes)} process(es)\n"
-                f"    latency  p50 {quantile(arrivals.late_ms, 50):.1f} ms, p99 {quantile(arrivals.late_ms, 99):.1f} ms, "
-                f"max {max(arrivals.late_ms, default=0):.1f} ms from the port to the subscriber",
+                f"    latency  p50 {quantile(arrivals.late_ms, 50):.1f} ms, p99 {quantile(arrivals.late_ms, 99):.1f} ms,"
+                f" max {max(arrivals.late_ms, default=0):.1f} ms from the port to the subscriber",
                 flush=True,
             )
             good &= way is not sallyport or ", 0 lost, 0 repeated, 0 out of order" in arrivals.verdict()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loops import RealTimeLoop, VirtualTimeLoop
+pytest.register_assert_rewrite("tests.contracts", "tests.support")
+
+from tests.support.loops import RealTimeLoop, VirtualTimeLoop  # noqa: E402 - rewritten, too
 
 
 def pytest_asyncio_loop_factories(

@@ -12,10 +12,15 @@ from drivers.driver import Frame
 from drivers.framing import Lines
 from gateway.model import Value
 
-# What C's printf and Arduino's Print make of a number that is none. They are no JSON (RFC 8259,
-# section 6), but a board that prints them means the rest of its line. A string is matched first,
-# whole, so that a word inside one is left alone.
-_NOT_A_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|[-+]?\b(?:nan|inf|infinity|ovf)\b', re.IGNORECASE)
+# What C's printf and Arduino's Print make of a number that is none, and numbers beyond a double. orjson
+# takes neither, but a board that prints them means the rest of its line. A string is matched first, whole,
+# so that a word inside one is left alone; one without an end too, or each quote in it would be tried anew.
+_NUMBER_OR_WORD = re.compile(
+    rb'"[^"\\]*(?:\\.[^"\\]*)*"?'
+    rb"|(?P<number>-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)"
+    rb"|[-+]?\b(?:nan|inf|infinity|ovf)\b",
+    re.IGNORECASE,
+)
 
 # Bytes that a UART makes up while a board resets.
 _LINE_NOISE = bytes({*range(0x21), *range(0x7F, 0x100)})
@@ -24,9 +29,10 @@ _LINE_NOISE = bytes({*range(0x21), *range(0x7F, 0x100)})
 class JsonLines:
     """Decoder of newline-delimited JSON: each line that is an object is a frame with the id `object`.
 
-    Nested objects are flattened with dots: `{"air": {"t": 21.5}}` → `air.t`. Arrays, nulls and numbers
-    that are not finite cannot be values: they are dropped and counted. Lines that are no object, such
-    as a boot loader's chatter or the second half of a line, are rejected and counted.
+    Nested objects are flattened with dots: `{"air": {"t": 21.5}}` → `air.t`; of two values with the same
+    name the last one counts. Integers beyond 64 bits become floats. Arrays, nulls, numbers that are not
+    finite and values without a name are dropped and counted. Lines that are no object, such as a boot
+    loader's chatter or the second half of a line, are rejected and counted.
     """
 
     def __init__(self, *, max_line: int, max_depth: int) -> None:
@@ -50,6 +56,8 @@ class JsonLines:
 
     def _decode(self, offset: int, line: bytes) -> Frame | None:
         text = line.lstrip(_LINE_NOISE)
+        offset += len(line) - len(text)
+        text = text.rstrip(_LINE_NOISE)
         if not text:
             self.rejected["noise"] += 1
             return None
@@ -60,20 +68,21 @@ class JsonLines:
             found = orjson.loads(text)
         except orjson.JSONDecodeError:
             try:
-                found = orjson.loads(_NOT_A_NUMBER.sub(_null_for_a_word, text))
+                found = orjson.loads(_NUMBER_OR_WORD.sub(_null_unless_finite, text))
             except orjson.JSONDecodeError:
                 self.rejected["not valid JSON"] += 1
                 return None
         values: dict[str, Value] = {}
         self._flatten(found, "", 1, values)
-        return Frame(offset + len(line) - len(text), len(text), "object", values)
+        return Frame(offset, len(text), "object", values)
 
     def _flatten(self, found: dict[str, Any], prefix: str, depth: int, values: dict[str, Value]) -> None:
         for key, value in found.items():
+            if not key:
+                self.dropped["without a name"] += 1
+                continue
             name = prefix + key
             match value:
-                case float() if not math.isfinite(value):
-                    self.dropped["not a finite number"] += 1
                 case bool() | int() | float() | str():
                     values[name] = value
                 case dict() if depth < self._max_depth:
@@ -81,10 +90,12 @@ class JsonLines:
                 case dict():
                     self.dropped["nested too deep"] += 1
                 case None:
-                    self.dropped["null"] += 1
+                    self.dropped["null or not a finite number"] += 1
                 case _:
                     self.dropped["array"] += 1
 
 
-def _null_for_a_word(match: re.Match[bytes]) -> bytes:
-    return match[0] if match[0].startswith(b'"') else b"null"
+def _null_unless_finite(match: re.Match[bytes]) -> bytes:
+    number = match["number"]
+    kept = math.isfinite(float(number)) if number else match[0].startswith(b'"')
+    return match[0] if kept else b"null"

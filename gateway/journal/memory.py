@@ -47,7 +47,7 @@ class MemoryJournal:
             while self._size + cost > self._max_size:
                 self._lose(self._forget_first().device)
         elif self._losing and self._size <= self._max_size // 2:
-            self._account()
+            self._account("room again")
         self._records.append(Record(self._next, device, seq, payload))
         self._next += 1
         self._size += cost
@@ -71,7 +71,7 @@ class MemoryJournal:
         self._sealed = True
         self._grown.set()
         if self._losing:
-            self._account()
+            self._account("closed")
 
     def _forget_first(self) -> Record:
         record = self._records.popleft()
@@ -89,7 +89,7 @@ class MemoryJournal:
         self._losing[device] += 1
         self.lost += 1
 
-    def _account(self) -> None:
+    def _account(self, now: str) -> None:
         by_device = ", ".join(f"{device} {count}" for device, count in self._losing.most_common())
-        log.warning("journal: room again; %d readings were lost: %s", self._losing.total(), by_device)
+        log.warning("journal: %s; %d readings were lost: %s", now, self._losing.total(), by_device)
         self._losing.clear()

@@ -16,7 +16,13 @@ from typing import Any, Literal, NoReturn, Self
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
-from paho.mqtt.client import MQTT_ERR_SUCCESS, ConnectFlags, DisconnectFlags
+from paho.mqtt.client import (
+    MQTT_ERR_SUCCESS,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+    _WebsocketWrapper,
+)
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -28,8 +34,9 @@ from gateway.publish.publisher import Done, Message
 
 log = logging.getLogger(__name__)
 
+_UNSUPPORTED_VERSION = 0x84
+_SESSION_TAKEN_OVER = 0x8E
 _QUOTA_EXCEEDED = 0x97
-_PUBLISH_OVERHEAD = 16  # fixed header, topic length, packet identifier, empty properties; rounded up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +78,7 @@ class Broker:
 
     def client(self) -> aiomqtt.Client:
         """To listen with; the publisher makes its own."""
-        return aiomqtt.Client(**self.arguments())
+        return _Mended(**self.arguments())
 
     def arguments(self) -> dict[str, Any]:
         """For aiomqtt.Client, whoever derives from it."""
@@ -122,26 +129,17 @@ class AiomqttPublisher:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator["AiomqttSession"]:
         client = _Client(self._broker, self._will)
-        # aiomqtt connects in a thread, and a thread cannot be cancelled: when we are, the attempt
-        # is waited for (it has a time limit) and undone, so that no socket is left behind.
-        opening = asyncio.ensure_future(client.__aenter__())
         try:
-            await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            with suppress(aiomqtt.MqttError, ValueError):
-                await opening
-            await client.hang_up()
-            raise
-        except (aiomqtt.MqttError, ValueError) as error:
-            await client.hang_up()
-            raise Unreachable(f"{self.name}: {reason(error)}") from error
-        try:
-            yield AiomqttSession(self.name, client)
-        finally:
             try:
-                await client.__aexit__(None, None, None)
-            except aiomqtt.MqttError as error:
-                log.debug("%s: no orderly goodbye: %s", self.name, error)
+                await client.open()
+            except (aiomqtt.MqttError, ValueError) as error:
+                why = reason(error)
+                if self._broker.tls is not None and re.search("reset by peer|EOF|wrong version", why):
+                    why = f"{why}; is TLS spoken on that port?"
+                raise Unreachable(f"{self.name}: {why}") from error
+            yield AiomqttSession(self.name, client)
+            await client.say_goodbye()
+        finally:
             await client.hang_up()
 
 
@@ -155,30 +153,109 @@ class AiomqttSession:
         self._client.submit(message, done)
 
     async def ended(self) -> NoReturn:
-        try:
-            async for _ in self._client.messages:
-                pass  # we subscribe to nothing: this waits for the end
-        except aiomqtt.MqttError as error:
+        error = await self._client.lost()
+        if isinstance(error, (aiomqtt.MqttError, OSError)):
             raise Unreachable(f"{self._name}: {reason(error)}") from error
-        raise AssertionError("aiomqtt's messages ended without an error")
+        raise error  # a bug in somebody's `done`
 
 
-class _Client(aiomqtt.Client):
+class _Mended(aiomqtt.Client):
+    """aiomqtt on a paho that gets along with slow connections, strict brokers and failed attempts."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._client.__class__ = _Paho  # aiomqtt makes its own; ours differs in methods only
+
+    def _on_socket_register_write(self, client: PahoClient, userdata: Any, sock: Any) -> None:
+        # aiomqtt adds the writer even if the socket has been closed in the meantime.
+        def add() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), client.loop_write)
+
+        self._loop.call_soon_threadsafe(add)
+
+
+class _Paho(PahoClient):
+    def _create_socket(self) -> Any:
+        # paho forgets the socket when a handshake fails, and checks the certificate's host name even
+        # if it was told to believe any broker.
+        sock = self._create_socket_connection()
+        try:
+            if self._ssl_context is not None:
+                sock = self._ssl_context.wrap_socket(
+                    sock, server_hostname=self._host, do_handshake_on_connect=False
+                )
+                sock.do_handshake()
+            if self._transport == "websockets":
+                return _WebSocket(
+                    socket=sock,
+                    host=self._host,
+                    port=self._port,
+                    is_ssl=self._ssl,
+                    path=self._websocket_path,
+                    extra_headers=self._websocket_extra_headers,
+                )
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+class _WebSocket(_WebsocketWrapper):
+    def _send_impl(self, data: bytes | bytearray) -> int:
+        # When the system takes only a part of a frame, paho says that nothing was sent, forgets the
+        # packet, and takes the rest of the frame for a part of the next one (paho issue 887).
+        sent = super()._send_impl(data)
+        if not sent:
+            raise BlockingIOError  # "again, please": that is what goes on with the same frame
+        return sent
+
+    def _create_frame(self, opcode: int, data: bytearray, do_masking: int = 1) -> bytearray:
+        # paho does not mask its answer to a ping, and brokers must hang up on that (RFC 6455,
+        # section 5.1). It also writes the answer into the middle of a frame that is only half sent.
+        frame = super()._create_frame(opcode, data, do_masking=1)
+        if not self._sendbuffer or opcode == self.OPCODE_BINARY:
+            return frame
+        self._sendbuffer += frame
+        return bytearray()
+
+
+class _Client(_Mended):
     def __init__(self, broker: Broker, will: Message | None) -> None:
+        self._overheard = _Overheard()
         super().__init__(
             **broker.arguments(),
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=will.retain) if will else None,
             max_inflight_messages=broker.window,
+            logger=self._overheard.logger,
         )
         self._client.connect_timeout = broker.connect_timeout_s
         self.window = broker.window
+        self._broker = broker
         self._largest: int | None = None
         self._waiting: dict[int, Done] = {}
+        self._loss: aiomqtt.MqttError | None = None
+
+    async def open(self) -> None:
+        """Raises: MqttError, ValueError."""
+        # aiomqtt connects in a thread, and a thread cannot be cancelled: when we are, the attempt is
+        # waited for (it has a time limit), so that no socket turns up after we have gone.
+        opening = asyncio.ensure_future(self.__aenter__())
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._connected.cancel()  # the thread has to finish, but nobody waits for a CONNACK
+            while not opening.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([opening])
+            raise
+        # A broker may let us in and hang up in one breath; aiomqtt forgets that.
+        if self._loss is not None:
+            raise self._loss
 
     def submit(self, message: Message, done: Done) -> None:
-        size = len(message.topic.encode()) + len(message.payload) + _PUBLISH_OVERHEAD
         loop = asyncio.get_running_loop()
-        if self._largest is not None and size > self._largest:
+        if self._largest is not None and (size := self._size(message)) > self._largest:
             loop.call_soon(done, Rejected(f"{size} bytes; the broker takes at most {self._largest}"))
             return
         try:
@@ -190,10 +267,29 @@ class _Client(aiomqtt.Client):
         if info.rc == MQTT_ERR_SUCCESS:
             self._waiting[info.mid] = done
 
+    async def lost(self) -> BaseException:
+        """Returns when the connection is, with the reason."""
+        await asyncio.wait([self._disconnected])
+        return self._disconnected.exception() or aiomqtt.MqttError("we have said goodbye")
+
+    async def say_goodbye(self) -> None:
+        try:
+            await self.__aexit__(None, None, None)
+        except aiomqtt.MqttError as error:
+            log.debug("%s: no orderly goodbye: %s", self._broker.host, error)
+
     async def hang_up(self) -> None:
-        """Drop the connection if there is one; aiomqtt leaves it open when no CONNACK comes."""
-        await asyncio.sleep(0)  # what aiomqtt has scheduled for this socket runs while it is still ours
+        """Drop the connection if there is one: aiomqtt leaves it open when it has not been let in."""
         self._client._sock_close()  # noqa: SLF001 - paho has no public way to do this at once
+        if self._misc_task is not None:
+            self._misc_task.cancel()
+            await asyncio.wait([self._misc_task])
+
+    def _size(self, message: Message) -> int:
+        """Of the whole packet. Source: MQTT 5.0, sections 2.1.4 and 3.3."""
+        properties = 1 if self._broker.version == "5" else 0
+        rest = 2 + len(message.topic.encode(errors="replace")) + 2 + properties + len(message.payload)
+        return 1 + -(-rest.bit_length() // 7) + rest
 
     def _on_connect(
         self,
@@ -205,6 +301,8 @@ class _Client(aiomqtt.Client):
     ) -> None:
         self.window = min(self.window, getattr(properties, "ReceiveMaximum", self.window))
         self._largest = getattr(properties, "MaximumPacketSize", None)
+        if reason_code.value == _UNSUPPORTED_VERSION:
+            self._lose(self._strange())
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(
@@ -215,37 +313,67 @@ class _Client(aiomqtt.Client):
         reason_code: ReasonCode,
         properties: Properties | None = None,
     ) -> None:
-        if not self._connected.done():
-            # aiomqtt would wait for its time limit.
-            self._connected.set_exception(aiomqtt.MqttError("the broker hung up before it let us in"))
+        if not (reason_code.is_failure or flags.is_disconnect_packet_from_server):
+            if not self._disconnected.done():
+                self._disconnected.set_result(None)  # our own goodbye
             return
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        self._lose(self._why(flags, reason_code))
+
+    def _why(self, flags: DisconnectFlags, reason_code: ReasonCode) -> str:
+        if reason_code.value == _SESSION_TAKEN_OVER:
+            return f'another client came with the same client id, "{self._broker.client_id}"'
+        if flags.is_disconnect_packet_from_server:
+            return f"the broker hung up: {reason_code}"
+        if str(reason_code) == "Keep alive timeout":
+            return "no answer"
+        if str(reason_code) == "Protocol error":  # how paho reports that 3.1.1 was refused, too
+            return self._strange()
+        if self._connected.done():
+            return "the broker hung up"
+        tls = "without" if self._broker.tls is None else "over"
+        return f"the broker hung up before it let us in; we speak MQTT {self._broker.version} {tls} TLS"
+
+    def _strange(self) -> str:
+        return f"what answers there does not speak MQTT {self._broker.version} (mqtt.version)"
+
+    def _lose(self, why: str) -> None:
+        if self._loss is not None:
+            return
+        self._loss = aiomqtt.MqttError(why)
+        self._loss.__cause__ = self._overheard.error
+        # Before the broker has let us in, aiomqtt would wait for its time limit.
+        end = self._disconnected if self._connected.done() else self._connected
+        if not end.done():
+            end.set_exception(self._loss)
+            end.exception()  # nobody has to ask for it
+
+    def _on_message(self, client: PahoClient, userdata: Any, message: MQTTMessage) -> None:
+        """Nobody reads what comes: we subscribe to nothing, but amqtt tells all it has retained to everybody."""
 
     def _on_publish(
         self, client: PahoClient, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
     ) -> None:
         if reason_code.value == _QUOTA_EXCEEDED:
-            if not self._disconnected.done():
-                self._disconnected.set_exception(aiomqtt.MqttError("the broker's quota is used up (0x97)"))
+            self._lose("the broker's quota is used up (0x97)")
             return
         done = self._waiting.pop(mid, None)
         if done is not None:
             done(Rejected(f"{reason_code} (0x{reason_code.value:02x})") if reason_code.is_failure else None)
 
-    def _on_socket_register_write(self, client: PahoClient, userdata: Any, sock: Any) -> None:
-        # aiomqtt adds the writer even if the socket has been closed in the meantime.
-        def add() -> None:
-            if sock.fileno() >= 0:
-                self._loop.add_writer(sock.fileno(), self._write, client)
 
-        self._loop.call_soon_threadsafe(add)
+class _Overheard(logging.Handler):
+    """What paho tells only its log: the error that ended a connection. Our own lines report it."""
 
-    def _write(self, client: PahoClient) -> None:
-        try:
-            client.loop_write()
-        except OSError as error:
-            if not self._disconnected.done():
-                self._disconnected.set_exception(error)
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: OSError | None = None
+        self.logger = logging.Logger("mqtt", logging.WARNING)  # noqa: LOG001 - this connection's own
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for each in record.args or ():
+            if isinstance(each, OSError):
+                self.error = each
 
 
 def reason(error: BaseException) -> str:
@@ -256,6 +384,6 @@ def reason(error: BaseException) -> str:
         return f"refused: {text.partition('] ')[2] or text}"
     if match := re.search(r"certificate verify failed: (.*?)(?: \(_ssl|$)", text):
         return f"bad certificate: {match[1]}"
-    if text == "Operation timed out":
+    if text.endswith("timed out"):
         return "no answer"
-    return re.sub(r"^\[(?:Errno -?|code:)\d+\] ", "", text)
+    return re.sub(r"^\[(?:Errno -?|code:|SSL: )\w+\] | \(_ssl\.c:\d+\)$", "", text)

@@ -1,6 +1,7 @@
 """A broker inside the process, on the loopback: for a first run, and for sites that have none."""
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -31,9 +32,9 @@ async def embedded_broker(port: int) -> AsyncIterator[None]:
     try:
         await broker.start()
     except BrokerError as error:
-        raise Unreachable(
-            f"the embedded broker cannot listen on {HOST}:{port}: {error.__cause__ or error}"
-        ) from error
+        cause = error.__cause__
+        why = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else cause or error
+        raise Unreachable(f"the embedded broker cannot listen on {HOST}:{port}: {why}") from error
     try:
         yield
     finally:

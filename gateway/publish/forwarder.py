@@ -19,11 +19,12 @@ log = logging.getLogger(__name__)
 class _Flight:
     """A record, and how many of its messages are still to land."""
 
-    __slots__ = ("missing", "offset")
+    __slots__ = ("missing", "offset", "refused")
 
     def __init__(self, offset: int, missing: int) -> None:
         self.offset = offset
         self.missing = missing
+        self.refused = False
 
 
 class Forwarder:
@@ -41,7 +42,9 @@ class Forwarder:
     ) -> None:
         self.connected = False
         self.forwarded = 0
+        """Records that the broker has taken whole."""
         self.rejected = 0
+        """Messages that it has refused."""
         self._journal = journal
         self._board = board
         self._publisher = publisher
@@ -73,9 +76,12 @@ class Forwarder:
                 group.create_task(window.watch(), name="acknowledgements"),
                 group.create_task(self._send_notices(window), name="notices"),
             ]
+            await asyncio.sleep(0)  # the notices go first: "online" comes before what it brings
             await self._send_records(window)
-            self._board.post(self._farewell)
-            while len(self._board) or window.under_way:
+            while len(self._board) or window.busy:
+                await window.movement()
+            await window.send(self._farewell, partial(self._note, self._farewell))
+            while window.busy:
                 await window.movement()
             for helper in helpers:
                 helper.cancel()
@@ -89,6 +95,8 @@ class Forwarder:
                 self._flights.append(flight)
                 for message in messages:
                     await window.send(message, partial(self._landed, flight, message))
+                if not messages:
+                    self._advance()
                 sent = record.offset
 
     async def _send_notices(self, window: Window) -> None:
@@ -99,10 +107,18 @@ class Forwarder:
     def _landed(self, flight: _Flight, message: Message, error: Rejected | None) -> None:
         self._note(message, error)
         flight.missing -= 1
+        flight.refused |= error is not None
+        self._advance()
+
+    def _advance(self) -> None:
+        """Move the cursor over every record that waits for nothing, up to the first one that does."""
+        before = self._cursor
         while self._flights and not self._flights[0].missing:
-            self._cursor = self._flights.popleft().offset
-            self.forwarded += 1
-        self._journal.commit(self._cursor)
+            flight = self._flights.popleft()
+            self._cursor = flight.offset
+            self.forwarded += not flight.refused
+        if self._cursor != before:
+            self._journal.commit(self._cursor)
 
     def _note(self, message: Message, error: Rejected | None) -> None:
         """Say once for each topic that the broker will not have it, and once that it will again."""

@@ -47,5 +47,9 @@ class Publisher(Protocol):
         ...
 
     def connect(self) -> AbstractAsyncContextManager[Session]:
-        """Connected on entry; left, it says goodbye (the last will is not sent). Raises: Unreachable."""
+        """Connected on entry. Raises: Unreachable.
+
+        Left in good order, it says goodbye and the last will is not sent; left by an exception or a
+        cancellation it hangs up, and the last will speaks for us.
+        """
         ...

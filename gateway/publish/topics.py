@@ -10,6 +10,9 @@ from gateway.publish.publisher import Message
 
 Layout = Callable[[Record], Iterator[Message]]
 
+_TAKEN = ("availability", "set")
+"""Topics below a device's that are not metrics."""
+
 
 def safe(name: str) -> str:
     """One topic level, whatever the name holds: no `+ # /`, no control characters, not empty.
@@ -19,11 +22,16 @@ def safe(name: str) -> str:
     return "".join("_" if char in "+#/" or not char.isprintable() else char for char in name) or "_"
 
 
+def _metric_level(metric: str) -> str:
+    level = safe(metric)
+    return f"{level}_" if level in _TAKEN else level
+
+
 class Topics:
     def __init__(self, *, prefix: str, gateway: str) -> None:
         self._root = f"{prefix}/{safe(gateway)}"
         self._device = cache(lambda device: f"{self._root}/{safe(device)}")
-        self._metric = cache(lambda device, metric: f"{self._device(device)}/{safe(metric)}")
+        self._metric = cache(lambda device, metric: f"{self._device(device)}/{_metric_level(metric)}")
 
     @property
     def everything(self) -> str:

@@ -14,7 +14,9 @@ def _whole_delay(_low: float, high: float) -> float:
     return high
 
 
-def _child(run: Callable[[Report], Awaitable[None]], *, cap_s: float = 8, changes: list[str] | None = None) -> Child:
+def _child(
+    run: Callable[[Report], Awaitable[None]], *, cap_s: float = 8, changes: list[str] | None = None
+) -> Child:
     async def changed(presence: Presence, reason: str) -> None:
         if changes is not None:
             changes.append(f"{presence}: {reason}" if reason else presence)
@@ -177,7 +179,9 @@ async def test_bug_is_reported_once_with_its_traceback_and_the_child_restarted(
     assert _lines(caplog)[1:] == ["boiler: offline: internal error: ZeroDivisionError('in the decoder')"]
 
 
-async def test_of_a_group_of_errors_a_bug_is_named_before_a_lost_link(caplog: pytest.LogCaptureFixture) -> None:
+async def test_of_a_group_of_errors_a_bug_is_named_before_a_lost_link(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def fail(error: Exception) -> None:
         raise error
 

@@ -40,7 +40,9 @@ class Instrument:
             finally:
                 self.open -= 1
 
-        return Driver(summary="follows a script", options=DriverOptions, decoder=_no_decoder, open=open_device)
+        return Driver(
+            summary="follows a script", options=DriverOptions, decoder=_no_decoder, open=open_device
+        )
 
 
 class _Device:

@@ -286,10 +286,10 @@ async def test_second_signal_stops_at_once(tmp_path: Path) -> None:
         config = _config(tmp_path, 1)  # nobody listens there
         config.write_text(config.read_text().replace('"5s"', '"10m"'))
         async with GatewayProcess.running(config) as gateway:
-            await gateway.said("broker 127.0.0.1:1: offline")
-            for number in range(20):
-                await board.say(_line(number))
-            await gateway.said("board: online")
+            await gateway.said("broker: offline: 127.0.0.1:1: ")
+            while not gateway.lines("board: online"):  # what comes before it has opened the port is lost
+                await board.say(_line(1))
+                await asyncio.sleep(0.05)
             gateway.send(signal.SIGTERM)
             await gateway.said("SIGTERM: stopping")
             assert await gateway.stop(signal.SIGTERM) == 128 + signal.SIGTERM

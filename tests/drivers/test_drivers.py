@@ -1,0 +1,168 @@
+"""Which drivers there are, those of third parties too, and the options all of them share."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import drivers
+from drivers.driver import Driver, DriverOptions
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_our_own_drivers_are_all_found() -> None:
+    assert set(drivers.DRIVERS) <= set(drivers.names())
+    assert list(drivers.names()) == sorted(drivers.names())
+    for name in drivers.DRIVERS:
+        assert isinstance(drivers.find(name), Driver)
+
+
+def test_every_driver_of_ours_has_its_folder_and_every_folder_its_driver() -> None:
+    folders = {path.parent.name for path in (REPOSITORY / "drivers").glob("*/__init__.py")}
+    assert folders == set(drivers.DRIVERS)
+
+
+def test_unknown_driver_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        drivers.find("toaster")
+
+
+def install(folder: Path, name: str, target: str, source: str) -> None:
+    """A third party's package, as pip would leave it."""
+    (folder / "acme.py").write_text(source)
+    info = folder / "acme_driver-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-driver\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[sallyport.drivers]\n{name} = {target}\n")
+
+
+GOOD = """
+from drivers.driver import Driver, DriverOptions, listening
+from drivers.json.codec import JsonLines
+
+class Options(DriverOptions):
+    flavour: str = "sour"
+
+def decoder(options):
+    return JsonLines(max_line=100, max_depth=1)
+
+DRIVER = Driver(summary="Acme scales", options=Options, decoder=decoder, open=listening(decoder))
+"""
+
+
+def asked(folder: Path, question: str) -> str:
+    """The answer of a fresh interpreter that finds this folder's packages: ours would remember."""
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(folder)!r})\nimport drivers\n{question}",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return (run.stdout + run.stderr).decode().strip()
+
+
+def test_third_partys_driver_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    install(tmp_path, "acme", "acme:DRIVER", GOOD)
+    answer = asked(
+        tmp_path,
+        "print(drivers.names(), drivers.find('acme').summary)\n"
+        "print(drivers.find('acme').options(driver='acme', port='/dev/ttyS0').flavour)",
+    )
+    names, flavour = answer.splitlines()
+    assert names == f"{tuple(sorted([*drivers.names(), 'acme']))} Acme scales"
+    assert flavour == "sour"
+
+
+def test_third_partys_driver_does_not_replace_ours(tmp_path: Path) -> None:
+    install(tmp_path, "json", "acme:DRIVER", GOOD)
+    assert asked(tmp_path, "print(drivers.names().count('json'), drivers.find('json').summary)").startswith(
+        "1 newline-delimited JSON"
+    )
+
+
+@pytest.mark.parametrize(("source", "found"), [("DRIVER = object()", "object"), ("DRIVER = dict", "type")])
+def test_entry_point_that_names_no_driver_is_a_clear_type_error(
+    tmp_path: Path, source: str, found: str
+) -> None:
+    install(tmp_path, "acme", "acme:DRIVER", source)
+    assert asked(tmp_path, "drivers.find('acme')").endswith(
+        f"TypeError: driver 'acme': expected a drivers.driver.Driver, found {found}"
+    )
+
+
+def test_broken_entry_point_stands_in_the_list_and_fails_when_it_is_wanted(tmp_path: Path) -> None:
+    install(tmp_path, "acme", "acme:DRIVER", "import no_such_module")
+    assert "'acme'" in asked(tmp_path, "print(drivers.names())")
+    assert "No module named 'no_such_module'" in asked(tmp_path, "drivers.find('acme')")
+
+
+# What every device may be told
+
+
+def options(**given: Any) -> DriverOptions:
+    return DriverOptions(**{"driver": "json", "port": "/dev/ttyUSB0", **given})
+
+
+def test_defaults_are_those_of_most_instruments() -> None:
+    defaults = options()
+    assert (defaults.baudrate, defaults.data_bits, defaults.parity, defaults.stop_bits) == (
+        9600,
+        8,
+        "none",
+        1,
+    )
+    assert defaults.flow_control == "none"
+    assert defaults.exclusive
+    assert (defaults.stale_after, defaults.retry_max) == (60.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"stop_bits": 2},
+        {"stop_bits": 1.5, "port": "rfc2217://192.0.2.7:4001"},
+        {"stop_bits": 1.5, "port": "tcp://192.0.2.7:4001"},
+        {"data_bits": 5},
+        {"parity": "space"},
+        {"flow_control": "xon/xoff"},
+        {"baudrate": 4_000_000},
+        {"stale_after": "never"},
+        {"stale_after": "100ms"},
+        {"retry_max": "1h"},
+    ],
+)
+def test_sensible_options_are_taken(given: dict[str, Any]) -> None:
+    options(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"stop_bits": 1.25}, "must be 1, 1.5 or 2"),
+        ({"stop_bits": 1.5}, "works with rfc2217:// only"),
+        ({"data_bits": 9}, "data_bits"),
+        ({"parity": "E"}, "'none', 'even', 'odd', 'mark' or 'space'"),
+        ({"flow_control": "dsr/dtr"}, "'none', 'rts/cts' or 'xon/xoff'"),
+        ({"baudrate": 49}, "greater than or equal to 50"),
+        ({"baudrate": 4_000_001}, "less than or equal to 4000000"),
+        ({"stale_after": "0s"}, "greater than or equal to 0.1"),
+        ({"stale_after": 5}, "must be a duration with its unit"),
+        ({"retry_max": "0s"}, "greater than or equal to 0.1"),
+        ({"retry_max": "never"}, "must be a duration with its unit"),
+        ({"port": ""}, "at least 1 character"),
+        ({"port": "ttyUSB0"}, "must be a whole path"),
+        ({"baud": 9600}, "Extra inputs are not permitted"),
+    ],
+)
+def test_other_options_are_refused_with_a_reason(given: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        options(**given)

@@ -1,0 +1,591 @@
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import wire
+from gateway.errors import Rejected, Unreachable
+from gateway.journal.journal import Record
+from gateway.journal.memory import MemoryJournal, WhenFull
+from gateway.model import Presence, Reading, Stamp, Value
+from gateway.pacing.backoff import Backoff
+from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.forwarder import Forwarder
+from gateway.publish.noticeboard import Noticeboard
+from gateway.publish.publisher import Done, Message, Publisher
+from gateway.publish.topics import Layout, Topics
+from gateway.supervisor import Child, Report, Supervisor
+from tests.support.memory_broker import MemoryBroker
+from tests.support.rogue_broker import RogueBroker
+
+ACK_TIMEOUT_S = 20.0
+PATIENCE_S = 3600.0
+"""Of virtual time: only a hang reaches it."""
+
+TOPICS = Topics(prefix="p", gateway="g")
+ONLINE = TOPICS.online(0, "0.1.0")
+FAREWELL = TOPICS.offline()
+
+
+class Site:
+    """A forwarder and what it works with, kept going by a supervisor as in the gateway."""
+
+    def __init__(self, publisher: Publisher, layout: Layout = TOPICS.by_device) -> None:
+        self.journal = MemoryJournal(max_size=10**9, when_full=WhenFull.DROP_OLDEST)
+        self.board = Noticeboard()
+        self.forwarder = Forwarder(
+            self.journal, self.board, publisher, layout, farewell=FAREWELL, ack_timeout_s=ACK_TIMEOUT_S
+        )
+        self._last_seq: dict[str, int] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        restart = Backoff(first_s=0.05, cap_s=0.2, draw=lambda _, cap: cap)
+        child = Child(name="broker", run=self.forwarder.run, restart=restart)
+        self._running = asyncio.create_task(Supervisor().run([child]))
+        try:
+            yield
+        finally:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    async def read(self, count: int, device: str = "boiler", **values: Value) -> None:
+        """So many readings of a device are journaled; each one holds its own number."""
+        for _ in range(count):
+            seq = self._last_seq[device] = self._last_seq.get(device, 0) + 1
+            reading = Reading(at=Stamp(0, 0.0), device=device, values=values or {"n": seq}, seq=seq)
+            await self.journal.append(device, seq, wire.encode(reading, self.journal.run))
+
+    async def delivered(self) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.journal):
+                await asyncio.sleep(0.01)
+
+    async def finish(self) -> None:
+        """A clean stop: nothing more is read, and the forwarder returns when all is delivered."""
+        self.journal.seal()
+        assert self._running is not None
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.shield(self._running)
+
+
+def numbers(broker: MemoryBroker, device: str = "boiler") -> list[int]:
+    """Of a device's readings as they came, repeats and all."""
+    return [wire.values(payload)["n"] for payload in broker.on(f"p/g/{device}")]
+
+
+def once(numbers: list[int]) -> list[int]:
+    """As a subscriber sees them who drops repeats."""
+    return list(dict.fromkeys(numbers))
+
+
+async def condemned(forwarder: Forwarder) -> str:
+    """Why one run of it ended."""
+
+    async def nobody(_presence: Presence, _reason: str) -> None:
+        pass
+
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(ExceptionGroup) as group:
+            await forwarder.run(Report("broker", nobody))
+    unreachable, rest = group.value.split(Unreachable)
+    assert rest is None
+    assert unreachable is not None
+    return str(unreachable.exceptions[0])
+
+
+# Nothing is lost, nothing is out of order.
+
+
+async def test_readings_arrive_in_order_and_are_committed() -> None:
+    site = Site(broker := MemoryBroker())
+    async with site.running():
+        await site.read(100)
+        await site.delivered()
+        await site.read(100)
+        await site.delivered()
+    assert numbers(broker) == list(range(1, 201))
+    assert site.forwarder.forwarded == 200
+    assert broker.most_unacknowledged <= broker.window
+
+
+async def test_backlog_uses_the_whole_window() -> None:
+    site = Site(broker := MemoryBroker(window=20, latency_s=1.0))
+    await site.read(1000)
+    async with site.running():
+        await site.delivered()
+    assert broker.most_unacknowledged == 20
+    assert asyncio.get_running_loop().time() < 60  # virtual: 1 + 1000 / 20 round trips
+
+
+class Disturbances:
+    READ, WAIT, BREAK, BREAK_LATER, OFFLINE = range(5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    script=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), max_size=25),
+    window=st.integers(1, 30),
+    latency_s=st.floats(0.0, 3.0),
+    by_metric=st.booleans(),
+)
+async def test_nothing_is_lost_or_out_of_order_whenever_links_break(
+    script: list[tuple[int, int]], window: int, latency_s: float, by_metric: bool
+) -> None:
+    layout = TOPICS.by_metric if by_metric else TOPICS.by_device
+    site = Site(broker := MemoryBroker(window=window, latency_s=latency_s), layout)
+    read = 0
+    async with site.running():
+        for what, amount in script:
+            match what:
+                case Disturbances.READ:
+                    for device in ("boiler", "gps"):
+                        await site.read(amount, device)
+                    read += amount
+                case Disturbances.WAIT:
+                    await asyncio.sleep(amount / 10)
+                case Disturbances.BREAK:
+                    broker.break_link()
+                case Disturbances.BREAK_LATER:
+                    broker.breaks_after = amount
+                case Disturbances.OFFLINE:
+                    broker.go_offline()
+                    await asyncio.sleep(amount)
+                    broker.online = True
+        broker.breaks_after = None
+        await site.finish()
+
+    for device in ("boiler", "gps"):
+        bare = [int(payload) for payload in broker.on(f"p/g/{device}/n")]
+        assert once(bare if by_metric else numbers(broker, device)) == list(range(1, read + 1))
+    assert broker.messages[-1] == FAREWELL
+    assert broker.most_unacknowledged <= window
+    assert (site.forwarder.forwarded, len(site.journal), site.journal.lost) == (2 * read, 0, 0)
+
+
+async def test_replay_starts_at_the_first_unacknowledged_reading() -> None:
+    site = Site(broker := MemoryBroker(window=5, latency_s=1.0))
+    await site.read(20)
+    broker.breaks_after = 8
+    async with site.running():
+        await site.finish()
+    # Eight had come when the link broke; the acknowledgements of the last three were on their way.
+    assert numbers(broker) == [*range(1, 9), *range(6, 21)]
+
+
+async def test_readings_of_an_outage_follow_when_the_broker_is_back() -> None:
+    site = Site(broker := MemoryBroker())
+    broker.online = False
+    async with site.running():
+        for _ in range(24):
+            await site.read(10)
+            await asyncio.sleep(5)
+        assert broker.messages == []
+        broker.online = True
+        await site.delivered()
+    assert numbers(broker) == list(range(1, 241))
+
+
+async def test_acknowledgement_of_an_old_connection_moves_nothing_on_the_new_one() -> None:
+    class Tardy:
+        """Calls back for the first connection while the second one is open: a broken Publisher."""
+
+        name = "tardy"
+        window = 5
+
+        def __init__(self) -> None:
+            self.unacknowledged: list[list[Done]] = []
+
+        @asynccontextmanager
+        async def connect(self) -> AsyncIterator["Tardy"]:
+            self.unacknowledged.append([])
+            yield self
+
+        def publish(self, _message: Message, done: Done) -> None:
+            self.unacknowledged[-1].append(done)
+
+        async def ended(self) -> NoReturn:
+            await asyncio.sleep(1)
+            raise Unreachable("tardy: as always")
+
+    site = Site(tardy := Tardy())
+    await site.read(5)
+    assert await condemned(site.forwarder) == "tardy: as always"
+    running = asyncio.create_task(condemned(site.forwarder))
+    await asyncio.sleep(0.5)
+    for done in tardy.unacknowledged[0]:
+        done(None)
+    assert len(site.journal) == 5
+    assert site.forwarder.forwarded == 0
+    tardy.unacknowledged[1][0](None)
+    assert len(site.journal) == 4
+    await running
+
+
+# Whom to believe.
+
+
+async def test_broker_that_acknowledges_nothing_is_left_and_tried_again() -> None:
+    site = Site(broker := MemoryBroker(window=5))
+    broker.acknowledges = False
+    await site.read(10)
+    begun = asyncio.get_running_loop().time()
+    assert await condemned(site.forwarder) == "a message went unacknowledged for 20 s"
+    assert asyncio.get_running_loop().time() - begun == pytest.approx(ACK_TIMEOUT_S, abs=0.1)
+    assert len(site.journal) == 10
+    assert broker.goodbyes == 0
+
+    broker.acknowledges = True
+    async with site.running():
+        await site.finish()
+    assert numbers(broker) == [1, 2, 3, 4, 5, *range(1, 11)]
+
+
+async def test_message_that_alone_is_never_acknowledged_is_not_waited_for_for_ever() -> None:
+    site = Site(broker := MemoryBroker(window=5))
+    broker.forgets.add("p/g/gps")
+    await site.read(1)
+    await site.read(1, "gps")
+
+    async def go_on() -> None:
+        for _ in range(100):
+            await site.read(1)
+            await asyncio.sleep(1)
+
+    going_on = asyncio.create_task(go_on())
+    assert await condemned(site.forwarder) == "a message went unacknowledged for 20 s"
+    assert len(numbers(broker)) > 15  # the others went on meanwhile
+    broker.forgets.clear()
+    async with site.running():
+        await going_on
+        await site.finish()
+    assert once(numbers(broker)) == list(range(1, 102))
+    assert numbers(broker, "gps") == [1, 1]
+
+
+async def test_idle_connection_is_believed_for_ever() -> None:
+    site = Site(broker := MemoryBroker())
+    async with site.running():
+        await site.read(1)
+        await asyncio.sleep(86_400)
+        await site.read(1)
+        await site.delivered()
+    assert numbers(broker) == [1, 2]
+    assert broker.connections == 1
+
+
+async def test_outage_is_one_line_down_and_one_line_up(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site = Site(broker := MemoryBroker())
+    async with site.running():
+        await asyncio.sleep(10)
+        broker.go_offline()
+        await asyncio.sleep(60)
+        broker.online = True
+        await asyncio.sleep(10)
+    assert caplog.messages == [
+        "broker: online",
+        "broker: offline: memory: the link broke",
+        "broker: online again after 60 s",
+    ]
+
+
+async def test_forwarder_knows_whether_it_is_connected() -> None:
+    site = Site(broker := MemoryBroker())
+    assert not site.forwarder.connected
+    async with site.running():
+        await asyncio.sleep(1)
+        assert site.forwarder.connected
+        broker.go_offline()
+        await asyncio.sleep(1)
+        assert not site.forwarder.connected
+
+
+# Notices: what each new connection wants to hear.
+
+
+async def test_each_connection_is_told_every_notice_again() -> None:
+    site = Site(broker := MemoryBroker())
+    notices = [ONLINE, Message("p/g/boiler/availability", b"online", retain=True)]
+    for notice in notices:
+        site.board.post(notice)
+    async with site.running():
+        await asyncio.sleep(10)
+        assert broker.messages == notices
+        broker.break_link()
+        await asyncio.sleep(10)
+        assert broker.messages == notices * 2
+        notices[1] = Message("p/g/boiler/availability", b"stale", retain=True)
+        site.board.post(notices[1])
+        await asyncio.sleep(10)
+        assert broker.messages[4:] == [notices[1]]
+
+
+@pytest.mark.parametrize("window", [1, 2, 20])
+async def test_notices_go_before_a_backlog(window: int) -> None:
+    site = Site(broker := MemoryBroker(window=window))
+    site.board.post(ONLINE)
+    await site.read(100)
+    async with site.running():
+        await site.delivered()
+        broker.break_link()
+        await site.read(100)
+        await site.delivered()
+    assert [place for place, each in enumerate(broker.messages) if each == ONLINE] == [0, 101]
+
+
+@pytest.mark.parametrize("window", [1, 2, 20])
+async def test_notice_is_not_held_up_by_a_backlog(window: int) -> None:
+    site = Site(broker := MemoryBroker(window=window))
+    await site.read(200)
+    async with site.running():
+        while len(broker.messages) < 50:
+            await asyncio.sleep(0.001)
+        before = len(broker.messages)
+        site.board.post(ONLINE)
+        await site.delivered()
+    # What is under way is ahead of it, and what was waiting for room.
+    assert broker.messages.index(ONLINE) <= before + window + 1
+
+
+async def test_farewell_is_the_last_message_of_a_clean_stop() -> None:
+    site = Site(broker := MemoryBroker(will=FAREWELL))
+    site.board.post(ONLINE)
+    async with site.running():
+        await site.read(100)
+        site.board.post(Message("p/g/boiler/availability", b"offline", retain=True))
+        await site.finish()
+    assert broker.messages.count(FAREWELL) == 1
+    assert broker.messages[-1] == FAREWELL
+    assert broker.messages[-1].retain
+    assert len(broker.messages) == 103
+    assert broker.goodbyes == 1
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 4])
+@pytest.mark.parametrize("notices", [0, 1, 2, 3, 4, 5])
+async def test_farewell_and_notices_are_not_forgotten_when_the_window_empties_at_once(
+    window: int, notices: int
+) -> None:
+    site = Site(broker := MemoryBroker(window=window, latency_s=0.0))
+    for number in range(notices):
+        site.board.post(Message(f"p/g/{number}/availability", b"", retain=True))
+    await site.read(window)
+    async with site.running():
+        await site.finish()
+    assert len(broker.messages) == window + notices + 1
+    assert broker.messages[-1] == FAREWELL
+
+
+async def test_link_that_breaks_during_the_farewell_is_opened_again_for_it() -> None:
+    site = Site(broker := MemoryBroker(will=FAREWELL))
+    site.board.post(ONLINE)
+    async with site.running():
+        await site.read(1)
+        broker.breaks_after = 3  # the notice, the reading, the farewell
+        await site.finish()
+    assert broker.messages[2:] == [FAREWELL, FAREWELL, ONLINE, FAREWELL]  # the second one is the last will
+    assert broker.goodbyes == 1
+
+
+async def test_forwarder_that_is_cancelled_leaves_the_last_word_to_the_will() -> None:
+    site = Site(broker := MemoryBroker(will=FAREWELL))
+    site.board.post(ONLINE)
+    async with site.running():
+        await asyncio.sleep(1)
+    assert broker.messages == [ONLINE, FAREWELL]
+    assert broker.goodbyes == 0
+
+
+async def test_sealed_journal_ends_the_forwarder_when_all_is_acknowledged() -> None:
+    site = Site(broker := MemoryBroker(latency_s=5.0))
+    await site.read(3)
+    async with site.running():
+        await asyncio.sleep(6)
+        site.journal.seal()
+        assert len(site.journal) == 3
+        await site.finish()
+    assert len(site.journal) == 0
+    assert site.forwarder.forwarded == 3
+    assert not site.forwarder.connected
+    assert broker.goodbyes == 1
+
+
+# Refusals.
+
+
+async def test_refused_readings_are_counted_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site(broker := MemoryBroker())
+    broker.refuses["p/g/gps"] = "Not authorized (0x87)"
+    async with site.running():
+        for _ in range(10):
+            await site.read(1, "gps")
+            await site.read(1)
+        await site.delivered()
+        assert numbers(broker) == list(range(1, 11))
+        assert (site.forwarder.rejected, site.forwarder.forwarded) == (10, 10)
+
+        broker.refuses.clear()
+        await site.read(3, "gps")
+        await site.delivered()
+        broker.refuses["p/g/gps"] = "Payload format invalid (0x99)"
+        await site.read(3, "gps")
+        await site.delivered()
+    assert numbers(broker, "gps") == [11, 12, 13]
+    assert [each for each in caplog.messages if "gps" in each] == [
+        "memory: refuses messages on p/g/gps: Not authorized (0x87)",
+        "memory: refuses messages on p/g/gps: Payload format invalid (0x99)",
+    ]
+
+
+async def test_topic_that_is_taken_again_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.publish.forwarder")
+    site = Site(broker := MemoryBroker())
+    broker.refuses["p/g/boiler"] = "no"
+    async with site.running():
+        await site.read(2)
+        await site.delivered()
+        broker.refuses.clear()
+        await site.read(2)
+        await site.delivered()
+    assert caplog.messages == [
+        "memory: refuses messages on p/g/boiler: no",
+        "memory: takes messages on p/g/boiler again",
+    ]
+
+
+async def test_refused_notice_stops_nothing() -> None:
+    site = Site(broker := MemoryBroker())
+    site.board.post(ONLINE)
+    broker.refuses[ONLINE.topic] = "no"
+    async with site.running():
+        await site.read(1)
+        await site.finish()
+    assert numbers(broker) == [1]
+    assert site.forwarder.rejected == 2  # the notice and the farewell
+    assert broker.goodbyes == 1
+
+
+# One reading, many messages.
+
+
+async def test_reading_is_committed_only_when_all_its_values_have_landed() -> None:
+    site = Site(broker := MemoryBroker(), TOPICS.by_metric)
+    broker.forgets.add("p/g/boiler/b")
+    await site.read(1, a=1, b=2, c=3)
+    await site.read(1, a=4)
+    async with site.running():
+        await asyncio.sleep(1)
+        assert broker.on("p/g/boiler/a") == [b"1", b"4"]
+        assert broker.on("p/g/boiler/c") == [b"3"]
+        assert len(site.journal) == 2
+        broker.forgets.clear()
+        broker.break_link()
+        await site.delivered()
+    assert broker.on("p/g/boiler/a") == [b"1", b"4", b"1", b"4"]
+    assert broker.on("p/g/boiler/b") == [b"2", b"2"]
+    assert site.forwarder.forwarded == 2
+
+
+async def test_link_that_breaks_in_the_middle_of_a_reading_repeats_all_of_it() -> None:
+    site = Site(broker := MemoryBroker(window=1), TOPICS.by_metric)
+    await site.read(1, a=1, b=2, c=3)
+    broker.breaks_after = 2
+    async with site.running():
+        await site.finish()
+    assert [each.topic for each in broker.messages[:-1]] == [
+        "p/g/boiler/a",
+        "p/g/boiler/b",
+        "p/g/boiler/a",
+        "p/g/boiler/b",
+        "p/g/boiler/c",
+    ]
+
+
+async def test_reading_of_which_one_value_is_refused_is_passed_over_and_not_counted_as_forwarded() -> None:
+    site = Site(broker := MemoryBroker(), TOPICS.by_metric)
+    broker.refuses["p/g/boiler/b"] = "no"
+    async with site.running():
+        await site.read(1, a=1, b=2, c=3)
+        await site.read(1, a=1)
+        await site.finish()
+    assert (site.forwarder.forwarded, site.forwarder.rejected) == (1, 1)
+
+
+@pytest.mark.parametrize("silent", list(itertools.product([True, False], repeat=3)))
+async def test_reading_that_becomes_no_message_holds_nothing_up(silent: tuple[bool, ...]) -> None:
+    def layout(record: Record) -> Iterator[Message]:
+        if not silent[record.seq - 1]:
+            yield from TOPICS.by_device(record)
+
+    site = Site(broker := MemoryBroker(), layout)
+    async with site.running():
+        await site.read(3)
+        await site.delivered()
+        await site.finish()
+    assert numbers(broker) == [seq for seq in (1, 2, 3) if not silent[seq - 1]]
+
+
+# With the real publisher.
+
+
+@pytest.mark.real_time
+async def test_reading_over_quota_is_kept_and_sent_again(rogue: RogueBroker) -> None:
+    rogue.reasons["p/g/boiler"] = 0x97
+    publisher = AiomqttPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test"))
+    site = Site(publisher)
+    await site.read(10)
+    async with site.running():
+        async with asyncio.timeout(10):
+            while len(rogue.connects) < 2:
+                await asyncio.sleep(0.001)
+        assert len(site.journal) == 10
+        rogue.reasons.clear()
+        await site.finish()
+    readings = [wire.values(each.payload)["n"] for each in rogue.messages if each.topic == "p/g/boiler"]
+    assert once(readings) == list(range(1, 11))
+    assert readings[-10:] == list(range(1, 11))
+    assert site.forwarder.rejected == 0
+
+
+@pytest.mark.real_time
+async def test_nothing_is_lost_while_connections_are_reset(rogue: RogueBroker) -> None:
+    publisher = AiomqttPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test"))
+    site = Site(publisher)
+    async with site.running():
+        for size in (1, 7, 30, 20, 3):
+            rogue.resets_after = size
+            await site.read(40)
+            async with asyncio.timeout(10):
+                while rogue.resets_after is not None or len(site.journal):
+                    await asyncio.sleep(0.001)
+        await site.finish()
+    readings = [wire.values(each.payload)["n"] for each in rogue.messages if each.topic == "p/g/boiler"]
+    assert once(readings) == list(range(1, 201))
+    assert rogue.messages[-1] == FAREWELL
+    assert rogue.goodbyes == 1
+
+
+@pytest.mark.real_time
+async def test_receive_maximum_bounds_readings_and_notices_together(rogue: RogueBroker) -> None:
+    rogue.announces = b"\x21\x00\x02"
+    rogue.latency_s = 0.002
+    site = Site(AiomqttPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test")))
+    for number in range(10):
+        site.board.post(Message(f"p/g/{number}/availability", b"", retain=True))
+    await site.read(50)
+    async with site.running():
+        await site.finish()
+    assert len(rogue.messages) == 61
+    assert rogue.most_unacknowledged <= 2
+
+
+def test_rejection_is_no_reason_to_connect_again() -> None:
+    assert not issubclass(Rejected, Unreachable)

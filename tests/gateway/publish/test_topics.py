@@ -1,0 +1,91 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import wire
+from gateway.journal.journal import Record
+from gateway.model import Availability, Presence, Reading, Stamp, Value
+from gateway.publish.publisher import Message
+from gateway.publish.topics import Topics, safe
+
+AT = Stamp(0, 0.0)
+
+
+def record(values: dict[str, Value], device: str = "boiler") -> Record:
+    payload = wire.encode(Reading(at=AT, device=device, values=values, seq=1), "run")
+    return Record(1, device, 1, payload)
+
+
+@pytest.fixture
+def topics() -> Topics:
+    return Topics(prefix="plant/hall-2", gateway="green house")
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        ("temperature", "temperature"),
+        ("air.temperature", "air.temperature"),
+        ("Kühlraum 2", "Kühlraum 2"),
+        ("温度", "温度"),
+        ("a/b", "a_b"),
+        ("+", "_"),
+        ("#", "_"),
+        ("in+out#1/2", "in_out_1_2"),
+        ("", "_"),
+        ("nul\0", "nul_"),
+        ("line\nbreak", "line_break"),
+        ("\x7f\x85", "__"),
+        ("half\ud800", "half_"),
+        ("right\u202eleft", "right_left"),
+        ("$SYS", "$SYS"),
+    ],
+)
+def test_any_name_becomes_one_level(name: str, level: str) -> None:
+    assert safe(name) == level
+
+
+@given(st.text())
+def test_no_name_breaks_out_of_its_level(name: str) -> None:
+    level = safe(name)
+    assert level
+    assert not set(level) & set("+#/\0\n")
+    assert level.encode().decode() == level
+    assert safe(level) == level
+
+
+def test_reading_is_one_message_below_the_gateway(topics: Topics) -> None:
+    reading = record({"temperature": 21.5})
+    assert list(topics.by_device(reading)) == [Message("plant/hall-2/green house/boiler", reading.payload)]
+
+
+def test_layout_metric_gives_each_value_a_topic_of_its_own(topics: Topics) -> None:
+    messages = list(topics.by_metric(record({"temperature": 21.5, "in/out": "in", "on": True})))
+    assert messages == [
+        Message("plant/hall-2/green house/boiler/temperature", b"21.5"),
+        Message("plant/hall-2/green house/boiler/in_out", b"in"),
+        Message("plant/hall-2/green house/boiler/on", b"true"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["availability", "set"])
+def test_metric_does_not_take_a_topic_that_means_something_else(topics: Topics, name: str) -> None:
+    [message] = topics.by_metric(record({name: 1}))
+    assert message.topic == f"plant/hall-2/green house/boiler/{name}_"
+
+
+def test_what_describes_a_state_is_retained(topics: Topics) -> None:
+    event = Availability(at=AT, device="a/b", presence=Presence.ONLINE, reason="")
+    availability = topics.availability(event)
+    assert availability.topic == "plant/hall-2/green house/a_b/availability"
+    assert availability.retain
+
+    online, offline = topics.online(0, "0.1.0"), topics.offline()
+    assert online.topic == offline.topic == topics.status == "plant/hall-2/green house/status"
+    assert online.retain
+    assert offline == Message(topics.status, b'{"state":"offline"}', retain=True)
+
+
+def test_everything_is_below_one_filter(topics: Topics) -> None:
+    assert topics.everything == "plant/hall-2/green house/#"
+    assert Topics(prefix="p", gateway="a/b").everything == "p/a_b/#"
