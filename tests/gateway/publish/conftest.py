@@ -1,6 +1,5 @@
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 
 from tests.support.rogue_broker import RogueBroker
