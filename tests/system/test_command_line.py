@@ -7,6 +7,8 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,17 @@ def _config(folder: Path, text: str) -> Path:
     file = folder / "gateway.toml"
     file.write_text(text)
     return file
+
+
+@contextmanager
+def _held(port: Path) -> Iterator[str]:
+    """Another process has locked this port, as other serial programs do: its name and pid."""
+    program = "import fcntl, sys, time; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program, str(port)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield f"{Path(f'/proc/{holder.pid}/comm').read_text().strip()} (pid {holder.pid})"
+        holder.kill()
 
 
 def test_version_is_the_distributions() -> None:
@@ -92,31 +105,16 @@ def test_check_connect_says_what_it_found(tmp_path: Path) -> None:
             for name, port in (("good", good.path), ("held", held.path), ("gone", "/dev/ttyNOT"))
         )
         file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n{devices}')
-        holder = subprocess.Popen(
-            ["flock", str(held.path), "sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
+        with _held(held.path) as holder:
             done = sallyport("check", "--connect", str(file))
-            for _ in range(20):  # flock may not be there yet
-                if b"held: " + str(held.path).encode() + b": in use" in done.stdout:
-                    break
-                done = sallyport("check", "--connect", str(file))
-        finally:
-            subprocess.run(["pkill", "-P", str(holder.pid)], check=False)
-            holder.terminate()
-            holder.wait()
     assert done.returncode == 1
     _, *lines = done.stdout.decode().splitlines()
     assert sorted(lines)[:2] == [
         "FAILED  gone: /dev/ttyNOT: no such device",
-        f"FAILED  held: {held.path}: in use by flock (pid {holder.pid}) and sleep (pid {_pid(lines, 'sleep')})",
+        f"FAILED  held: {held.path}: in use by {holder}",
     ]
     assert f"ok      good: {good.path} opened" in lines
     assert f"ok      broker: 127.0.0.1:{broker.port} let us in, MQTT 5" in lines
-
-
-def _pid(lines: list[str], name: str) -> str:
-    return next(line.split(f"{name} (pid ")[1].split(")")[0] for line in lines if f"{name} (pid" in line)
 
 
 def test_check_connect_says_that_nobody_listens(tmp_path: Path) -> None:
