@@ -38,7 +38,10 @@ def _config(folder: Path, text: str) -> Path:
 @contextmanager
 def _held(port: Path) -> Iterator[str]:
     """Another process has locked this port, as other serial programs do: its name and pid."""
-    program = "import fcntl, sys, time; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX); print(flush=True); time.sleep(60)"
+    program = (
+        "import fcntl, sys, time; line = open(sys.argv[1]); fcntl.flock(line, fcntl.LOCK_EX)\n"
+        "print(flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", program, str(port)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
