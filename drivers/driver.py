@@ -1,7 +1,7 @@
 """What a driver is: options people write, a decoder that knows bytes, a device that yields readings."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from drivers.port import Address, FlowControl, Parity, SerialPort
-from gateway.model import Clock, Reading, Value
+from gateway.errors import LinkLost
+from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration, DurationOrNever
 
 
@@ -148,11 +149,22 @@ class Listener:
         return self._decoder.dropped
 
     async def readings(self) -> AsyncIterator[Reading]:
+        at = self._port.opened_at
         while True:
-            data, at = await self._port.read()
-            for frame in self._decoder.feed(data):
-                if frame.values:
-                    yield Reading(at=at, device=self._name, values=frame.values)
+            try:
+                data, at = await self._port.read()
+            except LinkLost:
+                # What the hang-up cut off may be a whole frame that lacks only its line end.
+                for reading in self._readings(self._decoder.finish(), at):
+                    yield reading
+                raise
+            for reading in self._readings(self._decoder.feed(data), at):
+                yield reading
+
+    def _readings(self, frames: Iterable[Frame], at: Stamp) -> Iterator[Reading]:
+        for frame in frames:
+            if frame.values:
+                yield Reading(at=at, device=self._name, values=frame.values)
 
 
 def listening(

@@ -58,6 +58,10 @@ class Subscriber:
     async def has(self, count: int, device: str | None = None) -> None:
         await until(lambda: len(self.readings(device)) >= count)
 
+    async def returned(self) -> None:
+        """Until it is subscribed again, after the broker was away."""
+        await self._subscribed.wait()
+
     async def _listen(self) -> None:
         while True:
             try:
@@ -70,4 +74,5 @@ class Subscriber:
                         assert isinstance(message.payload, bytes)
                         self.got.append(Got(str(message.topic), message.payload, message.retain))
             except aiomqtt.MqttError:
+                self._subscribed.clear()
                 await asyncio.sleep(0.02)

@@ -12,15 +12,24 @@ import pytest
 from drivers.instrument import PtyInstrument
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto
+from tests.support.relay import Relay
 from tests.support.subscriber import Subscriber
 
 pytestmark = pytest.mark.real_time
 
 
-def _config(folder: Path, port: int, *, extra: str = "", device: str = "", name: str = "board") -> Path:
+def _config(
+    folder: Path,
+    port: int,
+    *,
+    extra: str = "",
+    device: str = "",
+    name: str = "board",
+    stop_timeout: str = "5s",
+) -> Path:
     file = folder / "gateway.toml"
     file.write_text(
-        f'[gateway]\nname = "test"\nstop_timeout = "5s"\n'
+        f'[gateway]\nname = "test"\nstop_timeout = "{stop_timeout}"\n'
         f'[mqtt]\nurl = "mqtt://127.0.0.1:{port}"\nretry_max = "200ms"\n{extra}\n'
         f'[devices.{name}]\ndriver = "json"\nport = "{folder / name}"\nretry_max = "200ms"\n{device}\n'
     )
@@ -42,6 +51,18 @@ async def _open(subscriber: Subscriber) -> None:
             "open, no reading yet" in each.get("reason", "") for each in subscriber.on("availability")
         )
     )
+
+
+async def _take_away(broker: Mosquitto, network: Relay) -> None:
+    broker.kill()
+    await network.cut()
+
+
+async def _bring_back(broker: Mosquitto, network: Relay, subscriber: Subscriber) -> None:
+    """The subscriber first: a broker that was killed has forgotten it, and would give it nothing."""
+    broker.start()
+    await subscriber.returned()
+    await network.mend()
 
 
 async def test_a_reading_goes_from_the_line_to_the_subscriber(tmp_path: Path) -> None:
@@ -118,21 +139,23 @@ async def test_layout_metric_publishes_each_value_bare_on_a_topic_of_its_own(tmp
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 async def test_broker_that_goes_away_costs_no_reading(tmp_path: Path, version: str) -> None:
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
-        config = _config(tmp_path, broker.port, extra=f'version = "{version}"')
         async with (
+            Relay.to(broker.port) as network,
             Subscriber.listening(broker.host, broker.port) as subscriber,
-            GatewayProcess.running(config) as gateway,
+            GatewayProcess.running(
+                _config(tmp_path, network.port, extra=f'version = "{version}"')
+            ) as gateway,
         ):
             await _open(subscriber)
             for number in range(50):
                 await board.say(_line(number))
             await subscriber.has(50)
-            broker.kill()
+            await _take_away(broker, network)
             await gateway.said("offline")
             for number in range(50, 500):
                 await board.say(_line(number))
             await asyncio.sleep(0.5)
-            broker.start()
+            await _bring_back(broker, network, subscriber)
             await gateway.said("online again")
             await board.say(_line(500))
             await until(lambda: 500 in _numbers(subscriber.readings()))
@@ -194,12 +217,13 @@ async def test_what_came_before_a_hang_up_is_published(tmp_path: Path) -> None:
             for number in range(20):
                 await board.say(_line(number))
             await subscriber.has(20)
-            await board.say(_line(20) + b'{"n":2')
+            await board.say(_line(20) + b'{"n":21}')  # whole, but for its line end
             await subscriber.has(21)
             board.unplug()
             await gateway.said("board: offline")
+            await subscriber.has(22)
             await gateway.stop()
-    assert _numbers(subscriber.readings()) == list(range(21))
+    assert _numbers(subscriber.readings()) == list(range(22))
 
 
 async def test_port_that_does_not_exist_yet_is_waited_for(tmp_path: Path) -> None:
@@ -223,8 +247,7 @@ async def test_port_that_does_not_exist_yet_is_waited_for(tmp_path: Path) -> Non
 
 async def test_sigterm_while_the_broker_is_away_ends_in_time_and_says_what_is_lost(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
-        config = _config(tmp_path, broker.port)
-        config.write_text(config.read_text().replace('"5s"', '"500ms"'))
+        config = _config(tmp_path, broker.port, stop_timeout="500ms")
         async with (
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
@@ -244,21 +267,20 @@ async def test_sigterm_while_the_broker_is_away_ends_in_time_and_says_what_is_lo
 
 async def test_sigterm_while_the_broker_is_away_still_delivers_if_it_returns_in_time(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
-        config = _config(tmp_path, broker.port)
-        config.write_text(config.read_text().replace('"5s"', '"20s"').replace('"200ms"', '"30s"'))
         async with (
+            Relay.to(broker.port) as network,
             Subscriber.listening(broker.host, broker.port) as subscriber,
-            GatewayProcess.running(config) as gateway,
+            GatewayProcess.running(_config(tmp_path, network.port, stop_timeout="20s")) as gateway,
         ):
             await _open(subscriber)
-            broker.kill()
+            await _take_away(broker, network)
             await gateway.said("offline")
             for number in range(10):
                 await board.say(_line(number))
             await asyncio.sleep(0.3)
             gateway.send(signal.SIGTERM)
             await gateway.said("stopping")
-            broker.start()
+            await _bring_back(broker, network, subscriber)
             assert await gateway.ended() == 0
             await subscriber.has(10)
     assert list(dict.fromkeys(_numbers(subscriber.readings()))) == list(range(10))
@@ -283,8 +305,7 @@ async def test_sigterm_while_the_port_is_away_ends_at_once(tmp_path: Path) -> No
 
 async def test_second_signal_stops_at_once(tmp_path: Path) -> None:
     with PtyInstrument.plugged_in(tmp_path / "board") as board:
-        config = _config(tmp_path, 1)  # nobody listens there
-        config.write_text(config.read_text().replace('"5s"', '"10m"'))
+        config = _config(tmp_path, 1, stop_timeout="10m")  # nobody listens there
         async with GatewayProcess.running(config) as gateway:
             await gateway.said("broker: offline: 127.0.0.1:1: ")
             while not gateway.lines("board: online"):  # what comes before it has opened the port is lost
@@ -298,20 +319,22 @@ async def test_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 async def test_full_buffer_gives_up_the_oldest_counts_and_says_so(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
-        config = _config(tmp_path, broker.port, device='[journal]\nmax_size = "64KiB"')
         async with (
+            Relay.to(broker.port) as network,
             Subscriber.listening(broker.host, broker.port) as subscriber,
-            GatewayProcess.running(config) as gateway,
+            GatewayProcess.running(
+                _config(tmp_path, network.port, device='[journal]\nmax_size = "64KiB"')
+            ) as gateway,
         ):
             await _open(subscriber)
-            broker.kill()
+            await _take_away(broker, network)
             await gateway.said("offline")
             for number in range(1000):
                 await board.say(_line(number))
             await gateway.said("the oldest readings are lost")
             await board.say(_line(1000))
             await asyncio.sleep(0.5)
-            broker.start()
+            await _bring_back(broker, network, subscriber)
             await until(lambda: 1000 in _numbers(subscriber.readings()))
             await board.say(_line(1001))
             await until(lambda: 1001 in _numbers(subscriber.readings()))
