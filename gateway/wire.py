@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -14,8 +15,13 @@ _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
 
 def rfc3339(wall_ns: int) -> str:
     """UTC with milliseconds: `2026-11-22T17:07:01.123Z` (RFC 3339, section 5.6)."""
-    moment = _EPOCH + timedelta(microseconds=wall_ns // 1000)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    seconds, milliseconds = divmod(wall_ns // 1_000_000, 1000)
+    return f"{_whole_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=2)  # many readings share a second, and formatting one costs more than all the rest
+def _whole_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def encode(reading: Reading, run: str) -> bytes:
