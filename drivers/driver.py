@@ -149,7 +149,7 @@ class Listener:
         return self._decoder.dropped
 
     async def readings(self) -> AsyncIterator[Reading]:
-        at = self._port.opened_at
+        at = Stamp(0, 0.0)  # for nobody: before the first bytes a decoder holds nothing
         while True:
             try:
                 data, at = await self._port.read()

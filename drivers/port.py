@@ -142,7 +142,7 @@ class SerialPort(asyncio.Protocol):
         self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._inbox = bytearray()
-        self._inbox_at = self.opened_at = clock()
+        self._inbox_at = Stamp(0, 0.0)
         self._paused = False
         self._reader: asyncio.Future[None] | None = None
         self._loss: str | None = None

@@ -330,14 +330,23 @@ def test_tail_says_what_is_wrong_with_the_broker(url: str, status: int, reason: 
 
 def test_tail_into_a_pipe_that_closes_ends_quietly(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker:
-        done = subprocess.run(
-            f"'{sys.executable}' -m gateway tail --url mqtt://127.0.0.1:{broker.port} | head -n 1 & "
-            f"for i in $(seq 200); do {program('mosquitto_pub')} -p {broker.port} -t sallyport/g/x -m $i || break;"
-            " sleep 0.02; kill -0 $! 2>/dev/null || break; done; wait",
-            shell=True, capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-    assert len(done.stdout.splitlines()) == 1
-    assert b"Traceback" not in done.stderr
+        publish = [program("mosquitto_pub"), "-p", str(broker.port), "-t", "sallyport/g/x", "-r", "-m", "1"]
+        subprocess.run(publish, check=True)
+        url = f"mqtt://127.0.0.1:{broker.port}"
+        tail = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "tail", "--url", url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with tail:
+            assert tail.stdout is not None
+            assert tail.stderr is not None
+            assert tail.stdout.readline().split() == [b"sallyport/g/x", b"1"]
+            tail.stdout.close()
+            while tail.poll() is None:  # it finds out when it writes
+                subprocess.run(publish, check=True)
+            assert tail.returncode == 0
+            assert b"Traceback" not in tail.stderr.read()
 
 
 def test_decode_prints_one_object_per_frame_and_counts(tmp_path: Path) -> None:
