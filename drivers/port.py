@@ -296,7 +296,7 @@ def _who_may(port: str) -> str:
     user, group = _user_name(os.geteuid()), _group_name(owner.st_gid)
     refusal = f": it belongs to group {group}, and user {user} may not open it"
     needed = stat.S_IRGRP | stat.S_IWGRP
-    if owner.st_mode & needed == needed:
+    if owner.st_mode & needed == needed and owner.st_gid != 0:
         return f"{refusal} (sudo usermod -aG {group} {user}, then log in again or restart the service)"
     return f"{refusal}; nor may the group (mode {stat.filemode(owner.st_mode)}): a udev rule must let it"
 
@@ -322,7 +322,8 @@ def holders(port: str) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if any(os.path.realpath(descriptor) == device for descriptor in (process / "fd").iterdir()):
-                found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name})")
+                ours = " (another device of this gateway)" if int(process.name) == os.getpid() else ""
+                found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name}){ours}")
         except OSError:
             continue  # it ended meanwhile, or it is not ours to look into
     return found

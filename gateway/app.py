@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from itertools import chain, repeat
 
 import drivers
 from gateway import __version__, wire
@@ -19,6 +20,7 @@ from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.topics import Topics
 from gateway.source import Source
 from gateway.supervisor import Child, Supervisor
+from gateway.units import written_duration
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,13 @@ class _Gateway:
             group.create_task(Supervisor().run(source.child() for source in self._sources), name="supervisor")
             for source in self._sources:
                 group.create_task(source.watch(), name=f"{source.name}: staleness")
+            group.create_task(self._tell_rejected(), name="broken frames")
+
+    async def _tell_rejected(self) -> None:
+        for pause_s in chain([60], repeat(3600)):
+            await asyncio.sleep(pause_s)
+            for source in self._sources:
+                source.tell_rejected(within=written_duration(pause_s))
 
     async def _record(self, readings: Subscription[Reading]) -> None:
         async for reading in readings:

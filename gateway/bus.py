@@ -36,6 +36,7 @@ class Subscription(Generic[E]):
         self._mail: deque[E] = deque()
         self._room = asyncio.Semaphore(capacity)
         self._waiting = 0
+        self._beyond = 0  # events delivered beyond the mailbox's room
         self._ended = False
         self._left = False
         self._reader: asyncio.Future[None] | None = None
@@ -60,11 +61,15 @@ class Subscription(Generic[E]):
                 raise StopAsyncIteration
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
-        if self._overflow is Overflow.WAIT:
+        if self._beyond:
+            self._beyond -= 1
+        elif self._overflow is Overflow.WAIT:
             self._room.release()
         return self._mail.popleft()
 
     async def deliver(self, event: E) -> None:
+        if self._left:
+            return
         if self._overflow is Overflow.WAIT:
             self._waiting += 1
             try:
@@ -82,6 +87,13 @@ class Subscription(Generic[E]):
             self._mail.popleft()
         self._mail.append(event)
         self._wake()
+
+    def deliver_at_once(self, event: E) -> None:
+        """Whoever publishes it is being cancelled and cannot wait; the event exists and is not dropped for that."""
+        if not self._left:
+            self._beyond += 1
+            self._mail.append(event)
+            self._wake()
 
     def end(self) -> None:
         self._ended = True
@@ -108,14 +120,20 @@ class EventBus:
         return subscription
 
     async def publish(self, event: Event) -> None:
-        """Returns when the event is in every mailbox that does not drop it.
+        """Returns when the event is in every mailbox that does not drop it; so it is when this is cancelled.
 
         Raises: RuntimeError after `close()`: a wiring bug.
         """
         if self._closed:
             raise RuntimeError(f"{type(event).__name__} published after the bus was closed")
-        for subscription in self._route(type(event)):
-            await subscription.deliver(event)
+        route = self._route(type(event))
+        for place, subscription in enumerate(route):
+            try:
+                await subscription.deliver(event)
+            except asyncio.CancelledError:
+                for waiting in route[place:]:
+                    waiting.deliver_at_once(event)
+                raise
 
     def close(self) -> None:
         """No more events: every reader drains its mailbox, then its loop ends."""

@@ -11,15 +11,19 @@ from gateway.errors import ConfigError, GatewayError, UsageError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 EXIT_CONFIG = 78  # sysexits.h's EX_CONFIG: the service manager does not try again
+
+_HIGHEST_PORT = 65_535
 
 DEFAULT_CONFIG = "/etc/sallyport/gateway.toml"
 
 _EPILOG = """\
 exit status:
-  0    done, or stopped by a signal after everything was handed on
+  0    done, or stopped by a signal; the log says if readings were left that nobody took
   1    failed while running, or `check --connect` found something that does not answer
   2    the command line is wrong
+  130, 143  stopped at once by a second Ctrl-C or SIGTERM
   78   the configuration is wrong; each problem is one line: file:line:col: key: what is wrong
 """
 
@@ -29,20 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(args)
     except UsageError as error:
-        print(f"sallyport {args.command}: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        complaint, status = f"sallyport {args.command}: {error}", EXIT_USAGE
     except ConfigError as error:
-        print(error, file=sys.stderr)
-        return EXIT_CONFIG
+        complaint, status = str(error), EXIT_CONFIG
     except GatewayError as error:
-        print(f"sallyport: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        complaint, status = f"sallyport: {error}", EXIT_FAILED
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # `sallyport tail | head`: the reader has had enough. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        complaint, status = f"sallyport {args.command}: {error.strerror or error}", EXIT_FAILED
+    print(complaint, file=sys.stderr)
+    return status
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
         "--for", dest="stop_after", metavar="DURATION", help='stop by itself, for example after "30s"'
     )
     demo.add_argument(
-        "--port", type=int, default=1883, help="the broker's port (default: %(default)s, or a free one)"
+        "--port", type=_port, default=1883, help="the broker's port (default: %(default)s, or a free one)"
     )
 
     tail = command(
@@ -112,8 +117,12 @@ def parser() -> argparse.ArgumentParser:
     tail.add_argument(
         "--topic", metavar="FILTER", help="an MQTT topic filter (default: everything of the gateway)"
     )
-    tail.add_argument("--json", action="store_true", help="one JSON object per message, with its topic")
-    tail.add_argument("--count", type=int, metavar="N", help="stop after N messages")
+    look = tail.add_mutually_exclusive_group()
+    look.add_argument("--json", action="store_true", help="one JSON object per message, with its topic")
+    look.add_argument(
+        "--table", action="store_true", help="a table of the newest values that stays in place (extra cli)"
+    )
+    tail.add_argument("--count", type=_count, metavar="N", help="stop after N messages")
 
     decode = command(
         "decode",
@@ -141,6 +150,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _count(text: str) -> int:
+    if not (number := int(text)) > 0:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _port(text: str) -> int:
+    if not 0 < (number := int(text)) <= _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"must be between 1 and {_HIGHEST_PORT}")
+    return number
+
+
 def _dispatch(args: argparse.Namespace) -> int:
     # Each command is imported when it is wanted: `sallyport --version` needs none of them.
     match args.command:
@@ -162,7 +183,7 @@ def _dispatch(args: argparse.Namespace) -> int:
             password = os.environ.get("SALLYPORT_MQTT_PASSWORD")
             return tail.run(
                 _config_path(args.config), args.url, args.username, password,
-                topic=args.topic, as_json=args.json, count=args.count,
+                topic=args.topic, as_json=args.json, as_table=args.table, count=args.count,
             )  # fmt: skip
         case "decode":
             from gateway.commands import decode

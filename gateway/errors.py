@@ -8,7 +8,6 @@ GatewayError
 │  ├─ LinkBusy         somebody else holds it
 │  ├─ LinkDenied       we may not open it
 │  └─ LinkLost         it was open and went away
-├─ FrameError          nobody: count it, read on
 └─ PublishError        the forwarder
    ├─ Unreachable      keep the record, connect again
    └─ Rejected         the broker will never take this record: count it, go on
@@ -51,10 +50,6 @@ class LinkDenied(LinkError):
 
 class LinkLost(LinkError):
     pass
-
-
-class FrameError(GatewayError):
-    """These bytes are no good frame; the line itself is fine."""
 
 
 class PublishError(GatewayError):

@@ -25,5 +25,7 @@ def start_logging(level: str) -> None:
         )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Libraries speak through our own lines; at their own info level they would report each packet.
-    for library in ("asyncio", "mqtt", "serialx"):
+    for library in ("asyncio", "mqtt"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # At debug level serialx shows the raw bytes, which is what one looks for then.
+    logging.getLogger("serialx").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)

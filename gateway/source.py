@@ -3,11 +3,14 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import aclosing
+from math import isfinite
 
 from drivers.driver import Device, Driver, DriverOptions
 from gateway.bus import EventBus
-from gateway.model import Availability, Clock, Presence
+from gateway.errors import LinkLost
+from gateway.model import Availability, Clock, Presence, Reading, Value
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import Child, Report
 from gateway.units import written_duration
@@ -25,6 +28,7 @@ class Source:
         self.readings = 0
         self.rejected: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
         self._driver = driver
         self._options = options
         self._bus = bus
@@ -46,12 +50,15 @@ class Source:
             try:
                 async with aclosing(device.readings()) as readings:  # type: ignore[type-var]
                     async for reading in readings:
+                        if not self._sound(reading.values) and not self._mend(reading):
+                            continue
                         self._heard_at = reading.at.mono
                         if report.presence is not Presence.ONLINE:
                             await report.online()
                         self.readings += 1
                         reading.seq = self.readings
                         await self._bus.publish(reading)
+                raise LinkLost(f"{self._options.port}: the driver has stopped reading")
             finally:
                 self._device = None
                 self.rejected += device.rejected
@@ -74,6 +81,35 @@ class Source:
                     await self._report.stale(self._silence(self._device, stale_after))
                 await asyncio.sleep(stale_after)
 
+    def tell_rejected(self, *, within: str) -> None:
+        """One line, if the line has brought broken frames since this was last called."""
+        rejected = self.rejected + (self._device.rejected if self._device is not None else Counter())
+        if fresh := rejected - self._told:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
+            log.warning("%s: %d broken frames in the last %s: %s", self.name, fresh.total(), within, reasons)
+            self._told = rejected
+
+    @staticmethod
+    def _sound(values: Mapping[str, Value]) -> bool:
+        """All values are what may travel; checked here, so that no driver can stop the gateway."""
+        for name, value in values.items():
+            kind = type(value)
+            if kind is float:
+                if not isfinite(float(value)):
+                    return False
+            elif kind is not int and kind is not str and kind is not bool:
+                return False
+            if type(name) is not str:
+                return False
+        return bool(values)
+
+    def _mend(self, reading: Reading) -> bool:
+        """Drop what is no value, and count it; whether anything is left."""
+        good = {name: value for name, value in reading.values.items() if self._sound({name: value})}
+        self.dropped["not a value"] += len(reading.values) - len(good)
+        reading.values = good
+        return bool(good)
+
     async def announce(self, presence: Presence, reason: str) -> None:
         at = self._clock()
         await self._bus.publish(Availability(at=at, device=self.name, presence=presence, reason=reason))
@@ -82,6 +118,6 @@ class Source:
         reason = f"nothing for {written_duration(stale_after)} on {self._options.port}"
         refused = device.rejected.total()
         if refused and not self.readings:
-            why = ", ".join(f"{count} {reason}" for reason, count in device.rejected.most_common(3))
+            why = ", ".join(f"{count} {each}" for each, count in device.rejected.most_common(3))
             reason += f" but {refused} broken frames ({why}): is it {self._options.baudrate} baud?"
         return reason

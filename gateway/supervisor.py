@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, LinkBusy, LinkDenied
 from gateway.model import Presence
 from gateway.pacing.backoff import Backoff
 
@@ -28,7 +29,9 @@ class Report:
         self._name = name
         self._changed = changed
         self._logged: Presence | None = None
+        self._logged_reason = ""
         self._bad_since: float | None = None
+        self._stable = False
 
     async def online(self) -> None:
         if self.presence is Presence.ONLINE:
@@ -45,17 +48,23 @@ class Report:
     async def stale(self, reason: str) -> None:
         await self._worse(Presence.STALE, reason)
 
-    async def offline(self, reason: str) -> None:
-        await self._worse(Presence.OFFLINE, reason)
+    async def offline(self, reason: str, *, needs_a_hand: bool = False) -> None:
+        """A reason that only a person can remove is logged even if it takes the place of another one."""
+        await self._worse(Presence.OFFLINE, reason, needs_a_hand=needs_a_hand)
 
     async def waiting(self, reason: str) -> None:
         """Offline for a reason that is no news: it is passed on, not logged."""
         await self._set(Presence.OFFLINE, reason)
 
-    async def _worse(self, presence: Presence, reason: str) -> None:
-        if self._logged is not presence:
+    def take_stability(self) -> bool:
+        """Whether it has been online for a stable while since this was last asked."""
+        stable, self._stable = self._stable, False
+        return stable
+
+    async def _worse(self, presence: Presence, reason: str, *, needs_a_hand: bool = False) -> None:
+        if self._logged is not presence or (needs_a_hand and reason != self._logged_reason):
             log.warning("%s: %s: %s", self._name, presence, reason)
-            self._logged = presence
+            self._logged, self._logged_reason = presence, reason
         if self._bad_since is None:
             self._bad_since = asyncio.get_running_loop().time()
         await self._set(presence, reason)
@@ -64,7 +73,9 @@ class Report:
         if (presence, reason) == (self.presence, self.reason):
             return
         if presence is not self.presence:
-            self.since = asyncio.get_running_loop().time()
+            now = asyncio.get_running_loop().time()
+            self._stable |= self.presence is Presence.ONLINE and now - self.since >= STABLE_S
+            self.since = now
         self.presence, self.reason = presence, reason
         await self._changed(presence, reason)
 
@@ -87,6 +98,7 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._haste = asyncio.Event()
+        self._over = False  # Task.cancelling() cannot tell: before Python 3.13 a TaskGroup leaves it wrong
 
     def hasten(self) -> None:
         """The gateway is stopping: whoever waits to try again tries now."""
@@ -94,28 +106,34 @@ class Supervisor:
 
     async def run(self, children: Iterable[Child]) -> None:
         async with asyncio.TaskGroup() as group:
-            for child in children:
-                group.create_task(self._keep(child), name=child.name)
+            kept = [group.create_task(self._keep(child), name=child.name) for child in children]
+            try:
+                if kept:
+                    await asyncio.wait(kept)
+            finally:
+                self._over = True
 
     async def _keep(self, child: Child) -> None:
         report = Report(child.name, child.changed)
-        bug = ""
+        bug = None
         await report.waiting("starting")
         while True:
             try:
                 await child.run(report)
             except Exception as error:
-                first = _first(error)
-                if not isinstance(first, GatewayError) and repr(first) != bug:
-                    bug = repr(first)
+                if self._over:
+                    raise asyncio.CancelledError from error  # its clean-up failed, but it is to end all the same
+                first = first_cause(error)
+                if not isinstance(first, GatewayError) and _place(first) != bug:
+                    bug = _place(first)
                     log.exception("%s: a bug, please report it", child.name)
                 reason = str(first) if isinstance(first, GatewayError) else f"internal error: {first!r}"
+                needs_a_hand = isinstance(first, LinkBusy | LinkDenied)
             else:
                 return
-            now = asyncio.get_running_loop().time()
-            if report.presence is Presence.ONLINE and now - report.since >= STABLE_S:
+            await report.offline(reason, needs_a_hand=needs_a_hand)
+            if report.take_stability():
                 child.restart.reset()
-            await report.offline(reason)
             await self._pause(child.restart.next_delay())
 
     async def _pause(self, delay_s: float) -> None:
@@ -129,10 +147,16 @@ class Supervisor:
             pass
 
 
-def _first(error: Exception) -> Exception:
+def first_cause(error: Exception) -> Exception:
     """What is to be acted on: of a group, its first bug, else its first error."""
     leaves = list(_leaves(error))
     return next((each for each in leaves if not isinstance(each, GatewayError)), leaves[0])
+
+
+def _place(error: Exception) -> tuple[type[Exception], str, int]:
+    """Where a bug is: the same place is the same bug, whatever its message holds this time."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    return type(error), frame.filename, frame.lineno or 0
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:

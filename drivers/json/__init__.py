@@ -17,9 +17,13 @@ class Options(DriverOptions):
     )
 
 
+def _decoder(options: Options) -> JsonLines:
+    return JsonLines(max_line=options.max_line, max_depth=options.max_depth)
+
+
 DRIVER = Driver(
     summary="newline-delimited JSON objects: Arduino, ESP8266, ESP32 and other boards",
     options=Options,
-    decoder=lambda options: JsonLines(max_line=options.max_line, max_depth=options.max_depth),
-    open=listening(lambda options: JsonLines(max_line=options.max_line, max_depth=options.max_depth)),
+    decoder=_decoder,
+    open=listening(_decoder),
 )

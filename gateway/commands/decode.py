@@ -24,6 +24,8 @@ def run(driver_name: str, file: str, options: Sequence[str]) -> int:
         decoder = driver.decoder(driver_options(driver_name, _pairs(options)))
     except ConfigError as error:
         raise UsageError(f"--option {error}") from error
+    if file == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed")
     frames = total = 0
     with ExitStack() as stack:
         try:

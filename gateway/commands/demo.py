@@ -12,12 +12,13 @@ import drivers.json.simulator
 import drivers.nmea0183.simulator
 from drivers.instrument import PtyInstrument
 from gateway import app, config
-from gateway.commands import tail
-from gateway.commands.live_table import Lines, LiveTable
+from gateway.commands.listening import messages
+from gateway.commands.live_table import Lines, live_table
 from gateway.errors import Unreachable, UsageError
 from gateway.logs import start_logging
 from gateway.publish import embedded
 from gateway.publish.aiomqtt_publisher import Broker
+from gateway.supervisor import first_cause
 from gateway.units import duration
 
 INSTRUMENTS = {
@@ -36,7 +37,10 @@ def run(*, stop_after: str | None, port: int) -> int:
     except ValueError as error:
         raise UsageError(f"--for {stop_after}: {error}") from None
     start_logging("warning")
-    asyncio.run(_demonstrate(seconds, _free(port)))
+    try:
+        asyncio.run(_demonstrate(seconds, _free(port)))
+    except ExceptionGroup as group:
+        raise first_cause(group) from group
     print("\nThat was the main job. Next: `sallyport drivers`, and a configuration of your own.", flush=True)
     return 0
 
@@ -87,10 +91,10 @@ def _introduction(folder: Path, port: int) -> str:
 
 async def _show(port: int) -> None:
     broker = Broker(host=embedded.HOST, port=port, version="3.1.1", client_id="sallyport-demo-table")
-    with LiveTable() if sys.stdout.isatty() else Lines() as display:
+    with live_table() if sys.stdout.isatty() else Lines() as display:
         while True:
             try:
-                async for message in tail.messages(broker, "sallyport/demo/#"):
+                async for message in messages(broker, "sallyport/demo/#"):
                     display.show(message)
             except Unreachable:
                 await asyncio.sleep(0.05)  # the broker is still starting

@@ -1,16 +1,21 @@
 """Readings on a terminal: a table that stays in place, or plain lines where there is none."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
 import aiomqtt
 
-from gateway.commands import tail
+from gateway.commands.listening import as_line, parsed, plain
 
 
 class Lines:
-    """One line for each reading: for a pipe, and where rich is not installed."""
+    """One line for each message: for a pipe, and where rich is not installed."""
+
+    def __init__(self, as_text: Callable[[aiomqtt.Message], str] = as_line) -> None:
+        self._as_text = as_text
 
     def __enter__(self) -> Self:
         return self
@@ -19,7 +24,12 @@ class Lines:
         pass
 
     def show(self, message: aiomqtt.Message) -> None:
-        print(tail.as_line(message), flush=True)
+        print(self._as_text(message), flush=True)
+
+
+def live_table() -> "LiveTable | Lines":
+    """A table that stays in place, or lines where rich is not installed."""
+    return LiveTable() if find_spec("rich") else Lines()
 
 
 class LiveTable:
@@ -43,13 +53,15 @@ class LiveTable:
         self._live.__exit__(kind, error, trace)
 
     def show(self, message: aiomqtt.Message) -> None:
-        _, _, device, *rest = str(message.topic).split("/")
-        found = tail.parsed(message)
-        if rest == ["availability"]:
-            self._presence[device] = found["state"]
-        elif not rest and "values" in found:
-            self._readings[device] += 1
-            self._values[device] |= {metric: tail.plain(value) for metric, value in found["values"].items()}
+        *_, above, last = str(message.topic).split("/")
+        found = parsed(message)
+        if not isinstance(found, dict):
+            self._values[above][last] = plain(found)  # layout = "metric"
+        elif isinstance(values := found.get("values"), dict):
+            self._readings[last] += 1
+            self._values[last] |= {plain(metric): plain(value) for metric, value in values.items()}
+        elif last == "availability":
+            self._presence[above] = plain(found.get("state"))
 
     def _tables(self) -> Any:
         from rich.table import Table  # noqa: PLC0415 - an extra
@@ -57,7 +69,8 @@ class LiveTable:
         side_by_side = Table.grid(padding=(0, 2))
         tables = []
         for device, values in sorted(self._values.items()):
-            title = f"{device}: {self._presence.get(device, '')}, {self._readings[device]} readings"
+            presence = self._presence.get(device, "")
+            title = f"{plain(device)}: {presence}, {self._readings[device]} readings"
             table = Table("metric", "value", title=title)
             for metric, value in values.items():
                 table.add_row(metric, value)

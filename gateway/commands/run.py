@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def run(path: Path, *, debug: bool) -> int:
         log.warning("%s", warning)
     log.info("sallyport %s: gateway %s, %d devices", __version__, loaded.gateway.name, len(loaded.devices))
 
-    executor = ThreadPoolExecutor(thread_name_prefix="worker")
+    # Opening a port and looking up a name block a thread each, and a stuck one must not keep others from theirs.
+    executor = ThreadPoolExecutor(4 * len(loaded.devices) + 8, thread_name_prefix="worker")
     runner = asyncio.Runner(debug=debug)
     runner.get_loop().set_default_executor(executor)
     try:
@@ -35,8 +37,9 @@ def run(path: Path, *, debug: bool) -> int:
         # not hold up the stop, and the interpreter would wait for it.
         executor.shutdown(wait=False, cancel_futures=True)
         workers = [each for each in threading.enumerate() if each.name.startswith("worker")]
+        deadline = time.monotonic() + THREADS_MAY_TAKE_S
         for worker in workers:
-            worker.join(THREADS_MAY_TAKE_S)
+            worker.join(max(0.0, deadline - time.monotonic()))
         if any(worker.is_alive() for worker in workers) and sys.exc_info()[0] is None:
             logging.shutdown()
             os._exit(0)

@@ -1,6 +1,7 @@
 """TOML → frozen pydantic Config; the only file that knows TOML."""
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -114,7 +115,7 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # no TOML, or a number of thousands of digits
         return text
 
 
@@ -172,11 +173,16 @@ def _shared_ports(document: Mapping[str, Any]) -> Iterator[Problem]:
     owners: dict[str, str] = {}
     for name, table in _device_tables(document):
         port = table.get("port")
-        if isinstance(port, str) and (owner := owners.setdefault(port, name)) != name:
+        if isinstance(port, str) and (owner := owners.setdefault(_same(port), name)) != name:
             yield Problem(
                 ("devices", name, "port"),
                 f"{_dotted(('devices', owner))} has the same port, and a port can serve one device only",
             )
+
+
+def _same(port: str) -> str:
+    """One spelling for one port, whatever link or case it is named by."""
+    return port.lower() if "://" in port else os.path.realpath(port)
 
 
 def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:

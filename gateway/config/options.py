@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -95,8 +96,16 @@ class GatewayOptions(_Table):
     )
 
 
+def _authorities(ca: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=ca)
+    except ssl.SSLError:
+        raise ValueError("must be a file of certificates in PEM form") from None
+    return ca
+
+
 class TlsOptions(_Table):
-    ca: ReadableFile | None = Field(
+    ca: Annotated[ReadableFile, AfterValidator(_authorities)] | None = Field(
         default=None,
         description="Certificates of the authorities that may vouch for the broker; by default the system's.",
     )
@@ -118,6 +127,18 @@ class TlsOptions(_Table):
             raise PydanticCustomError(
                 "tls", "certificate and key go together: {lacking} is missing", {"lacking": lacking}
             )
+        if self.certificate is not None:
+            password = self.key_password.get_secret_value() if self.key_password else None
+            try:
+                # Without a password OpenSSL would ask for one on the terminal.
+                context = ssl.create_default_context()
+                context.load_cert_chain(self.certificate, self.key, password or (lambda: b""))
+            except ssl.SSLError:
+                raise PydanticCustomError(
+                    "tls",
+                    "certificate and key cannot be used together: both must be in PEM form and belong to each other,"
+                    " and a key with a password needs the right key_password",
+                ) from None
         return self
 
 

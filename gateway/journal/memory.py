@@ -25,7 +25,7 @@ class WhenFull(StrEnum):
 class MemoryJournal:
     def __init__(self, *, max_size: int, when_full: WhenFull) -> None:
         self.run = secrets.token_hex(4)
-        self.lost = 0
+        self._lost = 0
         self._max_size = max_size
         self._when_full = when_full
         self._records: deque[Record] = deque()
@@ -33,20 +33,33 @@ class MemoryJournal:
         self._next = 1
         self._sealed = False
         self._grown = asyncio.Event()
-        self._losing: Counter[str] = Counter()  # by device, since the buffer filled up
+        self._full = False  # from the first loss until it is accounted for
+        self._losing: Counter[str] = Counter()  # by device, not accounted for yet
+        self._shown = 0  # the highest offset that a reader has seen
+        self._overtaken: deque[Record] = deque()  # forced out after a reader had seen them: may arrive yet
+
+    @property
+    def lost(self) -> int:
+        return self._lost + len(self._overtaken)
 
     def __len__(self) -> int:
         return len(self._records)
 
     async def append(self, device: str, seq: int, payload: bytes) -> None:
+        payload = bytes(memoryview(payload))  # orjson's own keeps the 4 KiB that it was written into
         cost = len(payload) + OVERHEAD
         if self._size + cost > self._max_size:
+            self._tell_that_it_is_full()
             if self._when_full is WhenFull.DROP_NEWEST or cost > self._max_size:
                 self._lose(device)
                 return
             while self._size + cost > self._max_size:
-                self._lose(self._forget_first().device)
-        elif self._losing and self._size <= self._max_size // 2:
+                forced_out = self._forget_first()
+                if forced_out.offset <= self._shown:
+                    self._overtaken.append(forced_out)
+                else:
+                    self._lose(forced_out.device)
+        elif (self._full or self._losing) and self._size <= self._max_size // 2:
             self._account("room again")
         self._records.append(Record(self._next, device, seq, payload))
         self._next += 1
@@ -59,13 +72,20 @@ class MemoryJournal:
                 return []
             self._grown.clear()
             await self._grown.wait()
+        # Who reads on from before them has not delivered them, and will not see them again.
+        while self._overtaken and self._overtaken[-1].offset > offset:
+            self._lose(self._overtaken.pop().device)
         # Records are numbered without holes from the first one on, so the place follows from the number.
         start = max(0, offset + 1 - self._records[0].offset)
-        return list(islice(self._records, start, start + limit))
+        records = list(islice(self._records, start, start + limit))
+        self._shown = records[-1].offset
+        return records
 
     def commit(self, offset: int) -> None:
         while self._records and self._records[0].offset <= offset:
             self._forget_first()
+        while self._overtaken and self._overtaken[0].offset <= offset:
+            self._overtaken.popleft()  # it has arrived after all
 
     def seal(self) -> None:
         self._sealed = True
@@ -78,18 +98,27 @@ class MemoryJournal:
         self._size -= len(record.payload) + OVERHEAD
         return record
 
-    def _lose(self, device: str) -> None:
-        if not self._losing:
+    def _tell_that_it_is_full(self) -> None:
+        if not self._full:
             which = "oldest" if self._when_full is WhenFull.DROP_OLDEST else "newest"
             log.warning(
                 "journal: full (%s): from now on the %s readings are lost",
                 written_size(self._max_size),
                 which,
             )
+        self._full = True
+
+    def _lose(self, device: str) -> None:
         self._losing[device] += 1
-        self.lost += 1
+        self._lost += 1
 
     def _account(self, now: str) -> None:
         by_device = ", ".join(f"{device} {count}" for device, count in self._losing.most_common())
-        log.warning("journal: %s; %d readings were lost: %s", now, self._losing.total(), by_device)
+        log.warning(
+            "journal: %s; %d readings were lost%s",
+            now,
+            self._losing.total(),
+            by_device and f": {by_device}",
+        )
         self._losing.clear()
+        self._full = False

@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Self
 
 import aiomqtt
@@ -21,7 +21,6 @@ from paho.mqtt.client import (
     ConnectFlags,
     DisconnectFlags,
     MQTTMessage,
-    _WebsocketWrapper,
 )
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.properties import Properties
@@ -30,6 +29,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.config import MqttOptions, TlsOptions
 from gateway.errors import ConfigError, Rejected, Unreachable
 from gateway.publish import embedded
+from gateway.publish.mended_aiomqtt import MendedClient
 from gateway.publish.publisher import Done, Message
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _UNSUPPORTED_VERSION = 0x84
 _SESSION_TAKEN_OVER = 0x8E
 _QUOTA_EXCEEDED = 0x97
+_THREAD_MAY_TAKE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Broker:
     version: Literal["5", "3.1.1"] = "5"
     client_id: str
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     keepalive_s: float = 60.0
     connect_timeout_s: float = 5.0
     window: int = 20
@@ -78,7 +79,7 @@ class Broker:
 
     def client(self) -> aiomqtt.Client:
         """To listen with; the publisher makes its own."""
-        return _Mended(**self.arguments())
+        return MendedClient(**self.arguments())
 
     def arguments(self) -> dict[str, Any]:
         """For aiomqtt.Client, whoever derives from it."""
@@ -159,68 +160,7 @@ class AiomqttSession:
         raise error  # a bug in somebody's `done`
 
 
-class _Mended(aiomqtt.Client):
-    """aiomqtt on a paho that gets along with slow connections, strict brokers and failed attempts."""
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self._client.__class__ = _Paho  # aiomqtt makes its own; ours differs in methods only
-
-    def _on_socket_register_write(self, client: PahoClient, userdata: Any, sock: Any) -> None:
-        # aiomqtt adds the writer even if the socket has been closed in the meantime.
-        def add() -> None:
-            if sock.fileno() >= 0:
-                self._loop.add_writer(sock.fileno(), client.loop_write)
-
-        self._loop.call_soon_threadsafe(add)
-
-
-class _Paho(PahoClient):
-    def _create_socket(self) -> Any:
-        # paho forgets the socket when a handshake fails, and checks the certificate's host name even
-        # if it was told to believe any broker.
-        sock = self._create_socket_connection()
-        try:
-            if self._ssl_context is not None:
-                sock = self._ssl_context.wrap_socket(
-                    sock, server_hostname=self._host, do_handshake_on_connect=False
-                )
-                sock.do_handshake()
-            if self._transport == "websockets":
-                return _WebSocket(
-                    socket=sock,
-                    host=self._host,
-                    port=self._port,
-                    is_ssl=self._ssl,
-                    path=self._websocket_path,
-                    extra_headers=self._websocket_extra_headers,
-                )
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-
-class _WebSocket(_WebsocketWrapper):
-    def _send_impl(self, data: bytes | bytearray) -> int:
-        # When the system takes only a part of a frame, paho says that nothing was sent, forgets the
-        # packet, and takes the rest of the frame for a part of the next one (paho issue 887).
-        sent = super()._send_impl(data)
-        if not sent:
-            raise BlockingIOError  # "again, please": that is what goes on with the same frame
-        return sent
-
-    def _create_frame(self, opcode: int, data: bytearray, do_masking: int = 1) -> bytearray:
-        # paho does not mask its answer to a ping, and brokers must hang up on that (RFC 6455,
-        # section 5.1). It also writes the answer into the middle of a frame that is only half sent.
-        frame = super()._create_frame(opcode, data, do_masking=1)
-        if not self._sendbuffer or opcode == self.OPCODE_BINARY:
-            return frame
-        self._sendbuffer += frame
-        return bytearray()
-
-
-class _Client(_Mended):
+class _Client(MendedClient):
     def __init__(self, broker: Broker, will: Message | None) -> None:
         self._overheard = _Overheard()
         super().__init__(
@@ -238,20 +178,25 @@ class _Client(_Mended):
 
     async def open(self) -> None:
         """Raises: MqttError, ValueError."""
-        # aiomqtt connects in a thread, and a thread cannot be cancelled: when we are, the attempt is
-        # waited for (it has a time limit), so that no socket turns up after we have gone.
+        # aiomqtt connects in a thread, and a thread cannot be cancelled.
         opening = asyncio.ensure_future(self.__aenter__())
         try:
             await asyncio.shield(opening)
         except asyncio.CancelledError:
-            self._connected.cancel()  # the thread has to finish, but nobody waits for a CONNACK
-            while not opening.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([opening])
+            self._connected.cancel()  # nobody waits for a CONNACK
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([opening], timeout=_THREAD_MAY_TAKE_S)
+            opening.add_done_callback(self._discard)
             raise
         # A broker may let us in and hang up in one breath; aiomqtt forgets that.
         if self._loss is not None:
             raise self._loss
+
+    def _discard(self, opening: asyncio.Future[Self]) -> None:
+        """What a thread has opened after we had gone is closed; what it met nobody needs to know."""
+        if not opening.cancelled():
+            opening.exception()
+        self._client._sock_close()  # noqa: SLF001 - as in hang_up
 
     def submit(self, message: Message, done: Done) -> None:
         loop = asyncio.get_running_loop()

@@ -58,14 +58,13 @@ class Forwarder:
     async def run(self, report: Report) -> None:
         """Raises: Unreachable, when the broker is away or does not answer."""
         async with self._publisher.connect() as session:
-            await report.online()
             self.connected = True
             try:
-                await self._converse(session)
+                await self._converse(session, report)
             finally:
                 self.connected = False
 
-    async def _converse(self, session: Session) -> None:
+    async def _converse(self, session: Session, report: Report) -> None:
         window = Window(session, ack_timeout_s=self._ack_timeout_s)
         # What was under way when the last link went is sent again: from the cursor on.
         self._flights.clear()
@@ -75,6 +74,7 @@ class Forwarder:
                 group.create_task(session.ended(), name="link"),
                 group.create_task(window.watch(), name="acknowledgements"),
                 group.create_task(self._send_notices(window), name="notices"),
+                group.create_task(self._tell_online(window, report), name="online"),
             ]
             await asyncio.sleep(0)  # the notices go first: "online" comes before what it brings
             await self._send_records(window)
@@ -85,6 +85,12 @@ class Forwarder:
                 await window.movement()
             for helper in helpers:
                 helper.cancel()
+
+    async def _tell_online(self, window: Window, report: Report) -> None:
+        # Not when it lets us in: a broker that then takes nothing, or hangs up, has not been online.
+        if window.busy:
+            await window.movement()
+        await report.online()
 
     async def _send_records(self, window: Window) -> None:
         sent = self._cursor

@@ -10,10 +10,11 @@ from gateway.errors import Rejected
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """To be sent at QoS 1."""
+
     topic: str
     payload: bytes
     retain: bool = False
-    """All messages are QoS 1."""
 
 
 Done = Callable[[Rejected | None], None]

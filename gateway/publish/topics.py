@@ -1,7 +1,7 @@
 """Which message an event becomes: topic, payload, retain."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import lru_cache
 
 from gateway import wire
 from gateway.journal.journal import Record
@@ -30,8 +30,11 @@ def _metric_level(metric: str) -> str:
 class Topics:
     def __init__(self, *, prefix: str, gateway: str) -> None:
         self._root = f"{prefix}/{safe(gateway)}"
-        self._device = cache(lambda device: f"{self._root}/{safe(device)}")
-        self._metric = cache(lambda device, metric: f"{self._device(device)}/{_metric_level(metric)}")
+        # Bounded: a damaged line of JSON may name a metric that never comes again.
+        self._device = lru_cache(1024)(lambda device: f"{self._root}/{safe(device)}")
+        self._metric = lru_cache(8192)(
+            lambda device, metric: f"{self._device(device)}/{_metric_level(metric)}"
+        )
 
     @property
     def everything(self) -> str:

@@ -247,6 +247,7 @@ class NetworkPublisherContract:
         *,
         window: int = 20,
         connect_timeout_s: float = 5.0,
+        keepalive_s: float = 60.0,
         password: str | None = None,
         will: Message | None = None,
     ) -> Publisher:
@@ -347,7 +348,7 @@ class NetworkPublisherContract:
             assert session.window == 7
             await deliver(session, numbered(70))
         assert rogue.messages == numbered(70)
-        assert 1 < rogue.most_unacknowledged <= 7
+        assert rogue.most_unacknowledged == 7
 
     async def test_acknowledgements_may_come_in_any_order(self, rogue: RogueBroker) -> None:
         rogue.backwards = 4
@@ -364,6 +365,26 @@ class NetworkPublisherContract:
         rogue.acknowledges = True
         await works(publisher)
         assert outcome == []
+
+    async def test_broker_that_has_gone_silent_is_left_when_it_answers_no_ping(
+        self, rogue: RogueBroker
+    ) -> None:
+        publisher = self.publisher(rogue.port, keepalive_s=1)
+        async with publisher.connect() as session:
+            rogue.mute = True
+            assert (await condemned(session)).endswith(": no answer")
+        rogue.mute = False
+        await works(publisher)
+
+    async def test_broker_that_reads_nothing_can_be_left_in_good_order(self, rogue: RogueBroker) -> None:
+        outcome: Outcome = []
+        publisher = self.publisher(rogue.port, connect_timeout_s=0.2)
+        async with asyncio.timeout(PATIENCE_S):
+            async with publisher.connect() as session:
+                rogue.stop_reading()
+                session.publish(Message("t/large", b"x" * 50_000_000), outcome.append)
+        assert outcome == []
+        await works(publisher)
 
     async def test_topic_that_cannot_be_published_is_rejected_and_nothing_else(
         self, rogue: RogueBroker
@@ -429,7 +450,7 @@ class Mqtt5PublisherContract(NetworkPublisherContract):
         async with publisher.connect() as session:
             assert session.window == 3
             await deliver(session, numbered(30))
-        assert 1 < rogue.most_unacknowledged <= 3
+        assert rogue.most_unacknowledged == 3
 
         rogue.announces = b""
         async with publisher.connect() as session:

@@ -112,7 +112,7 @@ async def test_close_lets_readers_finish_what_waiting_publishers_still_deliver()
     await waiting
 
 
-async def test_cancelled_publisher_leaves_its_place_to_the_next() -> None:
+async def test_event_of_a_cancelled_publisher_is_delivered_and_the_next_one_keeps_its_turn() -> None:
     bus = EventBus()
     mailbox = _subscribe(bus, 1, Overflow.WAIT)
     await bus.publish(_reading(0))
@@ -121,10 +121,54 @@ async def test_cancelled_publisher_leaves_its_place_to_the_next() -> None:
     await asyncio.sleep(0)
     cancelled.cancel()
     await asyncio.sleep(0)
-    assert (await anext(mailbox)).seq == 0
+    assert cancelled.cancelled()
+    assert [(await anext(mailbox)).seq for _ in range(2)] == [0, 1]
     await next_one
     bus.close()
     assert await _drain(mailbox) == [2]
+
+
+async def test_cancelled_publisher_has_delivered_to_every_mailbox() -> None:
+    bus = EventBus()
+    mailboxes = [
+        _subscribe(bus, 1, overflow) for overflow in (Overflow.WAIT, Overflow.WAIT, Overflow.DROP_NEWEST)
+    ]
+    await bus.publish(_reading(0))
+    waiting = asyncio.ensure_future(bus.publish(_reading(1)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    bus.close()
+    assert [await _drain(each) for each in mailboxes] == [[0, 1], [0, 1], [0, 1]]
+
+
+async def test_room_is_the_same_after_a_cancelled_publisher() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 1, Overflow.WAIT)
+    await bus.publish(_reading(0))
+    waiting = asyncio.ensure_future(bus.publish(_reading(1)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    assert [(await anext(mailbox)).seq for _ in range(2)] == [0, 1]
+    await bus.publish(_reading(2))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await bus.publish(_reading(3))
+
+
+async def test_publisher_that_waits_elsewhere_is_not_held_up_by_a_reader_that_left_meanwhile() -> None:
+    bus = EventBus()
+    slow = _subscribe(bus, 1, Overflow.WAIT)
+    leaver = _subscribe(bus, 1, Overflow.WAIT)
+    await bus.publish(_reading(0))
+    waiting = asyncio.ensure_future(bus.publish(_reading(1)))
+    await asyncio.sleep(0)
+    with leaver:
+        pass
+    assert (await anext(slow)).seq == 0
+    async with asyncio.timeout(1):
+        await waiting
 
 
 async def test_cancelling_the_last_waiting_publisher_after_close_ends_the_reader() -> None:
@@ -135,7 +179,7 @@ async def test_cancelling_the_last_waiting_publisher_after_close_ends_the_reader
     await asyncio.sleep(0)
     bus.close()
     waiting.cancel()
-    assert await _drain(mailbox) == [0]
+    assert await _drain(mailbox) == [0, 1]
 
 
 async def test_reader_that_waits_is_woken_by_close() -> None:

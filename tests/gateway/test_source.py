@@ -2,6 +2,8 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from gateway.errors import LinkAbsent, LinkLost
 from gateway.model import Availability, Event, Reading
 from gateway.source import Source
 from gateway.supervisor import Supervisor
-from tests.support.scripted_driver import Instrument, Step, loop_clock
+from tests.support.scripted_driver import Ended, Instrument, Step, loop_clock
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +141,42 @@ async def test_what_the_decoder_refused_is_kept_across_reopenings() -> None:
     instrument.rejected.update({"checksum": 3})
     _, source = await _observe(instrument, 60)
     assert source.rejected == {"checksum": 6}
+
+
+async def test_driver_that_stops_reading_is_started_again() -> None:
+    instrument = Instrument([{"t": 1}, Ended()], [{"t": 2}])
+    events, _ = await _observe(instrument, 60, stale_after="never")
+    assert "offline: /dev/ttyUSB0: the driver has stopped reading" in _story(events)
+    assert [event.seq for event in events if isinstance(event, Reading)] == [1, 2]
+
+
+async def test_what_is_no_value_is_dropped_and_counted_and_costs_nothing_else() -> None:
+    broken: dict[Any, Any] = {
+        "nan": float("nan"),
+        "inf": -float("inf"),
+        "d": Decimal(1),
+        "l": [],
+        "n": None,
+        7: 1,
+    }
+    instrument = Instrument([{"good": 1.5, **broken}, {"only": float("nan")}, {"b": True, "s": "x", "i": 3}])
+    events, source = await _observe(instrument, 1)
+    readings = [event for event in events if isinstance(event, Reading)]
+    assert [reading.values for reading in readings] == [{"good": 1.5}, {"b": True, "s": "x", "i": 3}]
+    assert [reading.seq for reading in readings] == [1, 2]
+    assert source.dropped == {"not a value": 7}
+
+
+async def test_broken_frames_are_told_once_for_each_stretch(caplog: pytest.LogCaptureFixture) -> None:
+    instrument = Instrument([{"t": 1}])
+    instrument.rejected["checksum"] = 3
+    _, source = await _observe(instrument, 1)
+    caplog.clear()
+    source.tell_rejected(within="1h")
+    source.tell_rejected(within="1h")
+    source.rejected["too long"] += 2
+    source.tell_rejected(within="1h")
+    assert [record.getMessage() for record in caplog.records] == [
+        "boiler: 3 broken frames in the last 1h: 3 checksum",
+        "boiler: 2 broken frames in the last 1h: 2 too long",
+    ]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from gateway.errors import LinkAbsent, LinkLost, Unreachable
+from gateway.errors import LinkAbsent, LinkDenied, LinkLost, Unreachable
 from gateway.model import Presence
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import STABLE_S, Child, Report, Supervisor
@@ -248,3 +248,63 @@ async def test_cancelled_supervisor_cancels_its_children_and_waits_for_them() ->
 
     await _run_for(10, _child(run))
     assert closed
+
+
+async def test_child_whose_cleanup_fails_while_it_is_cancelled_is_not_run_again() -> None:
+    runs = 0
+
+    async def run(_report: Report) -> None:
+        nonlocal runs
+        runs += 1
+        try:
+            await asyncio.sleep(1e9)
+        finally:
+            raise ZeroDivisionError
+
+    await _run_for(10, _child(run))
+    assert runs == 1
+
+
+async def test_backoff_is_fresh_for_a_device_that_was_stable_and_fell_silent_before_it_was_lost() -> None:
+    starts: list[float] = []
+
+    async def run(report: Report) -> None:
+        starts.append(round(asyncio.get_running_loop().time()))
+        if len(starts) == 4:
+            await report.online()
+            await asyncio.sleep(STABLE_S)
+            await report.stale("nothing for 5 s")
+            await asyncio.sleep(3)
+        raise LinkLost("gone")
+
+    await _run_for(80, _child(run))
+    assert starts == [0, 1, 3, 7, 71, 73, 77]
+
+
+async def test_reason_that_only_a_person_can_remove_is_logged_though_it_was_down_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failures = [LinkLost("unplugged"), LinkAbsent("no such device"), *[LinkDenied("permission denied")] * 3]
+
+    async def run(report: Report) -> None:
+        if failures:
+            raise failures.pop(0)
+        await report.online()
+        await asyncio.sleep(1e9)
+
+    await _run_for(100, _child(run))
+    assert _lines(caplog)[:2] == ["boiler: offline: unplugged", "boiler: offline: permission denied"]
+    assert len(_lines(caplog)) == 3
+
+
+async def test_bug_whose_message_varies_is_still_one_bug(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = 0
+
+    async def run(_report: Report) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise ValueError(attempts)
+
+    await _run_for(100, _child(run))
+    assert attempts > 10
+    assert sum(bool(record.exc_info) for record in caplog.records) == 1

@@ -61,15 +61,6 @@ class AmqttProcess:
         """As a power cut would: no goodbye to anybody."""
         self._end(signal.SIGKILL)
 
-    def pause(self) -> None:
-        """It neither reads nor writes until `resume`; the machine's buffers fill up."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)

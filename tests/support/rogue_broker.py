@@ -101,6 +101,11 @@ class RogueBroker:
         for link in list(self.links):
             link.reset()
 
+    def stop_reading(self) -> None:
+        """On the connections there are; the machine's buffers fill up."""
+        for link in self.links:
+            link.stop_reading()
+
 
 def receive_maximum(count: int) -> bytes:
     return struct.pack(">BH", 0x21, count)
@@ -146,6 +151,9 @@ class _Link(asyncio.Protocol):
         if connection is not None and not self._transport.is_closing():
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
+
+    def stop_reading(self) -> None:
+        self._transport.pause_reading()
 
     def expel(self, reason: int) -> None:
         if self._version == _V5:

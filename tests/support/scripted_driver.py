@@ -10,7 +10,12 @@ from drivers.driver import Device, Driver, DriverOptions
 from gateway.errors import LinkError
 from gateway.model import Clock, Reading, Stamp, Value
 
-Step = float | LinkError | dict[str, Value]
+
+class Ended:
+    """The driver's readings come to an end, which they never should."""
+
+
+Step = Ended | float | LinkError | dict[str, Value]
 """Wait so many seconds; fail; or report these values."""
 
 
@@ -58,6 +63,8 @@ class _Device:
             match step:
                 case LinkError():
                     raise step
+                case Ended():
+                    return
                 case dict():
                     yield Reading(at=self._clock(), device=self._name, values=step)
                 case _:

@@ -328,6 +328,72 @@ def test_tail_says_what_is_wrong_with_the_broker(url: str, status: int, reason: 
     assert "Traceback" not in done.stderr.decode()
 
 
+def test_tail_draws_a_table(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        for topic, payload in (
+            ("boiler", '{"values":{"t":21.5}}'),
+            ("boiler/availability", '{"state":"online"}'),
+        ):
+            subprocess.run(
+                [
+                    program("mosquitto_pub"),
+                    "-p",
+                    str(broker.port),
+                    "-r",
+                    "-t",
+                    f"a/b/c/{topic}",
+                    "-m",
+                    payload,
+                ],
+                check=True,
+            )
+        url = f"mqtt://127.0.0.1:{broker.port}"
+        done = sallyport("tail", "--url", url, "--topic", "a/#", "--table", "--count", "2")
+    assert done.returncode == 0
+    assert "boiler: online, 1 readings" in " ".join(done.stdout.decode().split())
+    assert "21.5" in done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--topic", "a/#/b"], "a/#/b"),
+        (["--count", "0"], "1 or more"),
+        (["--json", "--table"], "not allowed with"),
+    ],
+)
+def test_tail_says_what_is_wrong_with_its_arguments(
+    tmp_path: Path, arguments: list[str], reason: str
+) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        done = sallyport("tail", "--url", f"mqtt://127.0.0.1:{broker.port}", *arguments)
+    assert done.returncode == 2
+    assert reason in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_password_without_a_user_is_a_mistake_of_the_command_line() -> None:
+    done = sallyport("tail", "--url", "mqtt://127.0.0.1:1", SALLYPORT_MQTT_PASSWORD="T0PSECRET")
+    assert done.returncode == 2
+    assert "--username" in done.stderr.decode()
+    assert "T0PSECRET" not in done.stderr.decode()
+
+
+def test_demo_without_the_embedded_broker_says_how_to_install_it(tmp_path: Path) -> None:
+    (tmp_path / "amqtt.py").write_text("raise ImportError")
+    done = sallyport("demo", "--for", "5s", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        "sallyport: the embedded broker needs amqtt: pip install 'sallyport[embedded]'\n"
+    )
+
+
+def test_demo_refuses_a_port_that_is_none() -> None:
+    done = sallyport("demo", "--port", "99999")
+    assert done.returncode == 2
+    assert "65535" in done.stderr.decode()
+
+
 def test_tail_into_a_pipe_that_closes_ends_quietly(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker:
         publish = [program("mosquitto_pub"), "-p", str(broker.port), "-t", "sallyport/g/x", "-r", "-m", "1"]

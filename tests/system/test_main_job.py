@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import re
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +303,44 @@ async def test_sigterm_while_the_port_is_away_ends_at_once(tmp_path: Path) -> No
             await until(lambda: subscriber.on("status")[-1] == {"state": "offline"})
     assert len(gateway.lines("board")) == 2
     assert not any("Traceback" in line for line in gateway.log)
+
+
+@pytest.mark.parametrize("way_out", ["refused", "deaf"])
+async def test_sigterm_with_nothing_to_deliver_and_no_broker_ends_at_once_and_quietly(
+    tmp_path: Path, way_out: str
+) -> None:
+    with socket.socket() as deaf:  # takes connections and never says a word
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        port = deaf.getsockname()[1] if way_out == "deaf" else 1
+        config = _config(tmp_path, port, stop_timeout="10m", extra='connect_timeout = "5m"')
+        async with GatewayProcess.running(config) as gateway:
+            await gateway.said("board: offline")
+            await asyncio.sleep(0.3)
+            assert await gateway.stop() == 0
+    assert not any("Traceback" in line or "never retrieved" in line for line in gateway.log)
+
+
+async def test_stop_under_a_flood_accounts_for_every_reading(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
+        config = _config(tmp_path, broker.port, stop_timeout="100ms", device='[journal]\nmax_size = "64KiB"')
+        async with (
+            Subscriber.listening(broker.host, broker.port) as subscriber,
+            GatewayProcess.running(config) as gateway,
+        ):
+            await _open(subscriber)
+            flood = asyncio.create_task(board.play((_line(n) * 20 for n in range(10**6)), every_s=0))
+            await subscriber.has(2000)
+            assert await gateway.stop() == 0
+            flood.cancel()
+            await asyncio.wait([flood])
+            log = "\n".join(gateway.log)
+            numbers = re.search(r"(\d+) readings read, (\d+) handed to the broker, (\d+) forced out", log)
+            assert numbers
+            read, handed, forced_out = map(int, numbers.groups())
+            await until(lambda: len({each["seq"] for each in subscriber.readings()}) >= handed)
+    left = re.search(r"has not taken the last (\d+) readings", log)
+    assert read == handed + forced_out + (int(left[1]) if left else 0)
 
 
 async def test_second_signal_stops_at_once(tmp_path: Path) -> None:

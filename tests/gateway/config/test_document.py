@@ -12,6 +12,7 @@ import drivers
 from drivers.driver import DriverOptions
 from gateway.config import Config, JournalOptions, MqttOptions, driver_options, load, written
 from gateway.errors import ConfigError
+from tests.support.papers import LOOPBACK, Authority
 
 BROKEN = Path(__file__).parent / "broken_configs"
 BROKEN_FILES = sorted(BROKEN.glob("*.toml"))
@@ -316,17 +317,48 @@ def test_the_embedded_broker_decides_on_the_version(mqtt: str, protocol: str, lo
 
 
 def test_files_of_tls_begin_at_the_folder_of_the_configuration(tmp_path: Path) -> None:
-    for name in ("ca.pem", "gateway.pem", "gateway.key"):
-        (tmp_path / name).touch()
+    authority = Authority(tmp_path / "papers", "ca")
+    papers = authority.papers("gateway", LOOPBACK)
     file = tmp_path / "gateway.toml"
     file.write_text(
         '[mqtt]\nurl = "mqtts://broker.example"\n'
-        f'tls = {{ ca = "{tmp_path}/ca.pem", certificate = "gateway.pem", key = "gateway.key" }}\n'
+        f'tls = {{ ca = "{authority.file}", certificate = "papers/gateway.pem", key = "papers/gateway.key" }}\n'
     )
     tls = load(file).mqtt.tls
-    assert (tls.ca, tls.certificate, tls.key) == tuple(
-        tmp_path / name for name in ("ca.pem", "gateway.pem", "gateway.key")
-    )
+    assert (tls.ca, tls.certificate, tls.key) == (authority.file, papers.certificate, papers.key)
+
+
+@pytest.mark.parametrize(
+    ("tls", "problem"),
+    [
+        ('ca = "no.pem"', "mqtt.tls.ca: must be a file of certificates in PEM form"),
+        ('certificate = "a.pem"\nkey = "b.key"', "mqtt.tls: certificate and key cannot be used together"),
+        ('certificate = "l.pem"\nkey = "l.key"', "mqtt.tls: certificate and key cannot be used together"),
+        (
+            'certificate = "l.pem"\nkey = "l.key"\nkey_password = "wr0ng"',
+            "mqtt.tls: certificate and key cannot",
+        ),
+    ],
+)
+def test_files_of_tls_that_cannot_be_used_are_problems_of_the_configuration(
+    tmp_path: Path, tls: str, problem: str
+) -> None:
+    folder = tmp_path / "papers"
+    authority = Authority(folder, "ca")
+    for name in ("a", "b"):
+        authority.papers(name, LOOPBACK)
+    authority.papers("l", LOOPBACK, password="right")
+    (folder / "no.pem").write_text("no certificate")
+    file = folder / "gateway.toml"
+    file.write_text(f'[mqtt]\nurl = "mqtts://broker.example"\nprot = 1\n[mqtt.tls]\n{tls}\n')
+    with pytest.raises(ConfigError) as raised:
+        load(file)
+    assert [line.split(": ")[1] for line in raised.value.problems] == [
+        "mqtt.prot",
+        problem.split(":", maxsplit=1)[0],
+    ]
+    assert problem in raised.value.problems[1]
+    assert "wr0ng" not in str(raised.value)
 
 
 def test_settings_of_tls_that_are_the_defaults_do_no_harm_without_tls(loaded: Load) -> None:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 import drivers
 from drivers.driver import DriverOptions
 from gateway.config import Config, GatewayOptions, JournalOptions, MqttOptions, TlsOptions, load, written
+from tests.support.papers import LOOPBACK, Authority
 
 CONFIG = Path(__file__).parents[3] / "config"
 REFERENCE = (CONFIG / "gateway.toml").read_text()
@@ -111,12 +112,13 @@ def test_every_line_at_once_loads_and_a_device_has_its_drivers_defaults(
     (tmp_path / "mqtt-password").write_text("hunter2\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     text = uncommented(without_default=True).replace('"mqtt://localhost:1883"', '"mqtts://localhost:1883"')
-    for name in re.findall(r'"/etc/sallyport/([a-z.-]+)"', text):
-        (tmp_path / name).write_text("of no matter")
-    config = load_text(tmp_path, text.replace("/etc/sallyport/", ""))
+    authority = Authority(tmp_path / "papers", "ca")
+    authority.papers("gateway", LOOPBACK, password="hunter2")
+    (authority.file.parent / "key-password").write_text("hunter2\n")
+    config = load_text(tmp_path, text.replace("/etc/sallyport/", "papers/"))
 
     assert config.warnings == ()
-    assert config.mqtt.tls.ca == tmp_path / "ca.pem"
+    assert config.mqtt.tls.ca == authority.file
     assert config.devices.keys() == EVERYTHING["devices"].keys()
     for options in config.devices.values():
         model = type(options)

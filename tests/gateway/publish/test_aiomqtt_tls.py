@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from gateway.config import MqttOptions, TlsOptions
 from gateway.errors import ConfigError
 from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker, tls_context
 from tests.contracts.publisher import PATIENCE_S, PublisherContract, refused, works
-from tests.gateway.publish.papers import LOOPBACK, Authority, Papers
 from tests.gateway.publish.real_bench import RealBench
 from tests.support.mosquitto import Mosquitto
+from tests.support.papers import LOOPBACK, Authority, Papers
 from tests.support.rogue_broker import RogueBroker
 
 pytestmark = pytest.mark.real_time
@@ -118,9 +118,22 @@ async def test_handshake_can_be_cancelled_more_than_once(rogue: RogueBroker, aut
 def test_key_that_cannot_be_opened_is_the_operators_error(authority: Authority) -> None:
     locked = authority.papers("locked", x509.DNSName("gateway"), password=KEY_PASSWORD)
     for password in (None, SecretStr("wrong")):
-        options = TlsOptions(certificate=locked.certificate, key=locked.key, key_password=password)
-        with pytest.raises(ConfigError, match=r"^mqtt\.tls: the certificate files cannot be used"):
-            tls_context(options)
+        options = {"certificate": locked.certificate, "key": locked.key, "key_password": password}
+        with pytest.raises(ValidationError, match="certificate and key cannot be used together"):
+            TlsOptions.model_validate(options)
+
+
+def test_file_that_went_bad_after_it_was_checked_is_the_operators_error(authority: Authority) -> None:
+    papers = authority.papers("gone", x509.DNSName("gateway"))
+    options = TlsOptions(certificate=papers.certificate, key=papers.key)
+    papers.key.write_text("")
+    with pytest.raises(ConfigError, match=r"^mqtt\.tls: the certificate files cannot be used"):
+        tls_context(options)
+
+
+def test_password_of_the_broker_is_not_in_its_repr() -> None:
+    options = MqttOptions.model_validate({"url": "mqtt://b", "username": "me", "password": "T0PSECRET"})
+    assert "T0PSECRET" not in repr(Broker.of(options, client_id="x"))
 
 
 def test_old_tls_versions_are_not_spoken() -> None:

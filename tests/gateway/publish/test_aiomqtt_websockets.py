@@ -22,9 +22,9 @@ from tests.contracts.publisher import (
     refused,
     works,
 )
-from tests.gateway.publish.papers import LOOPBACK, Authority
 from tests.gateway.publish.real_bench import RealBench
 from tests.support.amqtt_process import AmqttProcess
+from tests.support.papers import LOOPBACK, Authority
 from tests.support.rogue_broker import RogueBroker
 
 pytestmark = pytest.mark.real_time

@@ -1,0 +1,63 @@
+"""What a subscriber gets, and how it looks on a terminal."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiomqtt
+import orjson
+
+from gateway.errors import Unreachable, UsageError
+from gateway.publish.aiomqtt_publisher import Broker, reason
+
+_REFUSED = 0x80  # MQTT 3.1.1, section 3.9.3; MQTT 5.0, section 3.9.3
+
+
+async def messages(broker: Broker, topic: str) -> AsyncIterator[aiomqtt.Message]:
+    """What the broker has on this topic filter, until the connection ends. Raises: Unreachable."""
+    try:
+        async with broker.client() as client:
+            try:
+                [granted] = await client.subscribe(topic, qos=1)
+            except ValueError:
+                raise UsageError(f"--topic {topic}: this is no MQTT topic filter") from None
+            if (granted if isinstance(granted, int) else granted.value) >= _REFUSED:
+                raise Unreachable(
+                    f"{broker.host}:{broker.port}: the broker refuses to let us listen on {topic}"
+                )
+            async for message in client.messages:
+                yield message
+    except aiomqtt.MqttError as error:
+        raise Unreachable(f"{broker.host}:{broker.port}: {reason(error)}") from error
+
+
+def as_line(message: aiomqtt.Message) -> str:
+    """`17:07:01.123  boiler  temperature=21.5  running=true`; what is no reading is shown as it came."""
+    topic = str(message.topic)
+    found = parsed(message)
+    if isinstance(found, dict) and isinstance(values := found.get("values"), dict):
+        clock = str(found.get("time", ""))[11:23]
+        shown = "  ".join(f"{plain(metric)}={plain(value)}" for metric, value in values.items())
+        return f"{clock:12}  {topic.rsplit('/', 1)[-1]}  {shown}"
+    return f"{'':12}  {topic}  {plain(found)}"
+
+
+def as_json_line(message: aiomqtt.Message) -> str:
+    # Not orjson: beyond ASCII it writes what may steer a terminal.
+    return json.dumps({"topic": str(message.topic), "payload": parsed(message)})
+
+
+def parsed(message: aiomqtt.Message) -> Any:
+    payload = message.payload
+    assert isinstance(payload, bytes)
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return payload.decode(errors="backslashreplace")
+
+
+def plain(value: Any) -> str:
+    """For a terminal: text without control characters, all else as JSON."""
+    if isinstance(value, str):
+        return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in value)
+    return orjson.dumps(value).decode()
