@@ -80,3 +80,8 @@ def test_every_driver_has_its_folder_complete(name: str) -> None:
 def test_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == __version__
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_ids(DOCUMENTS))
+def test_no_document_holds_a_place_that_was_to_be_filled_in(document: Path) -> None:
+    assert not re.search(r"^[A-Z]{3,}$|\b(TODO|TBD|FIXME)\b", document.read_text(), re.MULTILINE)

@@ -1,7 +1,7 @@
 """A subscriber as anybody would write one: what it got, in order."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
@@ -45,18 +45,19 @@ class Subscriber:
 
     def readings(self, device: str | None = None) -> list[Any]:
         """The readings' payloads, of one device or of all."""
-        return [
-            each.json
-            for each in self.got
-            if each.topic.count("/") == 2 and not each.topic.endswith("/status")
-            if device is None or each.topic.endswith(f"/{device}")
-        ]
+        return [each.json for each in self._messages(device)]
 
     def on(self, ending: str) -> list[Any]:
         return [each.json for each in self.got if each.topic.endswith(ending)]
 
     async def has(self, count: int, device: str | None = None) -> None:
-        await until(lambda: len(self.readings(device)) >= count)
+        await until(lambda: sum(1 for _ in self._messages(device)) >= count)
+
+    def _messages(self, device: str | None) -> Iterator[Got]:
+        for each in self.got:
+            is_reading = each.topic.count("/") == 2 and not each.topic.endswith("/status")
+            if is_reading and (device is None or each.topic.endswith(f"/{device}")):
+                yield each
 
     async def returned(self) -> None:
         """Until it is subscribed again, after the broker was away."""
