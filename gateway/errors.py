@@ -9,6 +9,7 @@ GatewayError
 │  ├─ LinkDenied       we may not open it
 │  └─ LinkLost         it was open and went away
 ├─ FrameError          nobody: count it, read on
+├─ BadPacket           the publishing link: it says so to the broker and hangs up
 └─ PublishError        the forwarder
    ├─ Unreachable      keep the record, connect again
    └─ Rejected         the broker will never take this record: count it, go on
@@ -55,6 +56,14 @@ class LinkLost(LinkError):
 
 class FrameError(GatewayError):
     """These bytes are no good frame; the line itself is fine."""
+
+
+class BadPacket(GatewayError):
+    """What a broker sent is not MQTT. The message names the section; `code` is the reason we hang up with."""
+
+    def __init__(self, what: str, *, code: int) -> None:
+        super().__init__(what)
+        self.code = code
 
 
 class PublishError(GatewayError):

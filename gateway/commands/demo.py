@@ -17,7 +17,7 @@ from gateway.commands.live_table import Lines, LiveTable
 from gateway.errors import Unreachable, UsageError
 from gateway.logs import start_logging
 from gateway.publish import embedded
-from gateway.publish.aiomqtt_publisher import Broker
+from gateway.publish.broker import Broker
 from gateway.units import duration
 
 INSTRUMENTS = {

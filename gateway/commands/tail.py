@@ -14,7 +14,9 @@ from gateway import config
 from gateway.config import MqttOptions
 from gateway.config.broker_url import BrokerUrl
 from gateway.errors import Unreachable, UsageError
-from gateway.publish.aiomqtt_publisher import Broker, reason
+from gateway.publish.aiomqtt_publisher import client as listener
+from gateway.publish.aiomqtt_publisher import reason
+from gateway.publish.broker import Broker
 from gateway.publish.topics import Topics
 
 
@@ -53,7 +55,7 @@ async def _follow(broker: Broker, topic: str, *, as_json: bool, count: int | Non
 async def messages(broker: Broker, topic: str) -> AsyncIterator[aiomqtt.Message]:
     """What the broker has on this topic filter, until the connection ends. Raises: Unreachable."""
     try:
-        async with broker.client() as client:
+        async with listener(broker) as client:
             await client.subscribe(topic, qos=1)
             async for message in client.messages:
                 yield message

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from gateway.config import MqttOptions, TlsOptions
 from gateway.errors import ConfigError
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker, tls_context
+from gateway.publish.broker import Broker, tls_context
+from gateway.publish.link import LinkPublisher
 from tests.contracts.publisher import PATIENCE_S, PublisherContract, refused, works
 from tests.gateway.publish.papers import LOOPBACK, Authority, Papers
 from tests.gateway.publish.real_bench import RealBench
@@ -40,8 +41,8 @@ def listener(papers: Papers, more: str = "") -> str:
     return f"certfile {papers.certificate}\nkeyfile {papers.key}\n{more}"
 
 
-def publisher_to(port: int, options: TlsOptions, **settings: Any) -> AiomqttPublisher:
-    return AiomqttPublisher(
+def publisher_to(port: int, options: TlsOptions, **settings: Any) -> LinkPublisher:
+    return LinkPublisher(
         Broker(host="127.0.0.1", port=port, client_id="test", tls=tls_context(options), **settings)
     )
 
