@@ -520,6 +520,10 @@ _FLAGS: Final = {
 """The lower half of the first byte, of what a broker may say to a publisher. Source: section 2.1.3 [2.2.2]."""
 
 
+_LARGEST_HEAD: Final = 2 + 0xFFFF + 2
+"""Of a PUBLISH: topic and packet identifier."""
+
+
 class Decoder:
     """Bytes in any split; packets out. Never holds more than LARGEST_PACKET and one piece of input."""
 
@@ -534,41 +538,47 @@ class Decoder:
             skipped = min(self._skip, len(data))
             self._skip -= skipped
             data = data[skipped:]
+            if not data:
+                return
         data, self._rest = self._rest + data, b""
         place, end = 0, len(data)
         while end - place >= 2:  # noqa: PLR2004 - the shortest packet
             # An acknowledgement that says no more than yes: this is the hot path.
-            if data[place] == 0x40 and data[place + 1] == 2 and end - place >= 4:  # noqa: PLR2004
+            if end - place >= 4 and data[place] == 0x40 and data[place + 1] == 2:  # noqa: PLR2004
                 identifier = data[place + 2] << 8 | data[place + 3]
-                place += 4
                 if identifier:
                     yield Puback(identifier, 0)
+                    place += 4
                     continue
-                raise BadPacket("PUBACK: packet identifier 0 (section 2.2.1)", code=PROTOCOL_ERROR)
-            kind = self._kind(data[place])
-            header = self._header(data[place : place + 5])
-            if header is None:
+            found = self._next(data, place)
+            if found is None:
                 break
-            size, length = header
-            if kind is PacketType.PUBLISH:
-                start = place + size
-                head = self._head_of_publish(data[start : start + min(length, 0x10003)], data[place], length)
-                if head is None:
-                    break
-                yield head
-                place += size + length
-                continue
-            if size + length > LARGEST_PACKET:
-                raise BadPacket(
-                    f"{kind.name}: {size + length} bytes; we take at most {LARGEST_PACKET} (section 3.1.2.11.4)",
-                    code=PACKET_TOO_LARGE,
-                )
-            if end - place < size + length:
-                break
-            yield self._packet(_Fields(kind, data[place + size : place + size + length]))
-            place += size + length
+            packet, size = found
+            yield packet
+            place += size
         self._skip = max(0, place - end)
         self._rest = data[place:]
+
+    def _next(self, data: bytes, place: int) -> tuple[Packet, int] | None:
+        """The packet that begins at this place, if all of it is here, and its size."""
+        kind = self._kind(data[place])
+        header = self._header(data[place : place + 5])
+        if header is None:
+            return None
+        size, length = header
+        start, whole = place + size, size + length
+        if kind is PacketType.PUBLISH:
+            head = data[start : start + min(length, _LARGEST_HEAD)]
+            publish = self._publish(head, data[place], length)
+            return None if publish is None else (publish, whole)
+        if whole > LARGEST_PACKET:
+            raise BadPacket(
+                f"{kind.name}: {whole} bytes; we take at most {LARGEST_PACKET} (section 3.1.2.11.4)",
+                code=PACKET_TOO_LARGE,
+            )
+        if len(data) - place < whole:
+            return None
+        return self._packet(_Fields(kind, data[start : start + length])), whole
 
     def _kind(self, first: int) -> PacketType:
         kind, flags = first >> 4, first & 0x0F
@@ -605,7 +615,7 @@ class Decoder:
             )
         return None
 
-    def _head_of_publish(self, start: bytes, first: int, length: int) -> Publish | None:
+    def _publish(self, start: bytes, first: int, length: int) -> Publish | None:
         """As much of it as must be understood, if that is here. Source: section 3.3.2."""
         qos = first >> 1 & 3
         wanted = 2

@@ -139,7 +139,7 @@ class _Link(asyncio.Protocol):
             return
         self._bytes += data
         while not self._transport.is_closing() and (packet := self._packet()) is not None:
-            self._handle(packet[0] >> 4, packet[0] & 0x0F, _Fields(packet[1]))
+            self._handle(packet[0] >> 4, packet[0] & 0x0F, Fields(packet[1]))
 
     def reset(self) -> None:
         connection = self._transport.get_extra_info("socket")
@@ -166,7 +166,7 @@ class _Link(asyncio.Protocol):
                 return packet
         return None
 
-    def _handle(self, kind: int, flags: int, fields: "_Fields") -> None:
+    def _handle(self, kind: int, flags: int, fields: "Fields") -> None:
         if kind == _CONNECT:
             self._let_in(fields)
         elif kind == _PUBLISH:
@@ -178,7 +178,7 @@ class _Link(asyncio.Protocol):
             self._broker.goodbyes += 1
             self._transport.close()
 
-    def _let_in(self, fields: "_Fields") -> None:
+    def _let_in(self, fields: "Fields") -> None:
         broker = self._broker
         connect, self._version = fields.connect()
         broker.connects.append(connect)
@@ -194,7 +194,7 @@ class _Link(asyncio.Protocol):
             return
         self._will = connect.will
 
-    def _take(self, flags: int, fields: "_Fields") -> None:
+    def _take(self, flags: int, fields: "Fields") -> None:
         broker = self._broker
         topic, identifier = fields.text(), fields.number()
         if self._version == _V5:
@@ -235,7 +235,7 @@ class _Link(asyncio.Protocol):
         self._transport.write(bytes([kind << 4, len(rest)]) + rest)
 
 
-class _Fields:
+class Fields:
     """The parts of one packet, one after the other. Source: MQTT 5.0, section 1.5."""
 
     def __init__(self, data: bytes) -> None:
