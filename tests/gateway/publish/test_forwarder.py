@@ -1,7 +1,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -522,9 +522,8 @@ async def test_reading_of_which_one_value_is_refused_is_passed_over_and_not_coun
 
 @pytest.mark.parametrize("silent", list(itertools.product([True, False], repeat=3)))
 async def test_reading_that_becomes_no_message_holds_nothing_up(silent: tuple[bool, ...]) -> None:
-    def layout(record: Record) -> Iterator[Message]:
-        if not silent[record.seq - 1]:
-            yield from TOPICS.by_device(record)
+    def layout(record: Record) -> Sequence[Message]:
+        return () if silent[record.seq - 1] else TOPICS.by_device(record)
 
     site = Site(broker := MemoryBroker(), layout)
     async with site.running():
