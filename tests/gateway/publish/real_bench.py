@@ -14,12 +14,13 @@ from gateway.publish.way import publisher_to
 from tests.contracts.publisher import PATIENCE_S
 from tests.support.amqtt_process import AmqttProcess
 from tests.support.mosquitto import Mosquitto
+from tests.support.other_brokers import OtherBroker
 
 
 class RealBench:
     """The broker, and an ordinary subscriber to it."""
 
-    def __init__(self, process: Mosquitto | AmqttProcess, **settings: Any) -> None:
+    def __init__(self, process: Mosquitto | AmqttProcess | OtherBroker, **settings: Any) -> None:
         self._process = process
         self._settings = Broker(host=process.host, port=process.port, client_id="test", **settings)
         self._heard: list[tuple[str, bytes]] = []
