@@ -29,7 +29,7 @@ class Broker:
     password: str | None = None
     keepalive_s: float = 60.0
     connect_timeout_s: float = 5.0
-    window: int = 20
+    window: int = 100
 
     @classmethod
     def of(cls, mqtt: MqttOptions, *, client_id: str) -> Self:

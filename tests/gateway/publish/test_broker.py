@@ -1,5 +1,14 @@
 from gateway.config import MqttOptions
+from gateway.publish.aiomqtt_publisher import AiomqttPublisher
 from gateway.publish.broker import Broker
+from gateway.publish.link import LinkPublisher
+from gateway.publish.way import publisher_to
+
+
+def test_only_websockets_go_through_aiomqtt() -> None:
+    for transport, way in (("tcp", LinkPublisher), ("websockets", AiomqttPublisher)):
+        broker = Broker(host="h", port=1, transport=transport, client_id="x")  # type: ignore[arg-type]
+        assert type(publisher_to(broker)) is way
 
 
 def test_settings_come_from_the_configuration() -> None:
