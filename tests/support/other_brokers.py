@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -48,16 +49,17 @@ class OtherBroker(ABC):
 
     def stop(self) -> None:
         """Safe to call twice."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(30)
-            self._process = None
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """As a power cut would: no goodbye to anybody."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
+            # RabbitMQ's broker is the child of a shell: all of the session that we began is meant.
+            os.killpg(self._process.pid, how)
+            self._process.wait(60)
             self._process = None
 
 
@@ -76,6 +78,10 @@ class RabbitMq(OtherBroker):
     """Erlang's own program is started, not Debian's wrapper, which wants the system's user and folders."""
 
     start_s = 60.0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._epmd_port = free_port()
 
     def _command(self) -> list[str]:
         program("rabbitmq-server")
@@ -98,17 +104,17 @@ class RabbitMq(OtherBroker):
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_PID_FILE": str(folder / "pid"),
             "RABBITMQ_DIST_PORT": str(free_port()),
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(self._epmd_port),
         }
 
-    def stop(self) -> None:
-        super().stop()
-        self._forget()
-
-    def kill(self) -> None:
-        super().kill()
-        self._forget()
-
-    def _forget(self) -> None:
-        """What a first start finds: nothing."""
-        shutil.rmtree(self._folder / "mnesia", ignore_errors=True)
+    def _end(self, how: signal.Signals) -> None:
+        super()._end(how)
+        for _ in range(100):  # Erlang's port mapper is a daemon of its own, and stays while it knows a node
+            epmd = [program("epmd"), "-port", str(self._epmd_port), "-kill"]
+            if b"Killed" in subprocess.run(epmd, capture_output=True, check=False, timeout=10).stdout:
+                break
+            with socket.socket() as probe:
+                if probe.connect_ex((self.host, self._epmd_port)) != 0:
+                    break
+            time.sleep(0.05)
+        shutil.rmtree(self._folder / "mnesia", ignore_errors=True)  # what a first start finds: nothing
