@@ -13,11 +13,12 @@ from gateway.journal.journal import Journal
 from gateway.journal.memory import MemoryJournal, WhenFull
 from gateway.model import Availability, Clock, Presence, Reading, system_clock
 from gateway.pacing.backoff import Backoff
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
 from gateway.publish.forwarder import Forwarder
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.topics import Topics
+from gateway.publish.way import publisher_to
 from gateway.source import Source
 from gateway.supervisor import Child, Supervisor
 from gateway.units import written_duration
@@ -49,7 +50,7 @@ class _Gateway:
         )
         self._board = Noticeboard()
         self._topics = Topics(prefix=config.mqtt.prefix, gateway=config.gateway.name)
-        publisher = AiomqttPublisher(
+        publisher = publisher_to(
             Broker.of(config.mqtt, client_id=config.client_id), will=self._topics.offline()
         )
         layouts = {"device": self._topics.by_device, "metric": self._topics.by_metric}

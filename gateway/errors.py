@@ -8,6 +8,7 @@ GatewayError
 │  ├─ LinkBusy         somebody else holds it
 │  ├─ LinkDenied       we may not open it
 │  └─ LinkLost         it was open and went away
+├─ BadPacket           the publishing link: it says so to the broker and hangs up
 └─ PublishError        the forwarder
    ├─ Unreachable      keep the record, connect again
    └─ Rejected         the broker will never take this record: count it, go on
@@ -50,6 +51,14 @@ class LinkDenied(LinkError):
 
 class LinkLost(LinkError):
     pass
+
+
+class BadPacket(GatewayError):
+    """What a broker sent is not MQTT. The message names the section; `code` is the reason we hang up with."""
+
+    def __init__(self, what: str, *, code: int) -> None:
+        super().__init__(what)
+        self.code = code
 
 
 class PublishError(GatewayError):

@@ -9,8 +9,9 @@ from drivers.driver import DriverOptions
 from gateway import config
 from gateway.errors import LinkError, Unreachable
 from gateway.model import system_clock
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
+from gateway.publish.way import publisher_to
 
 
 def run(path: Path, *, connect: bool) -> int:
@@ -45,7 +46,7 @@ async def _device(name: str, options: DriverOptions) -> tuple[bool, str]:
 
 async def _broker(loaded: config.Config, broker: Broker) -> tuple[bool, str]:
     # A client identifier of our own and no will: a gateway that is running is not disturbed.
-    publisher = AiomqttPublisher(broker)
+    publisher = publisher_to(broker)
     try:
         if loaded.mqtt.url.embedded:
             async with embedded_broker(loaded.mqtt.embedded_port):

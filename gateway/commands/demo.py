@@ -17,7 +17,7 @@ from gateway.commands.live_table import Lines, live_table
 from gateway.errors import Unreachable, UsageError
 from gateway.logs import start_logging
 from gateway.publish import embedded
-from gateway.publish.aiomqtt_publisher import Broker
+from gateway.publish.broker import Broker
 from gateway.supervisor import first_cause
 from gateway.units import duration
 

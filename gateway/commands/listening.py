@@ -8,7 +8,9 @@ import aiomqtt
 import orjson
 
 from gateway.errors import Unreachable, UsageError
-from gateway.publish.aiomqtt_publisher import Broker, reason
+from gateway.publish.aiomqtt_publisher import client as listener
+from gateway.publish.aiomqtt_publisher import reason
+from gateway.publish.broker import Broker
 
 _REFUSED = 0x80  # MQTT 3.1.1, section 3.9.3; MQTT 5.0, section 3.9.3
 
@@ -16,7 +18,7 @@ _REFUSED = 0x80  # MQTT 3.1.1, section 3.9.3; MQTT 5.0, section 3.9.3
 async def messages(broker: Broker, topic: str) -> AsyncIterator[aiomqtt.Message]:
     """What the broker has on this topic filter, until the connection ends. Raises: Unreachable."""
     try:
-        async with broker.client() as client:
+        async with listener(broker) as client:
             try:
                 [granted] = await client.subscribe(topic, qos=1)
             except ValueError:

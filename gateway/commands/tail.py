@@ -11,7 +11,7 @@ from gateway.commands.live_table import Lines, LiveTable, live_table
 from gateway.config import MqttOptions
 from gateway.config.broker_url import BrokerUrl
 from gateway.errors import UsageError
-from gateway.publish.aiomqtt_publisher import Broker
+from gateway.publish.broker import Broker
 from gateway.publish.topics import Topics
 
 

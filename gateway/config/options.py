@@ -179,10 +179,10 @@ class MqttOptions(_Table):
         description='"device" publishes a reading as one message, "metric" each value on a topic of its own.',
     )
     window: int = Field(
-        default=20,
+        default=100,
         ge=1,
         le=1000,
-        description="How many messages may be on their way before the broker acknowledges.",
+        description="How many messages may be on their way before the broker acknowledges; it may want fewer.",
     )
     connect_timeout: Duration = Field(
         default=10.0, ge=0.1, le=300, description="How long an attempt to connect may take."

@@ -1,4 +1,4 @@
-"""The Publisher on aiomqtt: MQTT 5 and 3.1.1; TCP, TLS and WebSockets; last will.
+"""The Publisher for WebSockets, on aiomqtt: MQTT 5 and 3.1.1; and a client to listen with.
 
 aiomqtt 2 awaits each publish on its own, reports a refused one as done (it drops the PUBACK's reason
 code) and ignores the broker's Receive Maximum and Maximum Packet Size. Readings lost that way would be
@@ -7,12 +7,9 @@ lost silently, so `_Client` hears the broker's answers itself and hands over as 
 
 import asyncio
 import logging
-import re
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -26,9 +23,9 @@ from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.config import MqttOptions, TlsOptions
-from gateway.errors import ConfigError, Rejected, Unreachable
-from gateway.publish import embedded
+from gateway.errors import Rejected, Unreachable
+from gateway.publish.broker import Broker, lost_in_tls
+from gateway.publish.broker import reason as plain_reason
 from gateway.publish.mended_aiomqtt import MendedClient
 from gateway.publish.publisher import Done, Message
 
@@ -40,90 +37,31 @@ _QUOTA_EXCEEDED = 0x97
 _THREAD_MAY_TAKE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broker:
-    """Where the broker is, and who we are to it."""
-
-    host: str
-    port: int
-    transport: Literal["tcp", "websockets"] = "tcp"
-    path: str = "/mqtt"
-    """Of a WebSocket."""
-    tls: ssl.SSLContext | None = None
-    version: Literal["5", "3.1.1"] = "5"
-    client_id: str
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    keepalive_s: float = 60.0
-    connect_timeout_s: float = 5.0
-    window: int = 20
-
-    @classmethod
-    def of(cls, mqtt: MqttOptions, *, client_id: str) -> Self:
-        """Raises: ConfigError, when the TLS files cannot be used."""
-        url = mqtt.url
-        return cls(
-            host=embedded.HOST if url.embedded else url.host,
-            port=mqtt.embedded_port if url.embedded else url.port,
-            transport="websockets" if url.websocket else "tcp",
-            path=url.path,
-            tls=tls_context(mqtt.tls) if url.tls else None,
-            version=mqtt.protocol,
-            client_id=client_id,
-            username=mqtt.username,
-            password=mqtt.password.get_secret_value() if mqtt.password else None,
-            keepalive_s=mqtt.keepalive,
-            connect_timeout_s=mqtt.connect_timeout,
-            window=mqtt.window,
-        )
-
-    def client(self) -> aiomqtt.Client:
-        """To listen with; the publisher makes its own."""
-        return MendedClient(**self.arguments())
-
-    def arguments(self) -> dict[str, Any]:
-        """For aiomqtt.Client, whoever derives from it."""
-        return {
-            "hostname": self.host,
-            "port": self.port,
-            "identifier": self.client_id,
-            "username": self.username,
-            "password": self.password,
-            "protocol": aiomqtt.ProtocolVersion.V5 if self.version == "5" else aiomqtt.ProtocolVersion.V311,
-            "clean_session": None if self.version == "5" else True,
-            "transport": self.transport,
-            "websocket_path": self.path if self.transport == "websockets" else None,
-            "tls_context": self.tls,
-            "keepalive": max(1, round(self.keepalive_s)),
-            "timeout": self.connect_timeout_s,
-        }
+def client(broker: Broker) -> aiomqtt.Client:
+    """To listen with; the publisher makes its own."""
+    return MendedClient(**_arguments(broker))
 
 
-def tls_context(options: TlsOptions) -> ssl.SSLContext:
-    """TLS 1.2 or later; certificate and host name are checked unless `insecure` was written.
-
-    Raises: ConfigError, when a file cannot be used.
-    """
-    try:
-        context = ssl.create_default_context(cafile=options.ca)
-        if options.certificate:
-            password = options.key_password.get_secret_value() if options.key_password else None
-            # Without a password OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(options.certificate, options.key, password or (lambda: b""))
-    except OSError as error:
-        raise ConfigError(
-            f"mqtt.tls: the certificate files cannot be used: {error.strerror or error}"
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if options.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+def _arguments(broker: Broker) -> dict[str, Any]:
+    return {
+        "hostname": broker.host,
+        "port": broker.port,
+        "identifier": broker.client_id,
+        "username": broker.username,
+        "password": broker.password,
+        "protocol": aiomqtt.ProtocolVersion.V5 if broker.version == "5" else aiomqtt.ProtocolVersion.V311,
+        "clean_session": None if broker.version == "5" else True,
+        "transport": broker.transport,
+        "websocket_path": broker.path if broker.transport == "websockets" else None,
+        "tls_context": broker.tls,
+        "keepalive": max(1, round(broker.keepalive_s)),
+        "timeout": broker.connect_timeout_s,
+    }
 
 
 class AiomqttPublisher:
     def __init__(self, broker: Broker, *, will: Message | None = None) -> None:
-        self.name = f"{broker.host}:{broker.port}"
+        self.name = broker.name
         self._broker = broker
         self._will = will
 
@@ -135,7 +73,7 @@ class AiomqttPublisher:
                 await client.open()
             except (aiomqtt.MqttError, ValueError) as error:
                 why = reason(error)
-                if self._broker.tls is not None and re.search("reset by peer|EOF|wrong version", why):
+                if self._broker.tls is not None and lost_in_tls(why):
                     why = f"{why}; is TLS spoken on that port?"
                 raise Unreachable(f"{self.name}: {why}") from error
             yield AiomqttSession(self.name, client)
@@ -164,7 +102,7 @@ class _Client(MendedClient):
     def __init__(self, broker: Broker, will: Message | None) -> None:
         self._overheard = _Overheard()
         super().__init__(
-            **broker.arguments(),
+            **_arguments(broker),
             will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=will.retain) if will else None,
             max_inflight_messages=broker.window,
             logger=self._overheard.logger,
@@ -324,11 +262,6 @@ class _Overheard(logging.Handler):
 def reason(error: BaseException) -> str:
     """The cause that a person can act on, out of aiomqtt's and paho's texts."""
     cause = error.__cause__ or error
-    text = str(cause) or type(cause).__name__
     if isinstance(cause, MqttConnectError):
-        return f"refused: {text.partition('] ')[2] or text}"
-    if match := re.search(r"certificate verify failed: (.*?)(?: \(_ssl|$)", text):
-        return f"bad certificate: {match[1]}"
-    if text.endswith("timed out"):
-        return "no answer"
-    return re.sub(r"^\[(?:Errno -?|code:|SSL: )\w+\] | \(_ssl\.c:\d+\)$", "", text)
+        return f"refused: {str(cause).partition('] ')[2] or cause}"
+    return plain_reason(cause)

@@ -96,7 +96,7 @@ class Forwarder:
         sent = self._cursor
         while records := await self._journal.after(sent, limit=window.size):
             for record in records:
-                messages = list(self._layout(record))
+                messages = self._layout(record)
                 flight = _Flight(record.offset, len(messages))
                 self._flights.append(flight)
                 for message in messages:
@@ -111,10 +111,12 @@ class Forwarder:
             await window.send(message, partial(self._note, message))
 
     def _landed(self, flight: _Flight, message: Message, error: Rejected | None) -> None:
-        self._note(message, error)
+        if error is not None or self._refused_topics:
+            self._note(message, error)
+            flight.refused |= error is not None
         flight.missing -= 1
-        flight.refused |= error is not None
-        self._advance()
+        if flight is self._flights[0]:
+            self._advance()
 
     def _advance(self) -> None:
         """Move the cursor over every record that waits for nothing, up to the first one that does."""

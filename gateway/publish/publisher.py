@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from gateway.errors import Rejected
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):  # made for each reading: a tuple costs half of a frozen dataclass
     """To be sent at QoS 1."""
 
     topic: str

@@ -1,6 +1,6 @@
 """Which message an event becomes: topic, payload, retain."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from gateway import wire
@@ -8,7 +8,7 @@ from gateway.journal.journal import Record
 from gateway.model import Availability
 from gateway.publish.publisher import Message
 
-Layout = Callable[[Record], Iterator[Message]]
+Layout = Callable[[Record], Sequence[Message]]
 
 _TAKEN = ("availability", "set")
 """Topics below a device's that are not metrics."""
@@ -44,14 +44,16 @@ class Topics:
     def status(self) -> str:
         return f"{self._root}/status"
 
-    def by_device(self, record: Record) -> Iterator[Message]:
+    def by_device(self, record: Record) -> Sequence[Message]:
         """`layout = "device"`: a reading is one message."""
-        yield Message(self._device(record.device), record.payload)
+        return (Message(self._device(record.device), record.payload),)
 
-    def by_metric(self, record: Record) -> Iterator[Message]:
+    def by_metric(self, record: Record) -> Sequence[Message]:
         """`layout = "metric"`: each value is a message, bare."""
-        for metric, value in wire.values(record.payload).items():
-            yield Message(self._metric(record.device, metric), wire.scalar(value))
+        return [
+            Message(self._metric(record.device, metric), wire.scalar(value))
+            for metric, value in wire.values(record.payload).items()
+        ]
 
     def availability(self, event: Availability) -> Message:
         return Message(

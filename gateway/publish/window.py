@@ -1,19 +1,25 @@
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import NoReturn
 
 from gateway.errors import Rejected, Unreachable
-from gateway.publish.publisher import Message, Session
+from gateway.publish.publisher import Done, Message, Session
 
 
 class _Flight:
-    """A message on its way."""
+    """A message on its way; called when it lands."""
 
-    __slots__ = ("landed",)
+    __slots__ = ("_done", "_window", "landed")
 
-    def __init__(self) -> None:
+    def __init__(self, window: "Window", done: Done) -> None:
         self.landed = False
+        self._window = window
+        self._done = done
+
+    def __call__(self, error: Rejected | None) -> None:
+        self.landed = True
+        self._window._land(self)  # noqa: SLF001 - half of the window
+        self._done(error)
 
 
 class Window:
@@ -23,7 +29,10 @@ class Window:
         self.size = session.window
         self._session = session
         self._ack_timeout_s = ack_timeout_s
-        self._room = asyncio.Semaphore(self.size)
+        self._time = asyncio.get_running_loop().time
+        # A counter, and futures only for those who find no room: a semaphore costs more than all the rest.
+        self._room = self.size
+        self._queue: deque[asyncio.Future[None]] = deque()
         self._waiting = 0
         self._flights: deque[_Flight] = deque()  # the first one is the oldest that has not landed
         self._first_since = 0.0
@@ -34,29 +43,49 @@ class Window:
         """Something is under way, or waits for room."""
         return bool(self._flights) or self._waiting > 0
 
-    async def send(self, message: Message, done: Callable[[Rejected | None], None]) -> None:
+    async def send(self, message: Message, done: Done) -> None:
         """Returns when the message is on its way; waits for room before that."""
-        flight = _Flight()
+        if self._room:
+            self._room -= 1
+        else:
+            await self._turn()
+        if not self._flights:
+            self._first_since = self._time()
+        flight = _Flight(self, done)
+        self._flights.append(flight)
+        self._session.publish(message, flight)
 
-        def landed(error: Rejected | None) -> None:
-            flight.landed = True
-            if self._flights[0] is flight:
-                while self._flights and self._flights[0].landed:
-                    self._flights.popleft()
-                self._first_since = asyncio.get_running_loop().time()
-            self._moved.set()
-            self._room.release()
-            done(error)
-
+    async def _turn(self) -> None:
+        """Returns when somebody's place has become ours, those who came first before us."""
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
         self._waiting += 1
         try:
-            await self._room.acquire()
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._free()  # it had become ours just now
+            raise
         finally:
             self._waiting -= 1
-        if not self._flights:
-            self._first_since = asyncio.get_running_loop().time()
-        self._flights.append(flight)
-        self._session.publish(message, landed)
+
+    def _free(self) -> None:
+        """A place is free: for the first in the queue who still waits, else for whoever comes."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._room += 1
+
+    def _land(self, flight: _Flight) -> None:
+        flights = self._flights
+        if flights[0] is flight:
+            while flights and flights[0].landed:
+                flights.popleft()
+            self._first_since = self._time()
+        self._moved.set()
+        self._free()
 
     async def movement(self) -> None:
         """Returns at the next acknowledgement."""

@@ -372,7 +372,7 @@ class NetworkPublisherContract:
         publisher = self.publisher(rogue.port, keepalive_s=1)
         async with publisher.connect() as session:
             rogue.mute = True
-            assert (await condemned(session)).endswith(": no answer")
+            assert ": no answer" in await condemned(session)
         rogue.mute = False
         await works(publisher)
 

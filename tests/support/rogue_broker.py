@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import AsyncIterator
@@ -32,7 +33,7 @@ class Connect:
 class RogueBroker:
     """Well-behaved until one of its settings says otherwise; they may be changed at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.host = "127.0.0.1"
         self.port = 0
         # How it misbehaves.
@@ -55,18 +56,29 @@ class RogueBroker:
         """The reason code in PUBACK (5), by topic."""
         self.resets_after: int | None = None
         """So many more messages, then RST."""
+        self.deaf = False
+        """Reads nothing more once it has let the client in, until `listen`."""
+        self.answers_pings = True
         # What it saw.
         self.connects: list[Connect] = []
         self.messages: list[Message] = []
         self.goodbyes = 0
+        self.complaints: list[int] = []
+        """Reason codes in DISCONNECT (5), if not a plain goodbye."""
+        self.acknowledgements: list[tuple[int, int]] = []
+        """Of what it published itself: packet type and identifier."""
+        self.pings = 0
+        self.segments = 0
+        """Pieces in which everything came."""
         self.most_unacknowledged = 0
         self.links: set[_Link] = set()
         self._server: asyncio.Server | None = None
+        self._tls = tls
 
     @classmethod
     @asynccontextmanager
-    async def running(cls) -> AsyncIterator[Self]:
-        broker = cls()
+    async def running(cls, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
+        broker = cls(tls)
         await broker.start()
         try:
             yield broker
@@ -75,7 +87,7 @@ class RogueBroker:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Link(self), self.host, self.port)
+        self._server = await loop.create_server(lambda: _Link(self), self.host, self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -106,9 +118,37 @@ class RogueBroker:
         for link in self.links:
             link.stop_reading()
 
+    def say(self, data: bytes) -> None:
+        """These bytes, whatever they mean."""
+        for link in self.links:
+            link.write(data)
+
+    def say_no_more(self) -> None:
+        """The half of the connection that is ours is closed."""
+        for link in self.links:
+            link.write_eof()
+
+    def listen(self) -> None:
+        """Deaf no more."""
+        self.deaf = False
+        for link in self.links:
+            link.listen()
+
 
 def receive_maximum(count: int) -> bytes:
     return struct.pack(">BH", 0x21, count)
+
+
+def server_keep_alive(seconds: int) -> bytes:
+    return struct.pack(">BH", 0x13, seconds)
+
+
+def assigned_client_identifier(name: str) -> bytes:
+    return struct.pack(">BH", 0x12, len(name)) + name.encode()
+
+
+def reason_string(text: str) -> bytes:
+    return struct.pack(">BH", 0x1F, len(text)) + text.encode()
 
 
 def maximum_packet_size(size: int) -> bytes:
@@ -142,9 +182,21 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._broker.mute:
             return
+        self._broker.segments += 1
         self._bytes += data
         while not self._transport.is_closing() and (packet := self._packet()) is not None:
-            self._handle(packet[0] >> 4, packet[0] & 0x0F, _Fields(packet[1]))
+            self._handle(packet[0] >> 4, packet[0] & 0x0F, Fields(packet[1]))
+        if self._broker.deaf and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def write_eof(self) -> None:
+        self._transport.write_eof()
+
+    def listen(self) -> None:
+        self._transport.resume_reading()
 
     def reset(self) -> None:
         connection = self._transport.get_extra_info("socket")
@@ -174,19 +226,26 @@ class _Link(asyncio.Protocol):
                 return packet
         return None
 
-    def _handle(self, kind: int, flags: int, fields: "_Fields") -> None:
+    def _handle(self, kind: int, flags: int, fields: "Fields") -> None:
         if kind == _CONNECT:
             self._let_in(fields)
         elif kind == _PUBLISH:
             self._take(flags, fields)
         elif kind == _PINGREQ:
-            self._say(_PINGRESP, b"")
+            self._broker.pings += 1
+            if self._broker.answers_pings:
+                self._say(_PINGRESP, b"")
         elif kind == _DISCONNECT:
-            self._will = None
-            self._broker.goodbyes += 1
+            if code := fields.rest():
+                self._broker.complaints.append(code[0])
+            else:
+                self._will = None
+                self._broker.goodbyes += 1
             self._transport.close()
+        else:
+            self._broker.acknowledgements.append((kind, fields.number()))
 
-    def _let_in(self, fields: "_Fields") -> None:
+    def _let_in(self, fields: "Fields") -> None:
         broker = self._broker
         connect, self._version = fields.connect()
         broker.connects.append(connect)
@@ -202,7 +261,7 @@ class _Link(asyncio.Protocol):
             return
         self._will = connect.will
 
-    def _take(self, flags: int, fields: "_Fields") -> None:
+    def _take(self, flags: int, fields: "Fields") -> None:
         broker = self._broker
         topic, identifier = fields.text(), fields.number()
         if self._version == _V5:
@@ -243,7 +302,7 @@ class _Link(asyncio.Protocol):
         self._transport.write(bytes([kind << 4, len(rest)]) + rest)
 
 
-class _Fields:
+class Fields:
     """The parts of one packet, one after the other. Source: MQTT 5.0, section 1.5."""
 
     def __init__(self, data: bytes) -> None:

@@ -399,7 +399,7 @@ def test_bad_options_from_a_command_line_are_refused_without_a_place() -> None:
     ("model", "name", "default"),
     [
         (MqttOptions, "url", '"mqtt://localhost:1883"'),
-        (MqttOptions, "window", "20"),
+        (MqttOptions, "window", "100"),
         (MqttOptions, "username", ""),
         (MqttOptions, "ack_timeout", '"20s"'),
         (JournalOptions, "max_size", '"64MB"'),

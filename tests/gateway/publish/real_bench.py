@@ -7,17 +7,20 @@ from typing import Any
 
 import aiomqtt
 
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.aiomqtt_publisher import client as listener
+from gateway.publish.broker import Broker
 from gateway.publish.publisher import Message, Publisher
+from gateway.publish.way import publisher_to
 from tests.contracts.publisher import PATIENCE_S
 from tests.support.amqtt_process import AmqttProcess
 from tests.support.mosquitto import Mosquitto
+from tests.support.other_brokers import OtherBroker
 
 
 class RealBench:
     """The broker, and an ordinary subscriber to it."""
 
-    def __init__(self, process: Mosquitto | AmqttProcess, **settings: Any) -> None:
+    def __init__(self, process: Mosquitto | AmqttProcess | OtherBroker, **settings: Any) -> None:
         self._process = process
         self._settings = Broker(host=process.host, port=process.port, client_id="test", **settings)
         self._heard: list[tuple[str, bytes]] = []
@@ -27,7 +30,7 @@ class RealBench:
     async def __aenter__(self) -> None:
         self._process.start()
         self._stack.callback(self._process.kill)
-        subscriber = replace(self._settings, client_id="subscriber").client()
+        subscriber = listener(replace(self._settings, client_id="subscriber"))
         listening = asyncio.create_task(self._listen(subscriber))
         self._stack.push_async_callback(asyncio.wait, [listening])
         self._stack.callback(listening.cancel)
@@ -37,7 +40,7 @@ class RealBench:
         await self._stack.aclose()
 
     def publisher(self, *, window: int = 20, will: Message | None = None) -> Publisher:
-        return AiomqttPublisher(replace(self._settings, window=window), will=will)
+        return publisher_to(replace(self._settings, window=window), will=will)
 
     async def heard(self, until: Message) -> list[tuple[str, bytes]]:
         end = (until.topic, until.payload)
@@ -48,7 +51,7 @@ class RealBench:
         return self._heard[: self._heard.index(end) + 1]
 
     async def kept(self, topic: str) -> bytes | None:
-        async with replace(self._settings, client_id=f"asks for {topic}").client() as latecomer:
+        async with listener(replace(self._settings, client_id=f"asks for {topic}")) as latecomer:
             await latecomer.subscribe(topic, qos=1)
             await latecomer.publish(topic, b"live", qos=1)
             # amqtt tells every newcomer what it has retained, asked or not.

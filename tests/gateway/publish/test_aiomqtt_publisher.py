@@ -1,48 +1,22 @@
 import asyncio
-import subprocess
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from gateway.config import MqttOptions
 from gateway.errors import Rejected
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.aiomqtt_publisher import AiomqttPublisher
+from gateway.publish.broker import Broker
 from gateway.publish.publisher import Message, Publisher
 from tests.contracts.publisher import (
     END,
     Mqtt5PublisherContract,
     NetworkPublisherContract,
-    PublisherContract,
-    deliver,
     refused,
-    works,
 )
-from tests.gateway.publish.real_bench import RealBench
-from tests.support.amqtt_process import AmqttProcess
-from tests.support.mosquitto import Mosquitto, program
 from tests.support.ports import free_port
 from tests.support.rogue_broker import RogueBroker
 
 pytestmark = pytest.mark.real_time
-
-
-class TestMosquittoOverMqtt5(PublisherContract):
-    @pytest.fixture
-    def bench(self, tmp_path: Path) -> RealBench:
-        return RealBench(Mosquitto(tmp_path))
-
-
-class TestMosquittoOverMqtt311(PublisherContract):
-    @pytest.fixture
-    def bench(self, tmp_path: Path) -> RealBench:
-        return RealBench(Mosquitto(tmp_path), version="3.1.1")
-
-
-class TestAmqtt(PublisherContract):
-    @pytest.fixture
-    def bench(self) -> RealBench:
-        return RealBench(AmqttProcess(), version="3.1.1")
 
 
 class TestRogueOverMqtt5(Mqtt5PublisherContract):
@@ -62,44 +36,6 @@ def publisher_to(
         host="127.0.0.1", port=port, version=version, client_id="test", username="user", **settings
     )
     return AiomqttPublisher(broker, will=will)
-
-
-@pytest.fixture
-def passwords(tmp_path: Path) -> Path:
-    file = tmp_path / "passwords"
-    subprocess.run([program("mosquitto_passwd"), "-b", "-c", file, "user", "right"], check=True)
-    return file
-
-
-@pytest.mark.parametrize("version", ["5", "3.1.1"])
-async def test_wrong_password_is_named(passwords: Path, version: Literal["5", "3.1.1"]) -> None:
-    with Mosquitto.running(
-        passwords.parent, listener=f"allow_anonymous false\npassword_file {passwords}"
-    ) as broker:
-        reason = await refused(publisher_to(broker.port, version, password="wrong"))
-        assert reason.lower() == "refused: not authorized"
-        await works(publisher_to(broker.port, version, password="right"))
-
-
-async def test_topic_that_the_brokers_access_list_forbids_is_rejected(tmp_path: Path) -> None:
-    acl = tmp_path / "acl"
-    acl.write_text("topic write t/end\n")
-    # Without a bound to its queue, mosquitto 2.0.11 hangs up after such a refusal.
-    listener = f"acl_file {acl}\nmax_queued_messages 1000"
-    with Mosquitto.running(tmp_path, listener=listener) as broker:
-        publisher = AiomqttPublisher(Broker(host=broker.host, port=broker.port, client_id="test"))
-        async with publisher.connect() as session:
-            outcomes = await deliver(session, [Message("t/secret", b""), END])
-    assert [str(each) for [each] in outcomes] == ["Not authorized (0x87)", "None"]
-
-
-async def test_what_mosquitto_finds_too_large_is_rejected_and_the_rest_goes_on(tmp_path: Path) -> None:
-    with Mosquitto.running(tmp_path, listener="max_packet_size 1000") as broker:
-        async with publisher_to(broker.port).connect() as session:
-            outcomes = await deliver(
-                session, [Message("t/large", b"x" * 1000), Message("t/large", b"x" * 980)]
-            )
-    assert [type(each) for [each] in outcomes] == [Rejected, type(None)]
 
 
 async def test_host_without_an_address_is_unreachable() -> None:
@@ -134,36 +70,3 @@ async def test_bug_in_a_callback_comes_out_of_the_session_as_it_is(rogue: RogueB
         async with asyncio.timeout(5), publisher_to(rogue.port).connect() as session:
             session.publish(END, stumble)
             await session.ended()
-
-
-async def test_settings_come_from_the_configuration() -> None:
-    mqtt = MqttOptions.model_validate(
-        {
-            "url": "ws://broker.example/gate",
-            "username": "me",
-            "password": "secret",
-            "version": "3.1.1",
-            "keepalive": "30s",
-            "connect_timeout": "3s",
-            "window": 7,
-        }
-    )
-    assert Broker.of(mqtt, client_id="x") == Broker(
-        host="broker.example",
-        port=80,
-        transport="websockets",
-        path="/gate",
-        version="3.1.1",
-        client_id="x",
-        username="me",
-        password="secret",
-        keepalive_s=30.0,
-        connect_timeout_s=3.0,
-        window=7,
-    )
-
-
-async def test_embedded_broker_is_on_the_loopback_and_speaks_3_1_1() -> None:
-    mqtt = MqttOptions.model_validate({"url": "embedded", "embedded_port": 2883})
-    broker = Broker.of(mqtt, client_id="x")
-    assert (broker.host, broker.port, broker.version) == ("127.0.0.1", 2883, "3.1.1")

@@ -10,7 +10,8 @@ from websockets import ConnectionClosed, Subprotocol
 from websockets.asyncio.server import ServerConnection, serve
 
 from gateway.config import TlsOptions
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker, tls_context
+from gateway.publish.aiomqtt_publisher import AiomqttPublisher
+from gateway.publish.broker import Broker, tls_context
 from gateway.publish.publisher import Message
 from tests.contracts.publisher import (
     PATIENCE_S,

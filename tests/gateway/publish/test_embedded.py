@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from gateway.errors import Unreachable
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.aiomqtt_publisher import client as listener
+from gateway.publish.broker import Broker
 from gateway.publish.embedded import HOST, embedded_broker
+from gateway.publish.link import LinkPublisher
 from gateway.publish.publisher import Message
 from tests.contracts.publisher import END, PATIENCE_S, condemned, deliver, numbered, works
 from tests.support.ports import free_port
@@ -22,9 +24,9 @@ def client_of(port: int, name: str) -> Broker:
 
 async def test_embedded_broker_takes_readings_and_hands_them_to_subscribers() -> None:
     port = free_port()
-    async with embedded_broker(port), client_of(port, "subscriber").client() as subscriber:
+    async with embedded_broker(port), listener(client_of(port, "subscriber")) as subscriber:
         await subscriber.subscribe("t/#", qos=1)
-        async with AiomqttPublisher(client_of(port, "gateway")).connect() as session:
+        async with LinkPublisher(client_of(port, "gateway")).connect() as session:
             assert await deliver(session, numbered(50)) == [[None]] * 50
         async with asyncio.timeout(PATIENCE_S):
             heard = [await anext(subscriber.messages) for _ in range(50)]
@@ -36,11 +38,11 @@ async def test_embedded_broker_remembers_retained_messages_and_last_wills() -> N
     will = Message("t/status", b"gone", retain=True)
     async with embedded_broker(port):
         with pytest.raises(ZeroDivisionError):
-            async with AiomqttPublisher(client_of(port, "gateway"), will=will).connect() as session:
+            async with LinkPublisher(client_of(port, "gateway"), will=will).connect() as session:
                 await deliver(session, [Message("t/status", b"here", retain=True)])
                 raise ZeroDivisionError
-        await works(AiomqttPublisher(client_of(port, "gateway")))
-        async with client_of(port, "subscriber").client() as subscriber:
+        await works(LinkPublisher(client_of(port, "gateway")))
+        async with listener(client_of(port, "subscriber")) as subscriber:
             await subscriber.subscribe("t/status", qos=1)
             async with asyncio.timeout(PATIENCE_S):
                 assert (await anext(subscriber.messages)).payload == b"gone"
@@ -55,7 +57,7 @@ async def test_embedded_broker_is_reached_from_this_machine_only() -> None:
 
 async def test_embedded_broker_hangs_up_on_everybody_and_can_be_started_again() -> None:
     port = free_port()
-    publisher = AiomqttPublisher(client_of(port, "gateway"))
+    publisher = LinkPublisher(client_of(port, "gateway"))
     for _ in range(2):
         async with embedded_broker(port):
             connection = publisher.connect()

@@ -1,7 +1,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -15,8 +15,9 @@ from gateway.journal.journal import Record
 from gateway.journal.memory import MemoryJournal, WhenFull
 from gateway.model import Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker
+from gateway.publish.broker import Broker
 from gateway.publish.forwarder import Forwarder
+from gateway.publish.link import LinkPublisher
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Done, Message, Publisher
 from gateway.publish.topics import Layout, Topics
@@ -539,9 +540,8 @@ async def test_reading_of_which_one_value_is_refused_is_passed_over_and_not_coun
 
 @pytest.mark.parametrize("silent", list(itertools.product([True, False], repeat=3)))
 async def test_reading_that_becomes_no_message_holds_nothing_up(silent: tuple[bool, ...]) -> None:
-    def layout(record: Record) -> Iterator[Message]:
-        if not silent[record.seq - 1]:
-            yield from TOPICS.by_device(record)
+    def layout(record: Record) -> Sequence[Message]:
+        return () if silent[record.seq - 1] else TOPICS.by_device(record)
 
     site = Site(broker := MemoryBroker(), layout)
     async with site.running():
@@ -557,7 +557,7 @@ async def test_reading_that_becomes_no_message_holds_nothing_up(silent: tuple[bo
 @pytest.mark.real_time
 async def test_reading_over_quota_is_kept_and_sent_again(rogue: RogueBroker) -> None:
     rogue.reasons["p/g/boiler"] = 0x97
-    publisher = AiomqttPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test"))
+    publisher = LinkPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test"))
     site = Site(publisher)
     await site.read(10)
     async with site.running():
@@ -575,7 +575,7 @@ async def test_reading_over_quota_is_kept_and_sent_again(rogue: RogueBroker) -> 
 
 @pytest.mark.real_time
 async def test_nothing_is_lost_while_connections_are_reset(rogue: RogueBroker) -> None:
-    publisher = AiomqttPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test"))
+    publisher = LinkPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test"))
     site = Site(publisher)
     async with site.running():
         for size in (1, 7, 30, 20, 3):
@@ -595,7 +595,7 @@ async def test_nothing_is_lost_while_connections_are_reset(rogue: RogueBroker) -
 async def test_receive_maximum_bounds_readings_and_notices_together(rogue: RogueBroker) -> None:
     rogue.announces = b"\x21\x00\x02"
     rogue.latency_s = 0.002
-    site = Site(AiomqttPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test")))
+    site = Site(LinkPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test")))
     for number in range(10):
         site.board.post(Message(f"p/g/{number}/availability", b"", retain=True))
     await site.read(50)

@@ -207,3 +207,23 @@ async def test_acknowledgements_in_another_order_count_when_the_oldest_comes() -
         await asyncio.sleep(6)
         assert watch.done()
         assert isinstance(watch.exception(), Unreachable)
+
+
+async def test_place_is_not_lost_on_a_sender_who_gives_up_as_it_becomes_free() -> None:
+    for acknowledged_first in (True, False):
+        window = Window(line := Line(1), ack_timeout_s=PATIENCE_S)
+        await send(window, 1)
+        async with in_background(send(window, 1), send(window, 1)) as [first, second]:
+            await asyncio.sleep(1)
+            if acknowledged_first:
+                line.acknowledge()
+                first.cancel()
+            else:
+                first.cancel()
+                line.acknowledge()
+            await asyncio.sleep(1)
+            assert second.done()
+        line.acknowledge()
+        assert not window.busy
+        async with asyncio.timeout(1):
+            await send(window, 1)

@@ -1,16 +1,26 @@
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from cryptography import x509
 from pydantic import SecretStr, ValidationError
 
 from gateway.config import MqttOptions, TlsOptions
 from gateway.errors import ConfigError
-from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Broker, tls_context
-from tests.contracts.publisher import PATIENCE_S, PublisherContract, refused, works
+from gateway.publish.broker import Broker, tls_context
+from gateway.publish.link import LinkPublisher
+from gateway.publish.publisher import Message, Publisher
+from tests.contracts.publisher import (
+    PATIENCE_S,
+    Mqtt5PublisherContract,
+    PublisherContract,
+    refused,
+    works,
+)
 from tests.gateway.publish.real_bench import RealBench
 from tests.support.mosquitto import Mosquitto
 from tests.support.papers import LOOPBACK, Authority, Papers
@@ -40,8 +50,8 @@ def listener(papers: Papers, more: str = "") -> str:
     return f"certfile {papers.certificate}\nkeyfile {papers.key}\n{more}"
 
 
-def publisher_to(port: int, options: TlsOptions, **settings: Any) -> AiomqttPublisher:
-    return AiomqttPublisher(
+def publisher_to(port: int, options: TlsOptions, **settings: Any) -> LinkPublisher:
+    return LinkPublisher(
         Broker(host="127.0.0.1", port=port, client_id="test", tls=tls_context(options), **settings)
     )
 
@@ -51,6 +61,22 @@ class TestMosquittoOverTls(PublisherContract):
     def bench(self, tmp_path: Path, authority: Authority, of_broker: Papers) -> RealBench:
         context = tls_context(TlsOptions(ca=authority.file))
         return RealBench(Mosquitto(tmp_path, listener=listener(of_broker)), tls=context)
+
+
+class TestRogueOverTls(Mqtt5PublisherContract):
+    @pytest_asyncio.fixture
+    async def rogue(self, of_broker: Papers) -> AsyncIterator[RogueBroker]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(of_broker.certificate, of_broker.key)
+        async with RogueBroker.running(context) as broker:
+            yield broker
+
+    def publisher(self, port: int, *, will: Message | None = None, **settings: Any) -> Publisher:
+        context = tls_context(TlsOptions(insecure=True))
+        broker = Broker(
+            host="127.0.0.1", port=port, client_id="test", username="user", tls=context, **settings
+        )
+        return LinkPublisher(broker, will=will)
 
 
 async def test_certificate_of_an_unknown_authority_is_refused(

@@ -1,0 +1,389 @@
+"""The Publisher on a connection of our own: MQTT 5 and 3.1.1 over TCP and TLS, pipelined.
+
+A general client gives each publish a future, a task or a timer. Here a publish is an entry in a dict and
+some bytes that leave with all others of the same turn of the loop; its acknowledgement is a callback.
+"""
+
+import asyncio
+import math
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+from gateway.errors import BadPacket, Rejected, Unreachable
+from gateway.publish import packets
+from gateway.publish.broker import Broker, lost_in_tls, reason
+from gateway.publish.packets import Connack, Disconnect, PacketType, Puback, Publish, Pubrel
+from gateway.publish.publisher import Done, Message, Session
+
+GOODBYE_S = 1.0
+"""So long the broker may take to hang up after our goodbye, as it has to."""
+
+
+class LinkPublisher:
+    def __init__(self, broker: Broker, *, will: Message | None = None) -> None:
+        self.name = broker.name
+        self._broker = broker
+        self._will = will
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Session]:
+        link = _Link(self._broker, self._will)
+        try:
+            await self._open(link)
+            yield link
+            await link.say_goodbye()
+        finally:
+            link.hang_up()
+
+    async def _open(self, link: "_Link") -> None:
+        broker = self._broker
+        try:
+            async with asyncio.timeout(broker.connect_timeout_s):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: link,
+                    sock=await self._reach(),
+                    ssl=broker.tls,
+                    server_hostname=broker.host if broker.tls else None,
+                    ssl_handshake_timeout=2 * broker.connect_timeout_s if broker.tls else None,
+                )
+                await link.admitted()
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host can have that name
+            why = reason(error)
+            if broker.tls is not None and lost_in_tls(why):
+                why = f"{why}; is TLS spoken on that port?"
+            raise Unreachable(f"{self.name}: {why}") from error
+
+    async def _reach(self) -> socket.socket:
+        """Connected to the first of the host's addresses that answers. Raises: OSError, UnicodeError."""
+        # One after the other, each for its share of the time: asyncio's own race between addresses
+        # (happy_eyeballs_delay) leaves a socket open when it is cancelled (Python 3.11).
+        loop, broker = asyncio.get_running_loop(), self._broker
+        found = await loop.getaddrinfo(broker.host, broker.port, type=socket.SOCK_STREAM)
+        reasons = []
+        for family, kind, protocol, _, address in found:
+            connection = socket.socket(family, kind, protocol)
+            try:
+                connection.setblocking(False)
+                async with asyncio.timeout(broker.connect_timeout_s / (len(found) + 1)):
+                    await loop.sock_connect(connection, address)
+            except OSError as error:
+                connection.close()
+                reasons.append(reason(error))
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise OSError(", ".join(dict.fromkeys(reasons)))
+
+
+class _Link(asyncio.Protocol):
+    """One connection, and the session on it."""
+
+    def __init__(self, broker: Broker, will: Message | None) -> None:
+        self.window = broker.window
+        self._broker = broker
+        self._will = will
+        self._client_id = broker.client_id
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._decoder = packets.Decoder(broker.version)
+        self._publications = packets.Publications(broker.version)
+        self._waiting: dict[int, Done] = {}
+        """By packet identifier: what is to be called when it is acknowledged."""
+        self._identifier = 0
+        self._out: list[bytes] = []
+        """What leaves at the end of this turn of the loop, or when the broker reads again."""
+        self._paused = False
+        self._let_in = False
+        self._over = False
+        """Nobody is called back any more."""
+        self._loss: BaseException | None = None
+        self._admission: asyncio.Future[None] = self._loop.create_future()
+        self._end: asyncio.Future[None] = self._loop.create_future()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._ping_every_s = 0.0
+        self._heard = self._said = True
+        """Since the last look at the clock."""
+        self._pinged = False
+
+    # The session.
+
+    def publish(self, message: Message, done: Done) -> None:
+        if self._over:
+            return
+        self._identifier = identifier = self._free_identifier()
+        try:
+            packet = self._publications.at_least_once(message, identifier)
+        except Rejected as error:
+            self._loop.call_soon(self._refuse, done, error)
+            return
+        self._waiting[identifier] = done
+        if not self._out and not self._paused:
+            self._loop.call_soon(self._flush)
+        self._out.append(packet)
+
+    async def ended(self) -> NoReturn:
+        await asyncio.wait([self._end])
+        assert self._loss is not None
+        raise self._loss
+
+    async def admitted(self) -> None:
+        """Returns when the broker has let us in. Raises: Unreachable."""
+        await asyncio.wait([self._admission])
+        if self._loss is not None:
+            raise self._loss
+
+    async def say_goodbye(self) -> None:
+        """Everything published leaves, then DISCONNECT; the broker has to hang up. Source: section 3.14.4."""
+        if self._over or self._transport is None:
+            return
+        self._fall_silent()
+        self._out.append(packets.DISCONNECT_PACKET)
+        self._paused = False
+        self._flush()
+        # We keep reading: unread acknowledgements would turn our FIN into a RST, which could overtake the goodbye.
+        await asyncio.wait([self._closed], timeout=GOODBYE_S)
+
+    def hang_up(self) -> None:
+        """At once; safe to call twice. The last will speaks, unless we have said goodbye."""
+        self._fall_silent()
+        self._out.clear()
+        for future in (self._admission, self._end):
+            if not future.done():
+                future.set_result(None)
+        if self._loss is None:
+            self._loss = Unreachable(f"{self._broker.name}: we have hung up")
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _free_identifier(self) -> int:
+        """Source: section 2.2.1 [2.3.1]."""
+        identifier = self._identifier % 0xFFFF + 1
+        while identifier in self._waiting:
+            identifier = identifier % 0xFFFF + 1
+        return identifier
+
+    def _refuse(self, done: Done, error: Rejected) -> None:
+        if not self._over:
+            done(error)
+
+    def _flush(self) -> None:
+        if self._out and not self._paused and self._transport is not None:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._said = True
+            self._transport.write(data)
+
+    def _fall_silent(self) -> None:
+        self._over = True
+        self._waiting.clear()
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+            self._ping_timer = None
+
+    def _lose(self, loss: BaseException) -> None:
+        """The first reason counts."""
+        if self._loss is None:
+            self._loss = loss
+        self._fall_silent()
+        self._out.clear()
+        for future in (self._admission, self._end):
+            if not future.done():
+                future.set_result(None)
+
+    def _lose_broker(self, why: str, cause: BaseException | None = None) -> None:
+        loss = Unreachable(f"{self._broker.name}: {why}")
+        loss.__cause__ = cause
+        self._lose(loss)
+
+    # What asyncio tells us.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._over:
+            transport.abort()
+            return
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # asyncio sets TCP_NODELAY itself
+        broker = self._broker
+        try:
+            hello = packets.connect(
+                version=broker.version,
+                client_id=broker.client_id,
+                keep_alive=math.ceil(broker.keepalive_s),
+                username=broker.username,
+                password=broker.password,
+                will=self._will,
+            )
+        except ValueError as error:
+            self._lose_broker(f"what we would say of ourselves {error}", error)
+            return
+        transport.write(hello)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
+        self._heard = True
+        waiting = self._waiting
+        try:
+            for packet in self._decoder.feed(data):
+                if type(packet) is Puback and self._let_in:
+                    identifier, code, text = packet
+                    done = waiting.pop(identifier, None)
+                    if done is None:
+                        _not_under_way(identifier)
+                    elif code < packets.UNSPECIFIED_ERROR:
+                        done(None)
+                    else:
+                        self._refused(done, code, text)
+                else:
+                    self._handle(packet)
+                if self._over:
+                    return
+        except BadPacket as error:
+            self._object(error)
+
+    def eof_received(self) -> None:
+        # Said now: the transport closes only when the rest is written, and perhaps nobody reads that.
+        self._lose_connection(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and not isinstance(exc, OSError):
+            self._lose(exc)  # a bug in somebody's `done`
+        else:
+            self._lose_connection(exc)
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def _lose_connection(self, error: OSError | None) -> None:
+        if self._loss is not None:
+            return
+        why = "the broker hung up" if error is None else reason(error)
+        if not self._let_in:
+            tls = "without" if self._broker.tls is None else "over"
+            why = "the broker hung up before it let us in" + ("" if error is None else f" ({why})")
+            why = f"{why}; we speak MQTT {self._broker.version} {tls} TLS"
+        self._lose_broker(why, error)
+
+    # What the broker tells us.
+
+    def _handle(self, packet: packets.Packet) -> None:
+        if isinstance(packet, Connack) and not self._let_in:
+            self._on_connack(packet)
+        elif isinstance(packet, Disconnect):
+            self._on_disconnect(packet)
+        elif not self._let_in or isinstance(packet, (Connack, Puback)):
+            wrong = f"{type(packet).__name__.upper()} {'twice' if self._let_in else 'before CONNACK'}"
+            raise BadPacket(f"{wrong} (section 3.2)", code=packets.PROTOCOL_ERROR)
+        elif isinstance(packet, Publish):
+            # We subscribe to nothing, but amqtt tells all it has retained to everybody.
+            if packet.qos:
+                kind = PacketType.PUBACK if packet.qos == 1 else PacketType.PUBREC
+                self._answer(packets.acknowledgement(kind, packet.identifier))
+        elif isinstance(packet, Pubrel):
+            self._answer(packets.acknowledgement(PacketType.PUBCOMP, packet.identifier))
+        else:
+            self._pinged = False
+
+    def _on_connack(self, connack: Connack) -> None:
+        broker = self._broker
+        if connack.reason == packets.UNSUPPORTED_PROTOCOL_VERSION:
+            self._lose_broker(self._strange())
+            return
+        if connack.reason:
+            self._lose_broker(f"refused: {_said(connack, packets.reason_name(connack.reason))}")
+            return
+        if not connack.maximum_qos:
+            self._lose_broker("refused: the broker takes QoS 0 only, and would acknowledge nothing")
+            return
+        self._let_in = True
+        self._client_id = connack.assigned_client_identifier or self._client_id
+        self.window = min(self.window, connack.receive_maximum)
+        self._publications = packets.Publications(
+            broker.version,
+            maximum_packet_size=connack.maximum_packet_size,
+            retain_available=connack.retain_available,
+        )
+        # Two looks in each keep alive: a dead peer is found within one and a half. A broker that wants no
+        # keep alive (0) is asked all the same: it is we who want to know.
+        keep_alive_s = min(broker.keepalive_s, connack.server_keep_alive or broker.keepalive_s)
+        self._ping_every_s = keep_alive_s / 2
+        self._ping_timer = self._loop.call_later(self._ping_every_s, self._look_at_the_clock)
+        self._admission.set_result(None)
+
+    def _on_disconnect(self, packet: Disconnect) -> None:
+        if packet.reason == packets.SESSION_TAKEN_OVER:
+            self._lose_broker(f'another client came with the same client id, "{self._client_id}"')
+            return
+        name = packets.reason_name(packet.reason) if packet.reason else "Normal disconnection"
+        self._lose_broker(f"the broker hung up: {_said(packet, name)}")
+
+    def _refused(self, done: Done, code: int, text: str | None) -> None:
+        """Source: section 3.4.2.1."""
+        what = f"{packets.reason_name(code)} (0x{code:02x})" + (f": {text}" if text else "")
+        if code == packets.QUOTA_EXCEEDED:
+            self._lose_broker(f"the broker's quota is used up (0x97){f': {text}' if text else ''}")
+        elif code == packets.PACKET_IDENTIFIER_IN_USE:  # says something about the link, not the message
+            self._lose_broker(f"the broker lost count: {what}")
+        else:
+            done(Rejected(what))
+
+    def _object(self, error: BadPacket) -> None:
+        """Source: section 4.13 [4.8]."""
+        if not self._let_in:
+            self._lose_broker(self._strange(), error)
+            return
+        self._lose_broker(f"the broker broke the rules of MQTT: {error}", error)
+        if self._broker.version == "5" and self._transport is not None:
+            self._transport.write(packets.disconnect(error.code))
+
+    def _strange(self) -> str:
+        return f"what answers there does not speak MQTT {self._broker.version} (mqtt.version)"
+
+    def _answer(self, packet: bytes) -> None:
+        if len(self._out) > packets.RECEIVE_MAXIMUM:
+            raise BadPacket(
+                "PUBLISH: more at once than we may be asked to acknowledge (section 4.9)",
+                code=packets.RECEIVE_MAXIMUM_EXCEEDED,
+            )
+        if not self._out and not self._paused:
+            self._loop.call_soon(self._flush)
+        self._out.append(packet)
+
+    def _look_at_the_clock(self) -> None:
+        """Ask for a sign of life when the line was idle, either way. Source: section 3.1.2.10."""
+        if self._pinged and not self._heard:
+            self._lose_broker("no answer to a ping")
+            return
+        self._pinged = False
+        if not (self._heard and self._said):
+            self._pinged = True
+            self._out.append(packets.PINGREQ_PACKET)
+            self._flush()
+        self._heard = self._said = False
+        self._ping_timer = self._loop.call_later(self._ping_every_s, self._look_at_the_clock)
+
+
+def _not_under_way(identifier: int) -> NoReturn:
+    raise BadPacket(
+        f"PUBACK of packet {identifier}, which is not under way (section 4.3.2)", code=packets.PROTOCOL_ERROR
+    )
+
+
+def _said(packet: Connack | Disconnect, name: str) -> str:
+    """With what the broker added."""
+    if packet.server_reference:
+        name = f"{name}: {packet.server_reference}"
+    return f"{name}: {packet.reason_string}" if packet.reason_string else name
