@@ -296,7 +296,9 @@ def _who_may(port: str) -> str:
     user, group = _user_name(os.geteuid()), _group_name(owner.st_gid)
     refusal = f": it belongs to group {group}, and user {user} may not open it"
     needed = stat.S_IRGRP | stat.S_IWGRP
-    if owner.st_mode & needed == needed and owner.st_gid != 0:
+    if owner.st_mode & needed == needed:
+        if owner.st_gid == 0:  # nobody should have to join root's group for a serial port
+            return f"{refusal}: a udev rule must give it to a group such as dialout"
         return f"{refusal} (sudo usermod -aG {group} {user}, then log in again or restart the service)"
     return f"{refusal}; nor may the group (mode {stat.filemode(owner.st_mode)}): a udev rule must let it"
 

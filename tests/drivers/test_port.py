@@ -526,11 +526,18 @@ def bare_terminal() -> Iterator[Path]:
 
 def test_denied_port_names_the_group_and_the_command_that_helps(bare_terminal: Path) -> None:
     bare_terminal.chmod(0o660)
-    group = grp.getgrgid(bare_terminal.stat().st_gid).gr_name
+    os.chown(bare_terminal, -1, grp.getgrnam("dialout").gr_gid)
     assert strangers_attempt(bare_terminal) == (
-        f"LinkDenied {bare_terminal}: permission denied: it belongs to group {group}, and user nobody may not open it"
-        f" (sudo usermod -aG {group} nobody, then log in again or restart the service)"
+        f"LinkDenied {bare_terminal}: permission denied: it belongs to group dialout, and user nobody may not open it"
+        " (sudo usermod -aG dialout nobody, then log in again or restart the service)"
     )
+
+
+def test_denied_port_of_roots_group_sends_nobody_into_that_group(bare_terminal: Path) -> None:
+    bare_terminal.chmod(0o660)
+    os.chown(bare_terminal, -1, 0)
+    answer = strangers_attempt(bare_terminal)
+    assert answer.endswith("may not open it: a udev rule must give it to a group such as dialout")
 
 
 def test_denied_port_whose_group_may_not_open_it_either_sends_nobody_into_the_group(
@@ -573,7 +580,7 @@ def test_denial_of_a_port_that_has_gone_meanwhile_is_still_a_denial() -> None:
 
 
 async def test_second_open_is_refused_with_the_name_of_the_holder(instrument: PtyInstrument) -> None:
-    ours = f"{name_of(os.getpid())} (pid {os.getpid()})"
+    ours = f"{name_of(os.getpid())} (pid {os.getpid()}) (another device of this gateway)"
     async with opened(instrument.path) as port:
         error = await refusal(Settings(port=str(instrument.path)))
         assert isinstance(error, LinkBusy)
