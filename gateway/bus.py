@@ -80,20 +80,24 @@ class Subscription(Generic[E]):
                     self._wake()
             if self._left:
                 return
-        elif len(self._mail) >= self._capacity:
+        self._put(event)
+
+    def deliver_at_once(self, event: E) -> None:
+        """Whoever publishes it is being cancelled and cannot wait; a lossless mailbox takes it beyond its room."""
+        if self._left:
+            return
+        if self._overflow is Overflow.WAIT:
+            self._beyond += 1
+        self._put(event)
+
+    def _put(self, event: E) -> None:
+        if self._overflow is not Overflow.WAIT and len(self._mail) >= self._capacity:
             self.dropped += 1
             if self._overflow is Overflow.DROP_NEWEST:
                 return
             self._mail.popleft()
         self._mail.append(event)
         self._wake()
-
-    def deliver_at_once(self, event: E) -> None:
-        """Whoever publishes it is being cancelled and cannot wait; the event exists and is not dropped for that."""
-        if not self._left:
-            self._beyond += 1
-            self._mail.append(event)
-            self._wake()
 
     def end(self) -> None:
         self._ended = True

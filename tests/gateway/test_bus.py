@@ -128,10 +128,11 @@ async def test_event_of_a_cancelled_publisher_is_delivered_and_the_next_one_keep
     assert await _drain(mailbox) == [2]
 
 
-async def test_cancelled_publisher_has_delivered_to_every_mailbox() -> None:
+async def test_cancelled_publisher_has_delivered_to_every_mailbox_as_that_mailbox_says() -> None:
     bus = EventBus()
     mailboxes = [
-        _subscribe(bus, 1, overflow) for overflow in (Overflow.WAIT, Overflow.WAIT, Overflow.DROP_NEWEST)
+        _subscribe(bus, 1, overflow)
+        for overflow in (Overflow.WAIT, Overflow.WAIT, Overflow.DROP_NEWEST, Overflow.DROP_OLDEST)
     ]
     await bus.publish(_reading(0))
     waiting = asyncio.ensure_future(bus.publish(_reading(1)))
@@ -139,7 +140,8 @@ async def test_cancelled_publisher_has_delivered_to_every_mailbox() -> None:
     waiting.cancel()
     await asyncio.sleep(0)
     bus.close()
-    assert [await _drain(each) for each in mailboxes] == [[0, 1], [0, 1], [0, 1]]
+    assert [await _drain(each) for each in mailboxes] == [[0, 1], [0, 1], [0], [1]]
+    assert [each.dropped for each in mailboxes] == [0, 0, 1, 1]
 
 
 async def test_room_is_the_same_after_a_cancelled_publisher() -> None:
