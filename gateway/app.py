@@ -35,7 +35,7 @@ async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) 
     Raises: Unreachable, when the embedded broker cannot start.
     """
     async with AsyncExitStack() as stack:
-        if config.mqtt.url.embedded:
+        if config.mqtt.embedded:
             await stack.enter_async_context(embedded_broker(config.mqtt.embedded_port))
         await _Gateway(config, clock).run(stop)
 
@@ -51,7 +51,7 @@ class _Gateway:
         self._board = Noticeboard()
         self._topics = Topics(prefix=config.mqtt.prefix, gateway=config.gateway.name)
         publisher = publisher_to(
-            Broker.of(config.mqtt, client_id=config.client_id), will=self._topics.offline()
+            Broker.ways(config.mqtt, client_id=config.client_id())[0], will=self._topics.offline()
         )
         layouts = {"device": self._topics.by_device, "metric": self._topics.by_metric}
         self._forwarder = Forwarder(
