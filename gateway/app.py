@@ -7,20 +7,15 @@ from itertools import chain, repeat
 
 import drivers
 from gateway import __version__, wire
+from gateway.accounts import Accounts
 from gateway.bus import EventBus, Overflow, Subscription
-from gateway.config import Config
-from gateway.journal.journal import Journal
-from gateway.journal.memory import MemoryJournal, WhenFull
+from gateway.config import MAIN_BROKER, Config
+from gateway.journal.journal import Entry, Journal, WhenFull
 from gateway.model import Availability, Clock, Presence, Reading, system_clock
-from gateway.pacing.backoff import Backoff
-from gateway.publish.broker import Broker
+from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
-from gateway.publish.forwarder import Forwarder
-from gateway.publish.noticeboard import Noticeboard
-from gateway.publish.topics import Topics
-from gateway.publish.way import publisher_to
 from gateway.source import Source
-from gateway.supervisor import Child, Supervisor
+from gateway.supervisor import Supervisor
 from gateway.units import written_duration
 
 log = logging.getLogger(__name__)
@@ -35,53 +30,60 @@ async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) 
     Raises: Unreachable, when the embedded broker cannot start.
     """
     async with AsyncExitStack() as stack:
-        if config.mqtt.embedded:
-            await stack.enter_async_context(embedded_broker(config.mqtt.embedded_port))
-        await _Gateway(config, clock).run(stop)
+        for mqtt in config.brokers.values():
+            if mqtt.embedded:
+                await stack.enter_async_context(embedded_broker(mqtt.embedded_port))
+        journal = await stack.enter_async_context(
+            Journal.open(
+                None,
+                readers=config.brokers,
+                max_size=config.journal.max_size,
+                when_full=WhenFull(config.journal.when_full),
+            )
+        )
+        await _Gateway(config, journal, clock).run(stop)
 
 
 class _Gateway:
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, journal: Journal, clock: Clock) -> None:
         self._config = config
         self._clock = clock
         self._bus = EventBus()
-        self._journal: Journal = MemoryJournal(
-            max_size=config.journal.max_size, when_full=WhenFull(config.journal.when_full)
-        )
-        self._board = Noticeboard()
-        self._topics = Topics(prefix=config.mqtt.prefix, gateway=config.gateway.name)
-        publisher = publisher_to(
-            Broker.ways(config.mqtt, client_id=config.client_id())[0], will=self._topics.offline()
-        )
-        layouts = {"device": self._topics.by_device, "metric": self._topics.by_metric}
-        self._forwarder = Forwarder(
-            self._journal,
-            self._board,
-            publisher,
-            layouts[config.mqtt.layout],
-            farewell=self._topics.offline(),
-            ack_timeout_s=config.mqtt.ack_timeout,
-        )
-        self._forwarding = Child(
-            name="broker",
-            run=self._forwarder.run,
-            restart=Backoff(first_s=0.5, cap_s=config.mqtt.retry_max),
-        )
+        self._journal = journal
         self._sources = [
             Source(name, drivers.find(options.driver), options, self._bus, clock)
             for name, options in config.devices.items()
         ]
+        self._accounts = Accounts(journal, self._sources, clock)
+        self._deliveries = self._accounts.deliveries = [
+            Delivery(
+                name,
+                mqtt,
+                journal,
+                gateway=config.gateway.name,
+                client_id=config.client_id(name),
+                counters=self._accounts.as_json,
+                title="broker" if name == MAIN_BROKER else f"broker {name}",
+            )
+            for name, mqtt in config.brokers.items()
+        ]
 
     async def run(self, stop: asyncio.Event) -> None:
-        self._board.post(self._topics.online(self._clock().wall_ns, __version__))
+        for delivery in self._deliveries:
+            delivery.board.post(delivery.topics.online(self._clock().wall_ns, __version__))
         readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
         presences = self._bus.subscribe(
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
-        broker = Supervisor()
+        brokers = Supervisor()
         with readings, presences:
             async with asyncio.TaskGroup() as group:
-                forwarding = group.create_task(broker.run([self._forwarding]), name="forwarder")
+                forwarding = {
+                    each: group.create_task(brokers.run([each.child]), name=f"forwarder: {each.name}")
+                    for each in self._deliveries
+                }
+                announcing = group.create_task(self._announce_gaps(), name="gaps")
+                counting = group.create_task(self._publish_counters(), name="counters")
                 recording = group.create_task(self._record(readings), name="recorder")
                 posting = group.create_task(self._post(presences), name="availability")
                 reading = group.create_task(self._read(), name="devices")
@@ -95,12 +97,20 @@ class _Gateway:
                 self._bus.close()
                 await recording
                 await posting
+                counting.cancel()
                 self._journal.seal()
-                broker.hasten()
-                if len(self._journal) or self._forwarder.connected:
-                    await asyncio.wait([forwarding], timeout=self._config.gateway.stop_timeout)
-                forwarding.cancel()
-        self._account()
+                brokers.hasten()
+                # A broker that is away and has got everything is not waited for.
+                working = [
+                    task
+                    for each, task in forwarding.items()
+                    if each.forwarder.connected or each.forwarder.waiting
+                ]
+                if working:
+                    await asyncio.wait(working, timeout=self._config.gateway.stop_timeout)
+                for task in (announcing, *forwarding.values()):
+                    task.cancel()
+        self._accounts.tell()
 
     async def _read(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -118,23 +128,21 @@ class _Gateway:
     async def _record(self, readings: Subscription[Reading]) -> None:
         async for reading in readings:
             payload = wire.encode(reading, self._journal.run)
-            await self._journal.append(reading.device, reading.seq, payload)
+            await self._journal.append([Entry(reading.device, reading.seq, payload)])
+            self._accounts.recorded += 1
 
     async def _post(self, presences: Subscription[Availability]) -> None:
         async for presence in presences:
-            self._board.post(self._topics.availability(presence))
+            for delivery in self._deliveries:
+                delivery.board.post(delivery.topics.availability(presence))
 
-    def _account(self) -> None:
-        """The last lines of the log: everything read has gone somewhere."""
-        for source in self._sources:
-            for what, tally in (("rejected", source.rejected), ("dropped", source.dropped)):
-                if tally:
-                    reasons = ", ".join(f"{count} {reason}" for reason, count in tally.most_common())
-                    log.info("%s: %s: %s", source.name, what, reasons)
-        read = sum(source.readings for source in self._sources)
-        log.info(
-            "stopped: %d readings read, %d handed to the broker, %d forced out of the buffer, %d messages refused",
-            read, self._forwarder.forwarded, self._journal.lost, self._forwarder.rejected,
-        )  # fmt: skip
-        if len(self._journal):
-            log.warning("the broker has not taken the last %d readings: they are lost", len(self._journal))
+    async def _announce_gaps(self) -> None:
+        async for gap in self._journal.gaps():
+            self._accounts.note(gap)
+            await self._journal.append_urgent("gaps", wire.encode_gap(gap))
+
+    async def _publish_counters(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.gateway.status_interval)
+            for delivery in self._deliveries:
+                delivery.post_counters()

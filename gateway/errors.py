@@ -11,6 +11,7 @@ GatewayError
 ├─ BadPacket           the publishing link: it says so to the broker and hangs up
 └─ PublishError        the forwarder
    ├─ Unreachable      keep the record, connect again
+   │  └─ Dismissed     the broker sent us away for reasons of its own: no record is to blame
    └─ Rejected         the broker will never take this record: count it, go on
 
 Anything else is a bug: a traceback in the log, and the child that raised it is restarted.
@@ -66,6 +67,10 @@ class PublishError(GatewayError):
 
 
 class Unreachable(PublishError):
+    pass
+
+
+class Dismissed(Unreachable):
     pass
 
 

@@ -1,13 +1,14 @@
 """Event ↔ bytes: what subscribers see."""
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from gateway.model import Availability, Reading
+from gateway.model import Availability, Gap, Reading
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
@@ -61,6 +62,24 @@ def encode_availability(event: Availability) -> bytes:
     if event.reason:
         state["reason"] = event.reason
     return orjson.dumps(state)
+
+
+def encode_gap(event: Gap) -> bytes:
+    """`{"time":…,"device":…,"first":…,"last":…,"lost":…,"reason":…}`."""
+    return orjson.dumps(
+        {
+            "time": rfc3339(event.at.wall_ns),
+            "device": event.device,
+            "first": event.first,
+            "last": event.last,
+            "lost": event.lost,
+            "reason": event.reason,
+        }
+    )
+
+
+def encode_counters(*, at_ns: int, since_ns: int, counters: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({"time": rfc3339(at_ns), "since": rfc3339(since_ns), **counters})
 
 
 def encode_status(*, online: bool, since_ns: int | None = None, version: str | None = None) -> bytes:

@@ -85,6 +85,7 @@ class AiomqttPublisher:
 class AiomqttSession:
     def __init__(self, name: str, client: "_Client") -> None:
         self.window = client.window
+        self.maximum_packet_size = client.largest
         self._name = name
         self._client = client
 
@@ -110,7 +111,7 @@ class _Client(MendedClient):
         self._client.connect_timeout = broker.connect_timeout_s
         self.window = broker.window
         self._broker = broker
-        self._largest: int | None = None
+        self.largest: int | None = None
         self._waiting: dict[int, Done] = {}
         self._loss: aiomqtt.MqttError | None = None
 
@@ -138,8 +139,8 @@ class _Client(MendedClient):
 
     def submit(self, message: Message, done: Done) -> None:
         loop = asyncio.get_running_loop()
-        if self._largest is not None and (size := self._size(message)) > self._largest:
-            loop.call_soon(done, Rejected(f"{size} bytes; the broker takes at most {self._largest}"))
+        if self.largest is not None and (size := self._size(message)) > self.largest:
+            loop.call_soon(done, Rejected(f"{size} bytes; the broker takes at most {self.largest}"))
             return
         try:
             info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
@@ -183,7 +184,7 @@ class _Client(MendedClient):
         properties: Properties | None = None,
     ) -> None:
         self.window = min(self.window, getattr(properties, "ReceiveMaximum", self.window))
-        self._largest = getattr(properties, "MaximumPacketSize", None)
+        self.largest = getattr(properties, "MaximumPacketSize", None)
         if reason_code.value == _UNSUPPORTED_VERSION:
             self._lose(self._strange())
         super()._on_connect(client, userdata, flags, reason_code, properties)

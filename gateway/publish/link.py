@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from gateway.errors import BadPacket, Rejected, Unreachable
+from gateway.errors import BadPacket, Dismissed, Rejected, Unreachable
 from gateway.publish import packets
 from gateway.publish.broker import Broker, lost_in_tls, reason
 from gateway.publish.packets import Connack, Disconnect, PacketType, Puback, Publish, Pubrel
@@ -19,6 +19,11 @@ from gateway.publish.publisher import Done, Message, Session
 
 GOODBYE_S = 1.0
 """So long the broker may take to hang up after our goodbye, as it has to."""
+
+
+_ITS_OWN_REASONS = frozenset({0x00, 0x89, 0x8B, 0x8D, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0})
+"""In DISCONNECT: normal, busy, shutting down, keep alive, rates, quota, administration, moved, connect time: no
+message is to blame. Source: MQTT 5.0, section 3.14.2.1."""
 
 
 class LinkPublisher:
@@ -84,6 +89,7 @@ class _Link(asyncio.Protocol):
 
     def __init__(self, broker: Broker, will: Message | None) -> None:
         self.window = broker.window
+        self.maximum_packet_size: int | None = None
         self._broker = broker
         self._will = will
         self._client_id = broker.client_id
@@ -195,8 +201,10 @@ class _Link(asyncio.Protocol):
             if not future.done():
                 future.set_result(None)
 
-    def _lose_broker(self, why: str, cause: BaseException | None = None) -> None:
-        loss = Unreachable(f"{self._broker.name}: {why}")
+    def _lose_broker(
+        self, why: str, cause: BaseException | None = None, *, kind: type[Unreachable] = Unreachable
+    ) -> None:
+        loss = kind(f"{self._broker.name}: {why}")
         loss.__cause__ = cause
         self._lose(loss)
 
@@ -311,6 +319,7 @@ class _Link(asyncio.Protocol):
         self._let_in = True
         self._client_id = connack.assigned_client_identifier or self._client_id
         self.window = min(self.window, connack.receive_maximum)
+        self.maximum_packet_size = connack.maximum_packet_size
         self._publications = packets.Publications(
             broker.version,
             maximum_packet_size=connack.maximum_packet_size,
@@ -325,10 +334,13 @@ class _Link(asyncio.Protocol):
 
     def _on_disconnect(self, packet: Disconnect) -> None:
         if packet.reason == packets.SESSION_TAKEN_OVER:
-            self._lose_broker(f'another client came with the same client id, "{self._client_id}"')
+            self._lose_broker(
+                f'another client came with the same client id, "{self._client_id}"', kind=Dismissed
+            )
             return
         name = packets.reason_name(packet.reason) if packet.reason else "Normal disconnection"
-        self._lose_broker(f"the broker hung up: {_said(packet, name)}")
+        kind = Dismissed if packet.reason in _ITS_OWN_REASONS else Unreachable
+        self._lose_broker(f"the broker hung up: {_said(packet, name)}", kind=kind)
 
     def _refused(self, done: Done, code: int, text: str | None) -> None:
         """Source: section 3.4.2.1."""

@@ -26,6 +26,11 @@ class Session(Protocol):
         """How many publishes may be unacknowledged at once."""
         ...
 
+    @property
+    def maximum_packet_size(self) -> int | None:
+        """Bytes of a whole packet, if the broker has set a limit."""
+        ...
+
     def publish(self, message: Message, done: Done) -> None:
         """Send; messages leave in the order of the calls.
 

@@ -19,6 +19,7 @@ class Line:
 
     def __init__(self, window: int) -> None:
         self.window = window
+        self.maximum_packet_size = None
         self.sent: list[bytes] = []
         self.unacknowledged: deque[Done] = deque()
 

@@ -1,0 +1,212 @@
+"""One gateway, several brokers; outages, refusals and a full journal; and the counters that account for it."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.instrument import PtyInstrument
+from tests.support.gateway_process import GatewayProcess, until
+from tests.support.mosquitto import Mosquitto
+from tests.support.relay import Relay
+from tests.support.subscriber import Subscriber
+
+pytestmark = pytest.mark.real_time
+
+
+def _config(folder: Path, mqtt: str, *, journal: str = "", devices: tuple[str, ...] = ("board",)) -> Path:
+    file = folder / "gateway.toml"
+    tables = "".join(
+        f'[devices.{name}]\ndriver = "json"\nport = "{folder / name}"\nretry_max = "200ms"\n'
+        for name in devices
+    )
+    file.write_text(
+        f'[gateway]\nname = "test"\nstatus_interval = "1s"\n[mqtt]\nretry_max = "200ms"\n{mqtt}\n'
+        f"[journal]\n{journal}\n{tables}"
+    )
+    return file
+
+
+def _url(port: int) -> str:
+    return f'url = "mqtt://127.0.0.1:{port}"\n'
+
+
+def _line(number: int) -> bytes:
+    return json.dumps({"n": number}).encode() + b"\r\n"
+
+
+def _numbers(subscriber: Subscriber, device: str = "board") -> list[int]:
+    """As they came, alone or in batches, without repeats."""
+    found: list[int] = []
+    for each in subscriber.got:
+        if each.topic == f"sallyport/test/{device}":
+            found.append(each.json["values"]["n"])
+        elif each.topic == f"sallyport/test/{device}/batch":
+            found += [reading["values"]["n"] for reading in each.json]
+    return list(dict.fromkeys(found))
+
+
+async def _open(gateway: GatewayProcess, board: PtyInstrument) -> None:
+    """The first reading is number 0, however many of it there are."""
+    while not gateway.lines("board: online"):
+        await board.say(_line(0))
+        await asyncio.sleep(0.05)
+
+
+def _counters(subscriber: Subscriber) -> Any:
+    return subscriber.on("status/counters")[-1]
+
+
+def _adds_up(counters: Any) -> None:
+    """As the README says."""
+    journal = counters["journal"]
+    assert journal["recorded"] == sum(each["read"] for each in counters["devices"].values())
+    assert journal["recorded"] == journal["journaled"] + journal["refused"]
+    for each in counters["brokers"].values():
+        settled = each["acknowledged"] + each["set_aside"] + each["evicted"] + each["waiting"]
+        assert each["found"] + journal["journaled"] == settled
+
+
+@pytest.fixture
+def brokers(tmp_path: Path) -> Iterator[tuple[Mosquitto, Mosquitto]]:
+    with Mosquitto.running(tmp_path) as one, Mosquitto.running(tmp_path) as other:
+        yield one, other
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[PtyInstrument]:
+    with PtyInstrument.plugged_in(tmp_path / "board") as board:
+        yield board
+
+
+async def test_broker_that_is_away_does_not_delay_another_and_catches_up_in_batches(
+    tmp_path: Path, brokers: tuple[Mosquitto, Mosquitto], board: PtyInstrument
+) -> None:
+    here, cloud = brokers
+    async with (
+        Relay.to(cloud.port) as network,
+        Subscriber.listening(here.host, here.port) as near,
+        Subscriber.listening(cloud.host, cloud.port) as far,
+    ):
+        further = f'[mqtt.cloud]\n{_url(network.port)}retry_max = "200ms"\ncatch_up = "batched"\n'
+        async with GatewayProcess.running(_config(tmp_path, _url(here.port) + further)) as gateway:
+            await _open(gateway, board)
+            await until(lambda: _numbers(far) == [0])
+            await network.cut()
+            await gateway.said("broker cloud: offline")
+            for number in range(1, 2001):
+                await board.say(_line(number))
+            await until(lambda: len(_numbers(near)) == 2001)
+            assert _numbers(far) == [0]
+            await network.mend()
+            await until(lambda: len(_numbers(far)) == 2001)
+            await board.say(_line(2001))
+            await until(lambda: len(_numbers(near)) == len(_numbers(far)) == 2002)
+            assert await gateway.stop() == 0
+    assert _numbers(near) == _numbers(far) == list(range(2002))
+    assert not [each for each in near.got if "/batch" in each.topic]
+    assert [each for each in far.got if "/batch" in each.topic]
+    for subscriber in (near, far):
+        counters = _counters(subscriber)
+        _adds_up(counters)
+        assert counters["brokers"].keys() == {"mqtt", "cloud"}
+        assert counters["brokers"]["cloud"]["connects"] >= 2
+    assert len(gateway.lines("broker: ")) == 1  # online
+
+
+async def test_second_address_takes_over_and_nothing_is_lost(
+    tmp_path: Path, brokers: tuple[Mosquitto, Mosquitto], board: PtyInstrument
+) -> None:
+    first, second = brokers
+    async with (
+        Subscriber.listening(first.host, first.port) as one,
+        Subscriber.listening(second.host, second.port) as other,
+    ):
+        urls = f'urls = ["mqtt://127.0.0.1:{first.port}", "mqtt://127.0.0.1:{second.port}"]\n'
+        async with GatewayProcess.running(_config(tmp_path, urls)) as gateway:
+            await _open(gateway, board)
+            await until(lambda: _numbers(one) == [0])
+            first.kill()
+            await gateway.said("online again")
+            for number in range(1, 100):
+                await board.say(_line(number))
+            await until(lambda: _numbers(other)[-1:] == [99])
+            assert await gateway.stop() == 0
+    assert set(_numbers(one)) | set(_numbers(other)) == set(range(100))
+    assert other.on("status")[-1] == {"state": "offline"}
+
+
+async def test_counters_add_up_over_an_outage_refusals_and_a_full_journal(
+    tmp_path: Path, board: PtyInstrument
+) -> None:
+    rights = tmp_path / "acl"
+    allowed = ("board", "status/#", "gaps", "+/availability")
+    rights.write_text("".join(f"topic readwrite sallyport/test/{each}\n" for each in allowed))
+    with (
+        Mosquitto.running(tmp_path, listener=f"acl_file {rights}") as broker,
+        PtyInstrument.plugged_in(tmp_path / "spy") as spy,
+    ):
+        async with (
+            Relay.to(broker.port) as network,
+            Subscriber.listening(broker.host, broker.port) as subscriber,
+        ):
+            config = _config(
+                tmp_path, _url(network.port), journal='max_size = "64KiB"', devices=("board", "spy")
+            )
+            async with GatewayProcess.running(config) as gateway:
+                await _open(gateway, board)
+                while not gateway.lines("spy: online"):
+                    await spy.say(_line(0) + b'{"n":broken\r\n')
+                    await asyncio.sleep(0.05)
+                for number in range(1, 101):
+                    await spy.say(_line(number))
+                await gateway.said("refuses messages on sallyport/test/spy: Not authorized")
+                await until(
+                    lambda: any(
+                        each["brokers"]["mqtt"]["set_aside"] > 100
+                        for each in subscriber.on("status/counters")
+                    )
+                )
+                await network.cut()
+                await gateway.said("broker: offline")
+                for number in range(1, 1001):
+                    await board.say(_line(number))
+                await gateway.said("the oldest readings are lost")
+                await network.mend()
+                await until(lambda: 1000 in _numbers(subscriber))
+                await until(lambda: subscriber.on("/gaps"))
+                assert await gateway.stop() == 0
+    counters = _counters(subscriber)
+    _adds_up(counters)
+    mqtt, devices = counters["brokers"]["mqtt"], counters["devices"]
+    assert mqtt["waiting"] == 0
+    assert mqtt["set_aside"] == devices["spy"]["read"] >= 101
+    assert devices["spy"]["rejected"] >= 1
+    assert (
+        mqtt["evicted"] == devices["board"]["lost"] == sum(gap["lost"] for gap in subscriber.on("/gaps")) > 0
+    )
+    # An independent count: what the subscriber has got is what was acknowledged, and the rest is accounted for.
+    arrived = {each["seq"] for each in subscriber.readings("board")}
+    assert len(arrived) == mqtt["acknowledged"] == devices["board"]["read"] - devices["board"]["lost"]
+    gone = {seq for gap in subscriber.on("/gaps") for seq in range(gap["first"], gap["last"] + 1)}
+    assert arrived | gone == set(range(1, devices["board"]["read"] + 1))
+    assert not arrived & gone
+
+
+async def test_counters_are_published_at_their_interval_and_kept_by_the_broker(
+    tmp_path: Path, board: PtyInstrument
+) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        async with GatewayProcess.running(_config(tmp_path, _url(broker.port))) as gateway:
+            await _open(gateway, board)
+            async with Subscriber.listening(broker.host, broker.port) as subscriber:
+                await until(lambda: len(subscriber.on("status/counters")) >= 2)
+                assert await gateway.stop() == 0
+        async with Subscriber.listening(broker.host, broker.port, "sallyport/test/status/#") as latecomer:
+            await until(lambda: len(latecomer.got) == 2)
+    _adds_up(_counters(subscriber))
+    assert _counters(latecomer)["brokers"]["mqtt"]["waiting"] == 0
+    assert all(each.retained for each in latecomer.got)
