@@ -12,7 +12,7 @@ from gateway.config import Config, JournalOptions
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
-from gateway.model import Availability, Clock, Presence, Reading, system_clock
+from gateway.model import Availability, Clock, Gap, Presence, Reading, system_clock
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
@@ -90,12 +90,15 @@ class _Gateway:
         presences = self._bus.subscribe(
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
+        gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
         broker = Supervisor()
-        with readings, presences:
+        with readings, presences, gaps:
             async with asyncio.TaskGroup() as group:
                 forwarding = group.create_task(broker.run([self._forwarding]), name="forwarder")
                 recording = group.create_task(self._record(readings), name="recorder")
                 posting = group.create_task(self._post(presences), name="availability")
+                announcing = group.create_task(self._record_gaps(gaps), name="gaps")
+                losing = group.create_task(self._publish_gaps(), name="losses")
                 reading = group.create_task(self._read(), name="devices")
                 await stop.wait()
 
@@ -104,9 +107,14 @@ class _Gateway:
                 await asyncio.wait([reading])
                 for source in self._sources:
                     await source.announce(Presence.OFFLINE, "the gateway was stopped")
+                losing.cancel()
+                await asyncio.wait([losing])
                 self._bus.close()
                 await recording
                 await posting
+                await announcing
+                while (gap := self._journal.take_gap()) is not None:
+                    await self._record_gap(gap)
                 self._journal.seal()
                 broker.hasten()
                 if self._journal.readings.behind("mqtt") or self._forwarder.connected:
@@ -131,6 +139,17 @@ class _Gateway:
         async for reading in readings:
             payload = wire.encode(reading, self._journal.run)
             await self._journal.append([Entry(reading.device, reading.seq, payload)])
+
+    async def _publish_gaps(self) -> None:
+        async for gap in self._journal.gaps():
+            await self._bus.publish(gap)
+
+    async def _record_gaps(self, gaps: Subscription[Gap]) -> None:
+        async for gap in gaps:
+            await self._record_gap(gap)
+
+    async def _record_gap(self, gap: Gap) -> None:
+        await self._journal.append_urgent("gaps", wire.encode_gap(gap, self._journal.run))
 
     async def _post(self, presences: Subscription[Availability]) -> None:
         async for presence in presences:

@@ -178,11 +178,15 @@ class Journal:
         while True:
             await self.losses.some()
             await asyncio.sleep(GAP_S)
-            for loss in self.losses.take():
-                yield Gap(
-                    at=self._clock(), device=loss.device, first=loss.first, last=loss.last,
-                    lost=loss.lost, reason=loss.reason,
-                )  # fmt: skip
+            while (gap := self.take_gap()) is not None:
+                yield gap
+
+    def take_gap(self) -> Gap | None:
+        """One that nobody has taken yet."""
+        if not self.losses.pending:
+            return None
+        device, first, last, lost, reason = self.losses.pending.popleft()
+        return Gap(at=self._clock(), device=device, first=first, last=last, lost=lost, reason=reason)
 
     # In memory.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from gateway.journal.store import Loss
@@ -16,7 +16,7 @@ OVER_S = 60.0
 class Losses:
     def __init__(self) -> None:
         self.total = 0
-        self.pending: list[Loss] = []
+        self.pending: deque[Loss] = deque()
         """To be announced; those of one device that follow each other are one."""
         self._by_device: Counter[str] = Counter()  # since it began
         self._newest_at = 0.0
@@ -49,10 +49,6 @@ class Losses:
         if not self.pending:
             self._new = asyncio.get_running_loop().create_future()
             await self._new
-
-    def take(self) -> list[Loss]:
-        taken, self.pending = self.pending, []
-        return taken
 
     def _announce(self, loss: Loss) -> None:
         for place in range(len(self.pending) - 1, -1, -1):
