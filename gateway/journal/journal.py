@@ -158,7 +158,7 @@ class Journal:
         """An event that does not wait behind a backlog of readings; `topic` is below the gateway's own."""
         if self.urgent.last - self.urgent.committed >= MOST_URGENT:
             self.losses.begin(f"{MOST_URGENT} events wait for a broker: newer ones are lost")
-            self.losses.add([Loss(topic, 0, 0, 1, "too many events")], self._loop.time())
+            self.losses.add([Loss(topic, 0, 0, 1, "too many events")])
             return
         self._add(self.urgent, [Entry(topic, 0, payload)])
 
@@ -214,6 +214,8 @@ class Journal:
         """Those that there is room for, made if need be."""
         room = self._limits.max_size if self._path is None else HELD_BYTES
         stream = self.readings
+        if self._path is None and stream.size <= room // 2:
+            self.losses.end("room again")
         good = []
         size = stream.size
         for entry in entries:
@@ -225,11 +227,14 @@ class Journal:
             else:
                 good.append(entry)
                 size += cost
+        lost = []
         while stream.size and size > room:
-            gone = stream.forget(stream.first_in_memory)
-            size -= sum(len(each.payload) + OVERHEAD for each in gone)
-            lowest = max(stream.committed, stream.stored)
-            self._lose([each for each in gone if each.offset > lowest], newest=False)
+            before = stream.size
+            if (record := stream.evict()) is not None:
+                lost.append(record)
+            size -= before - stream.size
+        if lost:
+            self._lose(lost, newest=False)
         return good
 
     def _lose(self, records: Sequence[Record], *, newest: bool) -> None:
@@ -240,7 +245,7 @@ class Journal:
             what = f"full ({written_size(self._limits.max_size)})"
         self.losses.begin(f"{what}: from now on the {which} readings are lost")
         lost = [Loss(device, *each, what) for device, each in stretches(records).items()]
-        self.losses.add(lost, self._loop.time())
+        self.losses.add(lost)
         self._unwritten = [*self._unwritten, *lost][-store.KEPT_GAPS :]
 
     async def _relief(self) -> bool:
@@ -331,7 +336,8 @@ class Journal:
         losses, self._unwritten = self._unwritten, []
         work = Work(
             at=self._now(), wall=self._wall(), records={name: each for name, each in records.items() if each},
-            delivered=trim, losses=losses, aside=aside, state=self._due_state(at_once=closing),
+            delivered=trim, given=self.readings.given, losses=losses, aside=aside,
+            state=self._due_state(at_once=closing),
         )  # fmt: skip
         if work.records or trim or aside or losses or work.state or self._unfinished:
             try:
@@ -358,9 +364,10 @@ class Journal:
         self.size, self._full, self._unfinished = done.size, done.full, done.unfinished
         for stream in self._streams:
             stream.extent = done.extents[stream.name]
-        if done.lost:
-            self.losses.begin(f"{done.lost[0].reason}: from now on the oldest readings are lost")
-            self.losses.add(done.lost, self._loop.time())
+        for extent, losses in done.evicted:
+            self.losses.begin(f"{losses[0].reason}: from now on the oldest readings are lost")
+            self.losses.add(losses)
+            self.readings.lost(extent)
         if work.state is not None:
             self._saved = work.state
             self._saved_at = self._loop.time()
@@ -404,7 +411,7 @@ class Journal:
             else:
                 if lost:
                     self.losses.begin("damaged: readings are lost")
-                    self.losses.add(lost, self._loop.time())
+                    self.losses.add(lost)
                 return records, last
         await asyncio.sleep(READ_AGAIN_S)
         return [], first - 1
@@ -425,7 +432,8 @@ class Journal:
         self._moved.set()
 
     def _recover(self) -> None:
-        self.losses.end("room again", self._loop.time())
+        if self.readings.extent == NOTHING and self.readings.size <= HELD_BYTES // 2:
+            self.losses.end("room again")
         if self.trouble and self._slate_works:
             after = written_duration(max(1, round(self._loop.time() - self._trouble_since)))
             log.warning("journal: %s: works again after %s", self._path, after)
@@ -461,7 +469,7 @@ class Journal:
     def _tell(self, files: Files) -> None:
         for line in files.news:
             log.warning("journal: %s", line)
-        self.losses.add(files.losses, self._loop.time())
+        self.losses.add(files.losses)
         self._unwritten += files.losses
         files.news, files.losses = [], []
 

@@ -9,9 +9,6 @@ from gateway.journal.store import Loss
 
 log = logging.getLogger("gateway.journal")
 
-OVER_S = 60.0
-"""Nothing lost for so long: it is over."""
-
 
 class Losses:
     def __init__(self) -> None:
@@ -19,7 +16,6 @@ class Losses:
         self.pending: deque[Loss] = deque()
         """To be announced; those of one device that follow each other are one."""
         self._by_device: Counter[str] = Counter()  # since it began
-        self._newest_at = 0.0
         self._new: asyncio.Future[None] | None = None
 
     def begin(self, why: str) -> None:
@@ -27,19 +23,18 @@ class Losses:
         if not self._by_device:
             log.warning("journal: %s", why)
 
-    def add(self, losses: Iterable[Loss], now: float) -> None:
+    def add(self, losses: Iterable[Loss]) -> None:
         for loss in losses:
             self.total += loss.lost
             if loss.lost:
                 self._by_device[loss.device] += loss.lost
-                self._newest_at = now
             self._announce(loss)
         if self.pending and self._new is not None and not self._new.done():
             self._new.set_result(None)
 
-    def end(self, why: str, now: float = float("inf")) -> None:
-        """Account for what was lost, if it is over."""
-        if self._by_device and now - self._newest_at >= OVER_S:
+    def end(self, why: str) -> None:
+        """Account for what was lost since it began, if anything was."""
+        if self._by_device:
             by_device = ", ".join(f"{device} {count}" for device, count in self._by_device.most_common())
             log.warning("journal: %s; %d readings were lost: %s", why, self._by_device.total(), by_device)
             self._by_device.clear()

@@ -92,6 +92,13 @@ class Extent(NamedTuple):
 NOTHING = Extent(0, 0)
 
 
+class Eviction(NamedTuple):
+    """Readings that had to go, as one chunk held them."""
+
+    extent: Extent
+    losses: list[Loss]
+
+
 @dataclass(slots=True, kw_only=True)
 class State:
     """What must not be forgotten besides the records."""
@@ -115,6 +122,8 @@ class Work:
     records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     delivered: Mapping[str, int] = field(default_factory=dict)
     """Everything up to these offsets may go."""
+    given: int = 0
+    """Readings up to this offset may be on their way: they are not evicted."""
     losses: Sequence[Loss] = ()
     aside: Sequence[Aside] = ()
     state: State | None = None
@@ -123,7 +132,7 @@ class Work:
 @dataclass(slots=True, kw_only=True)
 class Done:
     extents: Mapping[str, Extent]
-    lost: Sequence[Loss]
+    evicted: Sequence[Eviction]
     size: int
     """Bytes of the files."""
     full: bool
@@ -149,7 +158,6 @@ class Store:
         self.limits = limits
         self.run = run
         self._seqs: dict[str, int] = {}  # as the database has them
-        self._delivered = 0
 
     @classmethod
     def open(cls, path: Path, limits: Limits, *, run: str, forced: bool) -> Self:
@@ -179,21 +187,20 @@ class Store:
 
     def write(self, work: Work) -> Done:
         """Raises: sqlite3.Error, OSError."""
-        lost: list[Loss] = []
+        evicted: list[Eviction] = []
         with self._transaction():
             for stream, offset in work.delivered.items():
                 self._db.execute(f"DELETE FROM {stream} WHERE last <= ?", (offset,))  # noqa: S608 - ours
-            self._delivered = work.delivered.get("readings", self._delivered)
             if self.limits.max_age_s is not None:
-                lost += self._evict("at < ?", (work.at - self.limits.max_age_s,), "too old")
+                evicted += self._evict("at < ?", work.at - self.limits.max_age_s, work.given, "too old")
             for stream, records in work.records.items():
                 self._insert(stream, records, work)
-            lost += self._make_room()
-            self._note(work, lost)
+            evicted += self._make_room(work.given)
+            self._note(work, evicted)
             if work.state is not None:
                 self._save(work.state)
                 self._set_meta(at=work.at, boottime=boottime())
-        return self._measure(lost)
+        return self._measure(evicted)
 
     def read(self, stream: str, first: int, *, limit: int) -> tuple[list[Record], list[Loss], int]:
         """Whole chunks from the one that holds `first` on; what was damaged; the last offset that was looked at.
@@ -327,33 +334,28 @@ class Store:
             ),
         )
 
-    def _make_room(self) -> Iterator[Loss]:
-        if not self.limits.drop_oldest:
-            return
-        oldest = f"last IN (SELECT last FROM readings ORDER BY last LIMIT {EVICT_ROWS})"  # noqa: S608 - ours
-        while self._used() > self._room() and self._extent("readings") != NOTHING:
+    def _make_room(self, given: int) -> Iterator[Eviction]:
+        # What brokers must hear first is little, and stays.
+        oldest = f"last IN (SELECT last FROM readings WHERE first > ? ORDER BY last LIMIT {EVICT_ROWS})"  # noqa: S608
+        while self.limits.drop_oldest and self._used() > self._room():
             short = self._room() < self.limits.max_size - self._wal()
-            yield from self._evict(
-                oldest, (), "the disk was nearly full" if short else "the journal was full"
-            )
+            reason = "the disk was nearly full" if short else "the journal was full"
+            gone = self._evict(oldest, given, given, reason)
+            if not gone:
+                return
+            yield from gone
 
-    def _evict(self, which: str, values: Sequence[float], reason: str) -> list[Loss]:
-        """Readings; what brokers must hear first is little, and stays."""
-        lost: list[Loss] = []
+    def _evict(self, which: str, value: float, given: int, reason: str) -> list[Eviction]:
         rows = self._db.execute(
-            f"SELECT first, devices, records FROM readings WHERE {which} ORDER BY last",  # noqa: S608 - ours
-            values,
-        )
-        for first, devices, chunk in rows:
-            if first > self._delivered:
-                lost += _losses(devices, reason)
-            else:  # its beginning has arrived
-                rest = [each for each in record.unpack(chunk, first) if each.offset > self._delivered]
-                lost += [Loss(device, *each, reason) for device, each in record.stretches(rest).items()]
-        self._db.execute(f"DELETE FROM readings WHERE {which}", values)  # noqa: S608 - ours
-        return lost
+            f"DELETE FROM readings WHERE {which} AND first > ? RETURNING first, last, devices",  # noqa: S608 - ours
+            (value, given),
+        ).fetchall()
+        return [
+            Eviction(Extent(first, last), _losses(devices, reason)) for first, last, devices in sorted(rows)
+        ]
 
-    def _note(self, work: Work, lost: Iterable[Loss]) -> None:
+    def _note(self, work: Work, evicted: Iterable[Eviction]) -> None:
+        lost = [loss for each in evicted for loss in each.losses]
         gaps = [(work.wall, *loss) for loss in (*work.losses, *lost)]
         if gaps:
             self._db.executemany(
@@ -367,7 +369,7 @@ class Store:
             )
             self._db.execute("DELETE FROM aside WHERE id <= (SELECT max(id) FROM aside) - ?", (KEPT_ASIDE,))
 
-    def _measure(self, lost: Sequence[Loss]) -> Done:
+    def _measure(self, evicted: Sequence[Eviction]) -> Done:
         spare = self._pragma("freelist_count")
         # Some pages are kept for what comes next: to grow and to shrink all the time would be work for nothing.
         kept = max(64, self._pragma("page_count") // 4) if self._free() > self.limits.min_free else 0
@@ -380,7 +382,7 @@ class Store:
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # which cuts the file
         return Done(
             extents=self.extents(),
-            lost=lost,
+            evicted=evicted,
             size=sum(file.stat().st_size for file in files(self._path) if file.exists()),
             full=not self.limits.drop_oldest and self._used() > self._room(),
             unfinished=unfinished,

@@ -1,6 +1,7 @@
 """Records of one kind, in order, some in memory and the rest on the disk; each reader has a cursor of its own."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from gateway.journal.record import Entry, Record
@@ -36,6 +37,11 @@ class Stream:
         self._moved = moved
         self._tail: list[Record] = []
         self._spent = 0  # so many of them, the oldest ones, are not needed any more
+        self._given: dict[str, int] = {}  # by reader, the newest offset it was given
+        self._overtaken: deque[Record] = deque()  # had to leave memory while they were on their way
+        self._holes: deque[Extent] = (
+            deque()
+        )  # offsets that are lost, as long as some reader has not passed them
         self._grown: asyncio.Future[None] | None = None
 
     # For readers.
@@ -46,13 +52,22 @@ class Stream:
 
     def behind(self, reader: str) -> int:
         """Records beyond the reader's cursor."""
-        return self.last - max(self.cursors[reader], min(self.oldest, self.last + 1) - 1)
+        cursor = self.cursors[reader]
+        lost = sum(hole.last - max(cursor, hole.first - 1) for hole in self._holes if hole.last > cursor)
+        return self.last - cursor - lost
 
-    async def after(self, offset: int, *, limit: int) -> Sequence[Record]:
+    async def after(self, reader: str, offset: int, *, limit: int) -> Sequence[Record]:
         """The next records beyond this offset; waits for the first one. Empty: sealed, and there are no more.
 
-        No more than `limit`, but a chunk that comes from the disk is not cut for that.
+        No more than `limit`, but a chunk that comes from the disk is not cut for that. What a reader was given
+        stays until it is committed, even if the journal is full: it may be on its way.
         """
+        records = await self._next(offset, limit)
+        if records:
+            self._given[reader] = records[-1].offset
+        return records
+
+    async def _next(self, offset: int, limit: int) -> Sequence[Record]:
         while True:
             if offset >= self.shown:
                 if self.sealed:
@@ -66,6 +81,8 @@ class Stream:
                 if records:
                     return records
                 offset = max(offset, looked_at or self.first_in_memory - 1)
+            elif self._overtaken and offset < self._overtaken[-1].offset:
+                return [each for each in self._overtaken if each.offset > offset][:limit]
             else:  # what was between has gone
                 offset = self.first_in_memory - 1
 
@@ -74,7 +91,12 @@ class Stream:
         if offset <= self.cursors[reader]:
             return
         self.cursors[reader] = offset
-        self.forget(self.committed)
+        committed = self.committed
+        self.forget(committed)
+        while self._overtaken and self._overtaken[0].offset <= committed:
+            self._overtaken.popleft()
+        while self._holes and self._holes[0].last <= committed:
+            self._holes.popleft()
         self._moved()
 
     # For the journal.
@@ -89,9 +111,13 @@ class Stream:
         return self.last + 1 - (len(self._tail) - self._spent)
 
     @property
-    def oldest(self) -> int:
-        """The oldest record that is not lost, delivered or not."""
-        return self.extent.first if self.extent != NOTHING else self.first_in_memory
+    def given(self) -> int:
+        """Up to here, everything that is not delivered may be on its way."""
+        upto = self.committed
+        for reader in sorted(self.cursors, key=self.cursors.__getitem__):
+            if self.cursors[reader] <= upto:
+                upto = max(upto, self._given.get(reader, 0))
+        return upto
 
     def add(self, entries: Iterable[Entry]) -> list[Record]:
         offset = self.last
@@ -134,6 +160,24 @@ class Stream:
             del self._tail[: self._spent]
             self._spent = 0
         return gone
+
+    def evict(self) -> Record | None:
+        """Drop the oldest record from memory, and say which it was if it is lost now."""
+        [record] = self.forget(self.first_in_memory)
+        if record.offset <= max(self.committed, self.stored):
+            return None
+        if record.offset <= self.given:
+            self._overtaken.append(record)
+            return None
+        self.lost(Extent(record.offset, record.offset))
+        return record
+
+    def lost(self, hole: Extent) -> None:
+        """These offsets are gone."""
+        if self._holes and self._holes[-1].last + 1 == hole.first:
+            hole = Extent(self._holes.pop().first, hole.last)
+        if hole.last > self.committed:
+            self._holes.append(hole)
 
     async def _growth(self) -> None:
         if self._grown is None:

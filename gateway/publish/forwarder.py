@@ -94,7 +94,7 @@ class Forwarder:
 
     async def _send_records(self, window: Window) -> None:
         sent = self._cursor
-        while records := await self._stream.after(sent, limit=window.size):
+        while records := await self._stream.after("mqtt", sent, limit=window.size):
             for record in records:
                 messages = self._layout(record)
                 flight = _Flight(record.offset, len(messages))
