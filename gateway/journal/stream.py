@@ -70,7 +70,7 @@ class Stream:
     async def _next(self, offset: int, limit: int) -> Sequence[Record]:
         while True:
             if offset >= self.shown:
-                if self.sealed:
+                if self.sealed and self.shown == self.last:
                     return []
                 await self._growth()
             elif offset + 1 >= self.first_in_memory:
