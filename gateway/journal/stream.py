@@ -125,7 +125,8 @@ class Stream:
         size = 0
         for device, seq, payload in entries:
             offset += 1
-            records.append(Record(offset, device, seq, payload))
+            # A copy: orjson's own bytes keep the 4 KiB that they were written into.
+            records.append(Record(offset, device, seq, bytes(memoryview(payload))))
             size += len(payload)
         self.last = offset
         self.size += size + OVERHEAD * len(records)
