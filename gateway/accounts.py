@@ -8,6 +8,7 @@ found + journaled  = acknowledged + set aside + evicted + waiting, for each brok
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from gateway import wire
 from gateway.journal.journal import Journal
@@ -20,8 +21,6 @@ log = logging.getLogger(__name__)
 
 class Accounts:
     def __init__(self, journal: Journal, sources: Iterable[Source], clock: Clock) -> None:
-        self.recorded = 0
-        """Readings that were handed to the journal."""
         self.deliveries: Sequence[Delivery] = ()
         self._journal = journal
         self._sources = tuple(sources)
@@ -52,15 +51,15 @@ class Accounts:
                     for source in self._sources
                 },
                 "journal": {
-                    "recorded": self.recorded,
+                    "recorded": self._journal.appended,
                     "journaled": self.journaled,
-                    "refused": self.recorded - self.journaled,
+                    "refused": self._journal.refused,
                 },
                 "brokers": {each.name: _of(each) for each in self.deliveries},
             },
         )
 
-    def tell(self) -> None:
+    def tell(self, kept_in: Path | None) -> None:
         """The last lines of the log: everything read has gone somewhere."""
         for source in self._sources:
             for what, tally in (("rejected", source.tally_rejected()), ("dropped", source.tally_dropped())):
@@ -69,7 +68,7 @@ class Accounts:
                     log.info("%s: %s: %s", source.name, what, reasons)
         log.info(
             "stopped: %d readings read, %d journaled, %d refused by a full journal",
-            sum(source.readings for source in self._sources), self.journaled, self.recorded - self.journaled,
+            sum(source.readings for source in self._sources), self.journaled, self._journal.refused,
         )  # fmt: skip
         for delivery in self.deliveries:
             lane = delivery.forwarder.readings
@@ -77,6 +76,19 @@ class Accounts:
                 "stopped: %s: %d acknowledged, %d set aside, %d forced out of the journal, %d left; %d were found",
                 delivery.child.name, lane.acknowledged, lane.set_aside, lane.evicted, lane.waiting, lane.found,
             )  # fmt: skip
+            if lane.waiting and kept_in is None:
+                log.warning(
+                    "the %s has not taken the last %d readings: they are lost",
+                    delivery.child.name,
+                    lane.waiting,
+                )
+            elif lane.waiting:
+                log.info(
+                    "the %s has not taken %d readings: they stay in %s",
+                    delivery.child.name,
+                    lane.waiting,
+                    kept_in,
+                )
 
 
 def _of(delivery: Delivery) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import chain, repeat
 
 import drivers
@@ -10,8 +10,10 @@ from gateway import __version__, wire
 from gateway.accounts import Accounts
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.config import MAIN_BROKER, Config
-from gateway.journal.journal import Entry, Journal, WhenFull
-from gateway.model import Availability, Clock, Presence, Reading, system_clock
+from gateway.journal.journal import Journal
+from gateway.journal.record import Entry
+from gateway.journal.store import Limits
+from gateway.model import Availability, Clock, Gap, Presence, Reading, system_clock
 from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
 from gateway.source import Source
@@ -27,21 +29,25 @@ MAILBOX = 1024
 async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) -> None:
     """The gateway, until `stop` is set and everything read has been handed on.
 
-    Raises: Unreachable, when the embedded broker cannot start.
+    Raises: Unreachable, when the embedded broker cannot start; JournalError, when another process has the
+    journal or a newer Sallyport wrote it.
     """
     async with AsyncExitStack() as stack:
         for mqtt in config.brokers.values():
             if mqtt.embedded:
                 await stack.enter_async_context(embedded_broker(mqtt.embedded_port))
-        journal = await stack.enter_async_context(
-            Journal.open(
-                None,
-                readers=config.brokers,
-                max_size=config.journal.max_size,
-                when_full=WhenFull(config.journal.when_full),
-            )
-        )
+        journal = await stack.enter_async_context(_journal(config, clock))
         await _Gateway(config, journal, clock).run(stop)
+
+
+def _journal(config: Config, clock: Clock) -> AbstractAsyncContextManager[Journal]:
+    options = config.journal
+    limits = Limits(
+        max_size=options.max_size, max_age_s=options.max_age, min_free=options.min_free,
+        drop_oldest=options.when_full == "drop_oldest",
+    )  # fmt: skip
+    path = None if options.in_memory else options.path
+    return Journal.open(path, readers=config.brokers, limits=limits, sync_s=options.sync, clock=clock)
 
 
 class _Gateway:
@@ -51,7 +57,9 @@ class _Gateway:
         self._bus = EventBus()
         self._journal = journal
         self._sources = [
-            Source(name, drivers.find(options.driver), options, self._bus, clock)
+            Source(
+                name, drivers.find(options.driver), options, self._bus, clock, last_seq=journal.last_seq(name)
+            )
             for name, options in config.devices.items()
         ]
         self._accounts = Accounts(journal, self._sources, clock)
@@ -75,14 +83,16 @@ class _Gateway:
         presences = self._bus.subscribe(
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
+        gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
         brokers = Supervisor()
-        with readings, presences:
+        with readings, presences, gaps:
             async with asyncio.TaskGroup() as group:
                 forwarding = {
                     each: group.create_task(brokers.run([each.child]), name=f"forwarder: {each.name}")
                     for each in self._deliveries
                 }
-                announcing = group.create_task(self._announce_gaps(), name="gaps")
+                announcing = group.create_task(self._record_gaps(gaps), name="gaps")
+                losing = group.create_task(self._publish_gaps(), name="losses")
                 counting = group.create_task(self._publish_counters(), name="counters")
                 recording = group.create_task(self._record(readings), name="recorder")
                 posting = group.create_task(self._post(presences), name="availability")
@@ -94,9 +104,14 @@ class _Gateway:
                 await asyncio.wait([reading])
                 for source in self._sources:
                     await source.announce(Presence.OFFLINE, "the gateway was stopped")
+                losing.cancel()
+                await asyncio.wait([losing])
                 self._bus.close()
                 await recording
                 await posting
+                await announcing
+                while (gap := self._journal.take_gap()) is not None:
+                    await self._record_gap(gap)
                 counting.cancel()
                 self._journal.seal()
                 brokers.hasten()
@@ -108,9 +123,9 @@ class _Gateway:
                 ]
                 if working:
                     await asyncio.wait(working, timeout=self._config.gateway.stop_timeout)
-                for task in (announcing, *forwarding.values()):
+                for task in forwarding.values():
                     task.cancel()
-        self._accounts.tell()
+        self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
 
     async def _read(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -129,17 +144,23 @@ class _Gateway:
         async for reading in readings:
             payload = wire.encode(reading, self._journal.run)
             await self._journal.append([Entry(reading.device, reading.seq, payload)])
-            self._accounts.recorded += 1
+
+    async def _publish_gaps(self) -> None:
+        async for gap in self._journal.gaps():
+            await self._bus.publish(gap)
+
+    async def _record_gaps(self, gaps: Subscription[Gap]) -> None:
+        async for gap in gaps:
+            await self._record_gap(gap)
+
+    async def _record_gap(self, gap: Gap) -> None:
+        self._accounts.note(gap)
+        await self._journal.append_urgent("gaps", wire.encode_gap(gap, self._journal.run))
 
     async def _post(self, presences: Subscription[Availability]) -> None:
         async for presence in presences:
             for delivery in self._deliveries:
                 delivery.board.post(delivery.topics.availability(presence))
-
-    async def _announce_gaps(self) -> None:
-        async for gap in self._journal.gaps():
-            self._accounts.note(gap)
-            await self._journal.append_urgent("gaps", wire.encode_gap(gap))
 
     async def _publish_counters(self) -> None:
         while True:

@@ -64,18 +64,13 @@ def encode_availability(event: Availability) -> bytes:
     return orjson.dumps(state)
 
 
-def encode_gap(event: Gap) -> bytes:
-    """`{"time":…,"device":…,"first":…,"last":…,"lost":…,"reason":…}`."""
+def encode_gap(gap: Gap, run: str) -> bytes:
     return orjson.dumps(
         {
-            "time": rfc3339(event.at.wall_ns),
-            "device": event.device,
-            "first": event.first,
-            "last": event.last,
-            "lost": event.lost,
-            "reason": event.reason,
+            "time": rfc3339(gap.at.wall_ns), "device": gap.device, "run": run,
+            "first": gap.first, "last": gap.last, "lost": gap.lost, "reason": gap.reason,
         }
-    )
+    )  # fmt: skip
 
 
 def encode_counters(*, at_ns: int, since_ns: int, counters: Mapping[str, Any]) -> bytes:

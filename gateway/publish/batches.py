@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from gateway.journal.journal import Record
+from gateway.journal.record import Record
 from gateway.publish.publisher import Message
 
 MOST_READINGS = 500

@@ -8,7 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 from gateway.errors import Dismissed, Rejected, Unreachable
-from gateway.journal.journal import Journal, Record, Stream
+from gateway.journal.journal import Journal
+from gateway.journal.record import Record
+from gateway.journal.stream import Stream
 from gateway.pacing.breaker import Breaker
 from gateway.pacing.limiter import Limiter
 from gateway.publish.batches import batches
@@ -150,7 +152,7 @@ class Lane:
         while until is None or self._at < until:
             most = await self._cleared(window)
             # From the disk the journal gives whole chunks.
-            records = (await self._stream.after(self._at, limit=most))[:most]
+            records = (await self._stream.after(self._reader, self._at, limit=most))[:most]
             if not records:
                 break
             if self._limiter is not None and self._catching_up:

@@ -2,7 +2,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.journal.journal import Record
+from gateway.journal.record import Record
 from gateway.publish.batches import MOST_BYTES, MOST_READINGS, PACKET_OVERHEAD, batches
 
 

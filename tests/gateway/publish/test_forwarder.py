@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway import wire
 from gateway.errors import Dismissed, Unreachable
-from gateway.journal.journal import Entry, Journal, Record, WhenFull
+from gateway.journal.record import Entry, Record
 from gateway.model import Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
@@ -24,6 +24,7 @@ from gateway.publish.publisher import Done, Message, Publisher
 from gateway.publish.topics import Topics
 from gateway.supervisor import Child, Report, Supervisor
 from tests.support.memory_broker import MemoryBroker
+from tests.support.memory_journal import MemoryJournal
 from tests.support.rogue_broker import RogueBroker
 
 ACK_TIMEOUT_S = 20.0
@@ -46,10 +47,10 @@ class Site:
         by_metric: bool = False,
         topics: Topics = TOPICS,
         pace: Pace = Pace(),  # noqa: B008 - immutable
-        journal: Journal | None = None,
+        journal: MemoryJournal | None = None,
         name: str = READER,
     ) -> None:
-        self.journal = journal or Journal(readers=[name], max_size=10**9, when_full=WhenFull.DROP_OLDEST)
+        self.journal = journal or MemoryJournal(name)
         self.board = Noticeboard()
         self.forwarder = Forwarder(
             self.journal,
@@ -484,7 +485,7 @@ async def test_refused_readings_are_counted_and_passed_over(caplog: pytest.LogCa
         await site.delivered()
         assert numbers(broker) == list(range(1, 11))
         assert (site.readings.set_aside, site.readings.acknowledged) == (10, 10)
-        assert [(each.record.seq, each.topic, each.reason) for each in site.journal.aside] == [
+        assert [(each.seq, each.topic, each.reason) for each in site.journal.aside] == [
             (seq, "p/g/gps", "Not authorized (0x87)") for seq in range(1, 11)
         ]
 
@@ -572,7 +573,7 @@ async def test_reading_of_which_one_value_is_refused_is_passed_over_and_not_coun
         await site.read(1, a=1)
         await site.finish()
     assert (site.readings.acknowledged, site.readings.set_aside) == (1, 1)
-    assert [(each.record.seq, each.topic) for each in site.journal.aside] == [(1, "p/g/boiler/b")]
+    assert [(each.seq, each.topic) for each in site.journal.aside] == [(1, "p/g/boiler/b")]
 
 
 @pytest.mark.parametrize("silent", list(itertools.product([True, False], repeat=3)))
@@ -593,7 +594,7 @@ async def test_reading_that_becomes_no_message_holds_nothing_up(silent: tuple[bo
 
 
 def seqs_set_aside(site: Site) -> list[int]:
-    return [each.record.seq for each in site.journal.aside]
+    return [each.seq for each in site.journal.aside]
 
 
 @pytest.mark.parametrize("poison", [1, 50, 300])
@@ -609,7 +610,7 @@ async def test_one_bad_record_costs_that_record(
         await site.delivered()
     assert once(numbers(broker)) == [n for n in range(1, 301) if n != poison]
     [aside] = site.journal.aside
-    assert (aside.record.seq, aside.topic) == (poison, "p/g/boiler")
+    assert (aside.seq, aside.topic) == (poison, "p/g/boiler")
     assert aside.reason == "3 connections ended on it: memory: the link broke"
     assert [each for each in caplog.messages if "set aside" in each] == [
         f"memory: 3 connections ended on reading {poison} of boiler: it is set aside: memory: the link broke"
@@ -660,7 +661,7 @@ async def test_bad_alert_costs_that_alert_and_holds_up_no_reading() -> None:
         await site.delivered()
     assert once(numbers(broker)) == list(range(1, 101))
     assert [each.decode() for each in broker.on("p/g/alerts/overheat")][-1] == "too"
-    assert [each.record.payload for each in site.journal.aside] == [b"bad"]
+    assert [each.payload for each in site.journal.aside] == [b"bad"]
     assert site.readings.set_aside == 0
 
 
@@ -762,14 +763,14 @@ async def test_refused_alert_is_set_aside_and_the_next_one_sent() -> None:
     async with site.running():
         await site.delivered()
     assert broker.on("p/g/alerts/overheat") == [b"hot"]
-    assert [(each.record.payload, each.topic) for each in site.journal.aside] == [(b"gap", "p/g/gaps")]
+    assert [(each.payload, each.topic) for each in site.journal.aside] == [(b"gap", "p/g/gaps")]
 
 
 # Several brokers.
 
 
 async def test_broker_that_is_away_for_long_does_not_delay_the_other_and_gets_everything_later() -> None:
-    journal = Journal(readers=["mqtt", "cloud"], max_size=10**9, when_full=WhenFull.DROP_OLDEST)
+    journal = MemoryJournal("mqtt", "cloud")
     here = Site(near := MemoryBroker(), journal=journal, name="mqtt")
     there = Site(far := MemoryBroker(), journal=journal, name="cloud")
     far.online = False
@@ -779,17 +780,16 @@ async def test_broker_that_is_away_for_long_does_not_delay_the_other_and_gets_ev
             await asyncio.sleep(20)
             assert here.waiting == 0
         assert there.waiting == 240
-        assert len(journal.readings) == 240
         far.online = True
         await there.delivered()
-        assert len(journal.readings) == 0
+        assert journal.readings.size == 0
     assert numbers(near) == numbers(far) == list(range(1, 241))
     here.account()
     there.account()
 
 
 async def test_what_one_broker_refuses_another_one_gets() -> None:
-    journal = Journal(readers=["mqtt", "cloud"], max_size=10**9, when_full=WhenFull.DROP_OLDEST)
+    journal = MemoryJournal("mqtt", "cloud")
     here = Site(near := MemoryBroker(), journal=journal, name="mqtt")
     there = Site(far := MemoryBroker(), journal=journal, name="cloud")
     far.refuses["p/g/boiler"] = "no"
@@ -916,7 +916,7 @@ async def test_refused_batch_sets_aside_its_readings_and_no_others() -> None:
     async with site.running():
         await site.delivered()
     assert in_order(broker) == list(range(1, 1201))
-    assert {(each.record.device, each.topic) for each in site.journal.aside} == {("gps", "p/g/gps/batch")}
+    assert {(each.device, each.topic) for each in site.journal.aside} == {("gps", "p/g/gps/batch")}
     assert site.readings.set_aside == len(site.journal.aside) == 600
     site.account()
 
@@ -990,7 +990,7 @@ async def test_nothing_is_lost_or_out_of_order_when_links_break_while_catching_u
 
 
 async def test_what_is_forced_out_while_the_broker_is_away_is_counted_for_it() -> None:
-    journal = Journal(readers=[READER], max_size=2**16, when_full=WhenFull.DROP_OLDEST)
+    journal = MemoryJournal(READER, max_size=2**16)
     site = Site(broker := MemoryBroker(), journal=journal)
     async with site.running():
         await site.read(10)
