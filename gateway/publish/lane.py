@@ -56,7 +56,11 @@ class _Flight:
         self.refusals: Sequence[tuple[Sequence[Record], str, str]] = ()
 
     def __call__(self, error: Rejected | None) -> None:
-        self.land(self.topic, self.records, error)
+        lane = self.lane
+        if error is not None or lane.refusals.topics or lane.idle:
+            self.land(self.topic, self.records, error)
+        else:  # for nearly every reading
+            self.missing = 0
 
     def land(self, topic: str, records: Sequence[Record], error: Rejected | None) -> None:
         """One of its messages has landed, with these records."""
@@ -112,7 +116,8 @@ class Lane:
         self._maximum_packet_size: int | None = None
         self._suspect = 0
         self._kills = 0
-        self._settling = False
+        self.idle = True
+        """No settlement is due."""
         self._moved = asyncio.Event()
 
     @property
@@ -238,25 +243,23 @@ class Lane:
 
     def settle_soon(self) -> None:
         """At the end of this turn of the loop: brokers acknowledge many at once, and we commit once."""
-        if not self._settling:
-            self._settling = True
+        if self.idle:
+            self.idle = False
             asyncio.get_running_loop().call_soon(self.settle)
 
     def settle(self) -> None:
         """Move the cursor over everything that has landed, up to the first that has not."""
-        self._settling = False
+        self.idle = True
         flights = self._flights
         settled = aside = 0
-        cursor = self._cursor
+        flight = None
         while flights and not flights[0].missing:
             flight = flights.popleft()
             settled += len(flight.records)
+            if flight.refusals:
+                aside += self._set_aside(flight)
+        if flight is not None:
             cursor = flight.records[-1].offset
-            for records, topic, reason in flight.refusals:
-                aside += len(records)
-                for record in records:
-                    self._journal.set_aside(self._reader, record, topic, reason)
-        if settled:
             self.acknowledged += settled - aside
             self.set_aside += aside
             self.passed_over += cursor - self._cursor - settled
@@ -265,6 +268,12 @@ class Lane:
             if self._breaker.closed:
                 self._breaker.succeeded(1)
         self._moved.set()
+
+    def _set_aside(self, flight: _Flight) -> int:
+        for records, topic, reason in flight.refusals:
+            for record in records:
+                self._journal.set_aside(self._reader, record, topic, reason)
+        return sum(len(records) for records, _, _ in flight.refusals)
 
     def link_lost(self, error: Unreachable, *, alone: bool) -> None:
         """What it says about the records that were under way; `alone`: nothing else was."""
