@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 from gateway.errors import BadPacket, Rejected, Unreachable
-from gateway.publish import packets
 from gateway.publish.broker import Broker, lost_in_tls, reason
-from gateway.publish.packets import Connack, Disconnect, PacketType, Puback, Publish, Pubrel
+from gateway.publish.packets import encoding, names
+from gateway.publish.packets.decoding import Connack, Decoder, Disconnect, Packet, Puback, Publish, Pubrel
 from gateway.publish.publisher import Done, Message, Session
 
 GOODBYE_S = 1.0
@@ -89,8 +89,8 @@ class _Link(asyncio.Protocol):
         self._client_id = broker.client_id
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._decoder = packets.Decoder(broker.version)
-        self._publications = packets.Publications(broker.version)
+        self._decoder = Decoder(broker.version)
+        self._publications = encoding.Publications(broker.version)
         self._waiting: dict[int, Done] = {}
         """By packet identifier: what is to be called when it is acknowledged."""
         self._identifier = 0
@@ -142,7 +142,7 @@ class _Link(asyncio.Protocol):
         if self._over or self._transport is None:
             return
         self._fall_silent()
-        self._out.append(packets.DISCONNECT_PACKET)
+        self._out.append(encoding.DISCONNECT_PACKET)
         self._paused = False
         self._flush()
         # We keep reading: unread acknowledgements would turn our FIN into a RST, which could overtake the goodbye.
@@ -212,7 +212,7 @@ class _Link(asyncio.Protocol):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # asyncio sets TCP_NODELAY itself
         broker = self._broker
         try:
-            hello = packets.connect(
+            hello = encoding.connect(
                 version=broker.version,
                 client_id=broker.client_id,
                 keep_alive=math.ceil(broker.keepalive_s),
@@ -244,7 +244,7 @@ class _Link(asyncio.Protocol):
                     done = waiting.pop(identifier, None)
                     if done is None:
                         _not_under_way(identifier)
-                    elif code < packets.UNSPECIFIED_ERROR:
+                    elif code < names.UNSPECIFIED_ERROR:
                         done(None)
                     else:
                         self._refused(done, code, text)
@@ -279,31 +279,31 @@ class _Link(asyncio.Protocol):
 
     # What the broker tells us.
 
-    def _handle(self, packet: packets.Packet) -> None:
+    def _handle(self, packet: Packet) -> None:
         if isinstance(packet, Connack) and not self._let_in:
             self._on_connack(packet)
         elif isinstance(packet, Disconnect):
             self._on_disconnect(packet)
         elif not self._let_in or isinstance(packet, (Connack, Puback)):
             wrong = f"{type(packet).__name__.upper()} {'twice' if self._let_in else 'before CONNACK'}"
-            raise BadPacket(f"{wrong} (section 3.2)", code=packets.PROTOCOL_ERROR)
+            raise BadPacket(f"{wrong} (section 3.2)", code=names.PROTOCOL_ERROR)
         elif isinstance(packet, Publish):
             # We subscribe to nothing, but amqtt tells all it has retained to everybody.
             if packet.qos:
-                kind = PacketType.PUBACK if packet.qos == 1 else PacketType.PUBREC
-                self._answer(packets.acknowledgement(kind, packet.identifier))
+                kind = names.PacketType.PUBACK if packet.qos == 1 else names.PacketType.PUBREC
+                self._answer(encoding.acknowledgement(kind, packet.identifier))
         elif isinstance(packet, Pubrel):
-            self._answer(packets.acknowledgement(PacketType.PUBCOMP, packet.identifier))
+            self._answer(encoding.acknowledgement(names.PacketType.PUBCOMP, packet.identifier))
         else:
             self._pinged = False
 
     def _on_connack(self, connack: Connack) -> None:
         broker = self._broker
-        if connack.reason == packets.UNSUPPORTED_PROTOCOL_VERSION:
+        if connack.reason == names.UNSUPPORTED_PROTOCOL_VERSION:
             self._lose_broker(self._strange())
             return
         if connack.reason:
-            self._lose_broker(f"refused: {_said(connack, packets.reason_name(connack.reason))}")
+            self._lose_broker(f"refused: {_said(connack, names.reason_name(connack.reason))}")
             return
         if not connack.maximum_qos:
             self._lose_broker("refused: the broker takes QoS 0 only, and would acknowledge nothing")
@@ -311,7 +311,7 @@ class _Link(asyncio.Protocol):
         self._let_in = True
         self._client_id = connack.assigned_client_identifier or self._client_id
         self.window = min(self.window, connack.receive_maximum)
-        self._publications = packets.Publications(
+        self._publications = encoding.Publications(
             broker.version,
             maximum_packet_size=connack.maximum_packet_size,
             retain_available=connack.retain_available,
@@ -324,18 +324,18 @@ class _Link(asyncio.Protocol):
         self._admission.set_result(None)
 
     def _on_disconnect(self, packet: Disconnect) -> None:
-        if packet.reason == packets.SESSION_TAKEN_OVER:
+        if packet.reason == names.SESSION_TAKEN_OVER:
             self._lose_broker(f'another client came with the same client id, "{self._client_id}"')
             return
-        name = packets.reason_name(packet.reason) if packet.reason else "Normal disconnection"
+        name = names.reason_name(packet.reason) if packet.reason else "Normal disconnection"
         self._lose_broker(f"the broker hung up: {_said(packet, name)}")
 
     def _refused(self, done: Done, code: int, text: str | None) -> None:
         """Source: section 3.4.2.1."""
-        what = f"{packets.reason_name(code)} (0x{code:02x})" + (f": {text}" if text else "")
-        if code == packets.QUOTA_EXCEEDED:
+        what = f"{names.reason_name(code)} (0x{code:02x})" + (f": {text}" if text else "")
+        if code == names.QUOTA_EXCEEDED:
             self._lose_broker(f"the broker's quota is used up (0x97){f': {text}' if text else ''}")
-        elif code == packets.PACKET_IDENTIFIER_IN_USE:  # says something about the link, not the message
+        elif code == names.PACKET_IDENTIFIER_IN_USE:  # says something about the link, not the message
             self._lose_broker(f"the broker lost count: {what}")
         else:
             done(Rejected(what))
@@ -347,16 +347,16 @@ class _Link(asyncio.Protocol):
             return
         self._lose_broker(f"the broker broke the rules of MQTT: {error}", error)
         if self._broker.version == "5" and self._transport is not None:
-            self._transport.write(packets.disconnect(error.code))
+            self._transport.write(encoding.disconnect(error.code))
 
     def _strange(self) -> str:
         return f"what answers there does not speak MQTT {self._broker.version} (mqtt.version)"
 
     def _answer(self, packet: bytes) -> None:
-        if len(self._out) > packets.RECEIVE_MAXIMUM:
+        if len(self._out) > names.RECEIVE_MAXIMUM:
             raise BadPacket(
                 "PUBLISH: more at once than we may be asked to acknowledge (section 4.9)",
-                code=packets.RECEIVE_MAXIMUM_EXCEEDED,
+                code=names.RECEIVE_MAXIMUM_EXCEEDED,
             )
         if not self._out and not self._paused:
             self._loop.call_soon(self._flush)
@@ -370,7 +370,7 @@ class _Link(asyncio.Protocol):
         self._pinged = False
         if not (self._heard and self._said):
             self._pinged = True
-            self._out.append(packets.PINGREQ_PACKET)
+            self._out.append(encoding.PINGREQ_PACKET)
             self._flush()
         self._heard = self._said = False
         self._ping_timer = self._loop.call_later(self._ping_every_s, self._look_at_the_clock)
@@ -378,7 +378,7 @@ class _Link(asyncio.Protocol):
 
 def _not_under_way(identifier: int) -> NoReturn:
     raise BadPacket(
-        f"PUBACK of packet {identifier}, which is not under way (section 4.3.2)", code=packets.PROTOCOL_ERROR
+        f"PUBACK of packet {identifier}, which is not under way (section 4.3.2)", code=names.PROTOCOL_ERROR
     )
 
 

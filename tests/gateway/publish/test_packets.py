@@ -15,21 +15,20 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.errors import BadPacket, Rejected
-from gateway.publish import packets
 from gateway.publish.broker import Version
-from gateway.publish.packets import (
+from gateway.publish.packets import encoding
+from gateway.publish.packets.decoding import (
     Connack,
     Decoder,
     Disconnect,
     Packet,
-    PacketType,
     Pingresp,
     Puback,
-    Publications,
     Publish,
     Pubrel,
-    connect,
 )
+from gateway.publish.packets.encoding import Publications, connect
+from gateway.publish.packets.names import PacketType, Property, reason_name
 from gateway.publish.publisher import Message
 from tests.support.rogue_broker import Fields
 
@@ -54,7 +53,7 @@ def fed(pieces: Iterable[bytes], version: Version) -> list[Packet]:
 
 
 def packet(first: int, rest: bytes) -> bytes:
-    return bytes([first]) + packets.variable_byte_integer(len(rest)) + rest
+    return bytes([first]) + encoding.variable_byte_integer(len(rest)) + rest
 
 
 def refusal(data: bytes, version: Version = "5") -> str:
@@ -84,7 +83,7 @@ def refusal(data: bytes, version: Version = "5") -> str:
     ],
 )
 def test_variable_byte_integers_of_the_standard(value: int, encoded: str) -> None:
-    assert packets.variable_byte_integer(value).hex() == encoded
+    assert encoding.variable_byte_integer(value).hex() == encoded
     # As a remaining length, too: a PUBLISH of QoS 0 with so many bytes is passed over whole.
     if value > 2:
         stream = bytes.fromhex("30" + encoded) + b"\0\x01a"
@@ -95,7 +94,7 @@ def test_variable_byte_integers_of_the_standard(value: int, encoded: str) -> Non
 
 def test_utf8_string_of_the_standard() -> None:
     """MQTT 5.0, section 1.5.4, figure 1-2: LATIN CAPITAL LETTER A, CJK IDEOGRAPH EXTENSION B U+2A6D4."""
-    assert packets.utf8_string("A\U0002a6d4").hex(" ") == "00 05 41 f0 aa 9b 94"
+    assert encoding.utf8_string("A\U0002a6d4").hex(" ") == "00 05 41 f0 aa 9b 94"
 
 
 def test_connect_of_the_standard() -> None:
@@ -140,10 +139,10 @@ def test_small_packets_of_the_standard(version: Version) -> None:
     """MQTT 3.1.1, figures 3.12, 3.33, 3.34 and 3.35."""
     assert decoded(bytes.fromhex("40 02 00 0a"), version) == [Puback(10, 0)]
     assert decoded(bytes.fromhex("d0 00"), version) == [Pingresp()]
-    assert bytes.fromhex("c0 00") == packets.PINGREQ_PACKET
-    assert bytes.fromhex("e0 00") == packets.DISCONNECT_PACKET
-    assert packets.acknowledgement(PacketType.PUBACK, 10) == bytes.fromhex("40 02 00 0a")
-    assert packets.disconnect(0x81) == bytes.fromhex("e0 01 81")
+    assert bytes.fromhex("c0 00") == encoding.PINGREQ_PACKET
+    assert bytes.fromhex("e0 00") == encoding.DISCONNECT_PACKET
+    assert encoding.acknowledgement(PacketType.PUBACK, 10) == bytes.fromhex("40 02 00 0a")
+    assert encoding.disconnect(0x81) == bytes.fromhex("e0 01 81")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +337,7 @@ def test_what_we_say_of_ourselves_can_be_read(said: dict[str, Any]) -> None:
 
 def _properties(found: dict[int, bytes]) -> bytes:
     body = b"".join(bytes([identifier]) + value for identifier, value in found.items())
-    return packets.variable_byte_integer(len(body)) + body
+    return encoding.variable_byte_integer(len(body)) + body
 
 
 def _text(text: str) -> bytes:
@@ -390,7 +389,7 @@ def connacks(draw: Callable[..., Any]) -> tuple[bytes, Packet]:
 
 
 def name_of(identifier: int) -> str:
-    return packets.Property(identifier).name.lower()
+    return Property(identifier).name.lower()
 
 
 others = st.one_of(
@@ -443,7 +442,7 @@ def test_a_byte_gone_wrong_raises_nothing_but_the_one_error(
 def test_decoder_holds_no_more_than_it_must() -> None:
     decoder = Decoder("3.1.1")
     payload = b"x" * 10_000_000
-    head = b"\x32" + packets.variable_byte_integer(len(payload) + 5) + b"\0\x01t\0\x07"
+    head = b"\x32" + encoding.variable_byte_integer(len(payload) + 5) + b"\0\x01t\0\x07"
     seen: list[Packet] = []
     for piece in (
         head[:3],
@@ -556,6 +555,6 @@ def test_reasons_have_the_names_that_paho_gives_them() -> None:
     for kind in (PacketTypes.CONNACK, PacketTypes.PUBACK, PacketTypes.DISCONNECT):
         for code, names in ReasonCode.names.items():
             if any(kind in kinds for kinds in names.values()) and code:
-                ours = packets.reason_name(code).lower().replace("subscriptions", "subscription")
+                ours = reason_name(code).lower().replace("subscriptions", "subscription")
                 assert ours == str(ReasonCode(kind, identifier=code)).lower()
-    assert packets.reason_name(0xC1) == "reason code 0xc1"
+    assert reason_name(0xC1) == "reason code 0xc1"
