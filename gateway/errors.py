@@ -11,6 +11,7 @@ GatewayError
 ├─ BadPacket           the publishing link: it says so to the broker and hangs up
 └─ PublishError        the forwarder
    ├─ Unreachable      keep the record, connect again
+   ├─ Deferred         the broker does not take this message now: the window sends it again
    └─ Rejected         the broker will never take this record: count it, go on
 
 Anything else is a bug: a traceback in the log, and the child that raised it is restarted.
@@ -67,6 +68,10 @@ class PublishError(GatewayError):
 
 class Unreachable(PublishError):
     pass
+
+
+class Deferred(PublishError):
+    """The message begins with the broker's name."""
 
 
 class Rejected(PublishError):

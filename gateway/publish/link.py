@@ -6,19 +6,32 @@ some bytes that leave with all others of the same turn of the loop; its acknowle
 
 import asyncio
 import math
+import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
-from gateway.errors import BadPacket, Rejected, Unreachable
+from gateway.errors import BadPacket, Deferred, Rejected, Unreachable
 from gateway.publish.broker import Broker, lost_in_tls, reason
 from gateway.publish.packets import encoding, names
-from gateway.publish.packets.decoding import Connack, Decoder, Disconnect, Packet, Puback, Publish, Pubrel
-from gateway.publish.publisher import Done, Message, Session
+from gateway.publish.packets.decoding import (
+    Connack,
+    Decoder,
+    Disconnect,
+    Packet,
+    Publish,
+    Pubrel,
+    Refused,
+)
+from gateway.publish.publisher import Answer, Message, Session
 
 GOODBYE_S = 1.0
-"""So long the broker may take to hang up after our goodbye, as it has to."""
+"""So long the broker may take to hang up after our goodbye, as it should."""
+LAST_WORDS = 65_536
+"""So many bytes of what a broker said before it was lost are read."""
+AGAIN_S = 300.0
+"""A broker that hangs up without a word twice within this time was not just restarted."""
 
 
 class LinkPublisher:
@@ -26,16 +39,18 @@ class LinkPublisher:
         self.name = broker.name
         self._broker = broker
         self._will = will
+        self._hung_up_at = -math.inf
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Session]:
-        link = _Link(self._broker, self._will)
+        link = _Link(self._broker, self._will, hung_up_at=self._hung_up_at)
         try:
             await self._open(link)
             yield link
             await link.say_goodbye()
         finally:
             link.hang_up()
+            self._hung_up_at = link.hung_up_at
 
     async def _open(self, link: "_Link") -> None:
         broker = self._broker
@@ -82,8 +97,11 @@ class LinkPublisher:
 class _Link(asyncio.Protocol):
     """One connection, and the session on it."""
 
-    def __init__(self, broker: Broker, will: Message | None) -> None:
+    def __init__(self, broker: Broker, will: Message | None, *, hung_up_at: float = -math.inf) -> None:
         self.window = broker.window
+        self.hung_up_at = -math.inf
+        """When the broker ended this session without a word."""
+        self._hung_up_before_at = hung_up_at
         self._broker = broker
         self._will = will
         self._client_id = broker.client_id
@@ -91,8 +109,10 @@ class _Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._decoder = Decoder(broker.version)
         self._publications = encoding.Publications(broker.version)
-        self._waiting: dict[int, Done] = {}
+        self._waiting: dict[int, Answer] = {}
         """By packet identifier: what is to be called when it is acknowledged."""
+        self._leaving: list[Answer] = []
+        """What is to be called when everything has left: QoS 0 knows no acknowledgement."""
         self._identifier = 0
         self._out: list[bytes] = []
         """What leaves at the end of this turn of the loop, or when the broker reads again."""
@@ -112,16 +132,20 @@ class _Link(asyncio.Protocol):
 
     # The session.
 
-    def publish(self, message: Message, done: Done) -> None:
+    def publish(self, message: Message, answer: Answer) -> None:
         if self._over:
             return
-        self._identifier = identifier = self._free_identifier()
         try:
-            packet = self._publications.at_least_once(message, identifier)
+            if message.qos:
+                self._identifier = identifier = self._free_identifier()
+                packet = self._publications.at_least_once(message, identifier)
+                self._waiting[identifier] = answer
+            else:
+                packet = self._publications.at_most_once(message)
+                self._leaving.append(answer)
         except Rejected as error:
-            self._loop.call_soon(self._refuse, done, error)
+            self._loop.call_soon(self._reject, answer, error)
             return
-        self._waiting[identifier] = done
         if not self._out and not self._paused:
             self._loop.call_soon(self._flush)
         self._out.append(packet)
@@ -138,7 +162,7 @@ class _Link(asyncio.Protocol):
             raise self._loss
 
     async def say_goodbye(self) -> None:
-        """Everything published leaves, then DISCONNECT; the broker has to hang up. Source: section 3.14.4."""
+        """Everything published leaves, then DISCONNECT; the broker should hang up. Source: section 3.14.4 [3.14.4]."""
         if self._over or self._transport is None:
             return
         self._fall_silent()
@@ -167,9 +191,9 @@ class _Link(asyncio.Protocol):
             identifier = identifier % 0xFFFF + 1
         return identifier
 
-    def _refuse(self, done: Done, error: Rejected) -> None:
+    def _reject(self, answer: Answer, error: Rejected) -> None:
         if not self._over:
-            done(error)
+            answer(error)
 
     def _flush(self) -> None:
         if self._out and not self._paused and self._transport is not None:
@@ -177,10 +201,15 @@ class _Link(asyncio.Protocol):
             self._out.clear()
             self._said = True
             self._transport.write(data)
+            if self._leaving:
+                left, self._leaving = self._leaving, []
+                for answer in left:
+                    answer(None)
 
     def _fall_silent(self) -> None:
         self._over = True
         self._waiting.clear()
+        self._leaving.clear()
         if self._ping_timer is not None:
             self._ping_timer.cancel()
             self._ping_timer = None
@@ -239,15 +268,11 @@ class _Link(asyncio.Protocol):
         waiting = self._waiting
         try:
             for packet in self._decoder.feed(data):
-                if type(packet) is Puback and self._let_in:
-                    identifier, code, text = packet
-                    done = waiting.pop(identifier, None)
-                    if done is None:
-                        _not_under_way(identifier)
-                    elif code < names.UNSPECIFIED_ERROR:
-                        done(None)
-                    else:
-                        self._refused(done, code, text)
+                if type(packet) is int and self._let_in:
+                    answer = waiting.pop(packet, None)
+                    if answer is None:
+                        _not_under_way(packet)
+                    answer(None)
                 else:
                     self._handle(packet)
                 if self._over:
@@ -260,12 +285,23 @@ class _Link(asyncio.Protocol):
         self._lose_connection(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and not isinstance(exc, OSError):
-            self._lose(exc)  # a bug in somebody's `done`
-        else:
-            self._lose_connection(exc)
         if not self._closed.done():
             self._closed.set_result(None)
+        if exc is not None and not isinstance(exc, OSError):
+            self._lose(exc)  # a bug in somebody's `answer`
+            return
+        try:
+            if exc is not None:
+                self._hear_last_words()
+        finally:
+            self._lose_connection(exc)
+
+    def _hear_last_words(self) -> None:
+        """What had come before a write failed, and may say why it did: asyncio does not read it any more."""
+        assert self._transport is not None
+        if self._broker.tls is None:  # what TLS holds back we cannot get at
+            with suppress(OSError):
+                self.data_received(os.read(self._transport.get_extra_info("socket").fileno(), LAST_WORDS))
 
     def _lose_connection(self, error: OSError | None) -> None:
         if self._loss is not None:
@@ -275,6 +311,11 @@ class _Link(asyncio.Protocol):
             tls = "without" if self._broker.tls is None else "over"
             why = "the broker hung up before it let us in" + ("" if error is None else f" ({why})")
             why = f"{why}; we speak MQTT {self._broker.version} {tls} TLS"
+        else:
+            # 3.1.1 has no way to say why, and some brokers (mosquitto 2.0.11) do not use that of 5.
+            self.hung_up_at = self._loop.time()
+            if self.hung_up_at - self._hung_up_before_at < AGAIN_S:
+                why = f'{why} without a word, again: perhaps another client has the same client id, "{self._client_id}"'
         self._lose_broker(why, error)
 
     # What the broker tells us.
@@ -284,9 +325,12 @@ class _Link(asyncio.Protocol):
             self._on_connack(packet)
         elif isinstance(packet, Disconnect):
             self._on_disconnect(packet)
-        elif not self._let_in or isinstance(packet, (Connack, Puback)):
-            wrong = f"{type(packet).__name__.upper()} {'twice' if self._let_in else 'before CONNACK'}"
-            raise BadPacket(f"{wrong} (section 3.2)", code=names.PROTOCOL_ERROR)
+        elif not self._let_in:
+            raise BadPacket("something else before CONNACK (section 3.2)", code=names.PROTOCOL_ERROR)
+        elif isinstance(packet, Connack):
+            raise BadPacket("CONNACK twice (section 3.2)", code=names.PROTOCOL_ERROR)
+        elif isinstance(packet, Refused):
+            self._on_refusal(packet)
         elif isinstance(packet, Publish):
             # We subscribe to nothing, but amqtt tells all it has retained to everybody.
             if packet.qos:
@@ -307,6 +351,11 @@ class _Link(asyncio.Protocol):
             return
         if not connack.maximum_qos:
             self._lose_broker("refused: the broker takes QoS 0 only, and would acknowledge nothing")
+            return
+        if connack.session_present:
+            self._lose_broker(
+                "refused: the broker kept a session, and we wanted a clean start (section 3.2.2.1.1)"
+            )
             return
         self._let_in = True
         self._client_id = connack.assigned_client_identifier or self._client_id
@@ -330,15 +379,20 @@ class _Link(asyncio.Protocol):
         name = names.reason_name(packet.reason) if packet.reason else "Normal disconnection"
         self._lose_broker(f"the broker hung up: {_said(packet, name)}")
 
-    def _refused(self, done: Done, code: int, text: str | None) -> None:
-        """Source: section 3.4.2.1."""
-        what = f"{names.reason_name(code)} (0x{code:02x})" + (f": {text}" if text else "")
-        if code == names.QUOTA_EXCEEDED:
-            self._lose_broker(f"the broker's quota is used up (0x97){f': {text}' if text else ''}")
-        elif code == names.PACKET_IDENTIFIER_IN_USE:  # says something about the link, not the message
+    def _on_refusal(self, packet: Refused) -> None:
+        """Source: section 3.4.2.1. What is not known to pass (0x80, 0x83 and worse) is refused for good."""
+        answer = self._waiting.pop(packet.identifier, None)
+        if answer is None:
+            _not_under_way(packet.identifier)
+        what = f"{names.reason_name(packet.reason)} (0x{packet.reason:02x})"
+        if packet.reason_string:
+            what = f"{what}: {packet.reason_string}"
+        if packet.reason == names.PACKET_IDENTIFIER_IN_USE:  # says something about the link, not the message
             self._lose_broker(f"the broker lost count: {what}")
+        elif packet.reason in names.PASSING:
+            answer(Deferred(f"{self._broker.name}: {what}"))
         else:
-            done(Rejected(what))
+            answer(Rejected(what))
 
     def _object(self, error: BadPacket) -> None:
         """Source: section 4.13 [4.8]."""

@@ -1,10 +1,11 @@
 """What we hear: bytes to packets."""
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NewType
 
 from gateway.errors import BadPacket
 from gateway.publish.broker import Version
@@ -15,6 +16,7 @@ from gateway.publish.packets.names import (
     PACKET_TOO_LARGE,
     PROTOCOL_ERROR,
     RECEIVE_MAXIMUM,
+    UNSPECIFIED_ERROR,
     UNSUPPORTED_PROTOCOL_VERSION,
     PacketType,
     Property,
@@ -47,8 +49,12 @@ class Publish(NamedTuple):
     identifier: int
 
 
-class Puback(NamedTuple):
-    """Source: section 3.4."""
+Accepted = NewType("Accepted", int)
+"""The packet identifier of a PUBACK that says yes: no more than a number, for there is one for each reading."""
+
+
+class Refused(NamedTuple):
+    """A PUBACK that says no. Source: section 3.4.2.1."""
 
     identifier: int
     reason: int
@@ -73,7 +79,7 @@ class Disconnect(NamedTuple):
     server_reference: str | None = None
 
 
-Packet = Connack | Publish | Puback | Pubrel | Pingresp | Disconnect
+Packet = Accepted | Refused | Connack | Publish | Pubrel | Pingresp | Disconnect
 
 
 class _Fields:
@@ -223,6 +229,9 @@ _FLAGS: Final = {
 """The lower half of the first byte, of what a broker may say to a publisher. Source: section 2.1.3 [2.2.2]."""
 
 
+_SHORT_PUBACK: Final = struct.Struct(">HH")
+"""Packet type and remaining length, packet identifier."""
+_PUBACK, _PUBACK_WITH_REASON = 0x4002, 0x4003
 _LARGEST_HEAD: Final = 2 + 0xFFFF + 2
 """Of a PUBLISH: topic and packet identifier."""
 
@@ -232,6 +241,7 @@ class Decoder:
 
     def __init__(self, version: Version) -> None:
         self._version = version
+        self._puback_with_reason = _PUBACK_WITH_REASON if version == "5" else None
         self._rest = b""
         self._skip = 0
 
@@ -246,13 +256,20 @@ class Decoder:
         data, self._rest = self._rest + data, b""
         place, end = 0, len(data)
         while end - place >= 2:  # noqa: PLR2004 - the shortest packet
-            # An acknowledgement that says no more than yes: this is the hot path.
-            if end - place >= 4 and data[place] == 0x40 and data[place + 1] == 2:  # noqa: PLR2004
-                identifier = data[place + 2] << 8 | data[place + 3]
-                if identifier:
-                    yield Puback(identifier, 0)
+            # The two shortest ways to say yes, written out: this is the hot path.
+            if end - place >= _SHORT_PUBACK.size:
+                head, identifier = _SHORT_PUBACK.unpack_from(data, place)
+                if head == _PUBACK and identifier:
+                    yield Accepted(identifier)
                     place += 4
                     continue
+                if head == self._puback_with_reason and identifier:
+                    if end - place == _SHORT_PUBACK.size:
+                        break
+                    if data[place + 4] < UNSPECIFIED_ERROR:
+                        yield Accepted(identifier)
+                        place += 5
+                        continue
             found = self._next(data, place)
             if found is None:
                 break
@@ -339,7 +356,9 @@ class Decoder:
             packet = self._connack(fields)
         elif fields.kind is PacketType.PUBACK:
             identifier, code, properties = self._acknowledgement(fields)
-            packet = Puback(identifier, code, properties.get(Property.REASON_STRING))
+            packet = Accepted(identifier)
+            if code >= UNSPECIFIED_ERROR:
+                packet = Refused(identifier, code, properties.get(Property.REASON_STRING))
         elif fields.kind is PacketType.PUBREL:
             packet = Pubrel(self._acknowledgement(fields)[0])
         elif fields.kind is PacketType.DISCONNECT:

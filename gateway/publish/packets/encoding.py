@@ -66,20 +66,19 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     will: Message | None = None,
-    clean_start: bool = True,
 ) -> bytes:
-    """CONNECT; the will has QoS 1. Raises: ValueError, when a text cannot be said in MQTT.
+    """CONNECT, with a clean start. Raises: ValueError, when a text cannot be said in MQTT.
 
     Source: section 3.1.
     """
-    flags = 0x02 if clean_start else 0
+    flags = 0x02
     properties, will_properties = b"", b""
     if version == "5":
         properties = struct.pack(">BBI", 5, Property.MAXIMUM_PACKET_SIZE, LARGEST_PACKET)
         will_properties = b"\0"
     payload = [utf8_string(client_id)]
     if will is not None:
-        flags |= 0x04 | 1 << 3 | (0x20 if will.retain else 0)
+        flags |= 0x04 | will.qos << 3 | (0x20 if will.retain else 0)
         payload += [will_properties, topic_name(will.topic), binary_data(will.payload)]
     if username is not None:
         flags |= 0x80

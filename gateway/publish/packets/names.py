@@ -38,11 +38,17 @@ UNSPECIFIED_ERROR: Final = 0x80
 MALFORMED_PACKET: Final = 0x81
 PROTOCOL_ERROR: Final = 0x82
 UNSUPPORTED_PROTOCOL_VERSION: Final = 0x84
+SERVER_BUSY: Final = 0x89
 SESSION_TAKEN_OVER: Final = 0x8E
 PACKET_IDENTIFIER_IN_USE: Final = 0x91
 RECEIVE_MAXIMUM_EXCEEDED: Final = 0x93
 PACKET_TOO_LARGE: Final = 0x95
+MESSAGE_RATE_TOO_HIGH: Final = 0x96
 QUOTA_EXCEEDED: Final = 0x97
+
+PASSING: Final = frozenset({SERVER_BUSY, MESSAGE_RATE_TOO_HIGH, QUOTA_EXCEEDED})
+"""A message refused for one of these may be taken later. Of the three the standard gives only the last one to
+PUBACK (section 3.4.2.1), but brokers are not that strict, and a record must not be set aside for a busy hour."""
 
 REASONS: Final[Mapping[int, str]] = MappingProxyType(
     {

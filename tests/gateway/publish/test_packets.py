@@ -18,14 +18,15 @@ from gateway.errors import BadPacket, Rejected
 from gateway.publish.broker import Version
 from gateway.publish.packets import encoding
 from gateway.publish.packets.decoding import (
+    Accepted,
     Connack,
     Decoder,
     Disconnect,
     Packet,
     Pingresp,
-    Puback,
     Publish,
     Pubrel,
+    Refused,
 )
 from gateway.publish.packets.encoding import Publications, connect
 from gateway.publish.packets.names import PacketType, Property, reason_name
@@ -40,7 +41,8 @@ texts = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_size=40
 )  # no surrogates, controls, noncharacters
 topics = texts.map(lambda text: "t" + text.translate({ord("+"): "_", ord("#"): "_"}))
-messages = st.builds(Message, topics, st.binary(max_size=300), st.booleans())
+messages = st.builds(Message, topics, st.binary(max_size=300), st.booleans(), st.just(1))
+wills = st.builds(Message, topics, st.binary(max_size=300), st.booleans(), st.sampled_from([0, 1]))
 
 
 def decoded(data: bytes, version: Version = "5") -> list[Packet]:
@@ -137,7 +139,7 @@ def test_publish_at_most_once_has_no_packet_identifier() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_small_packets_of_the_standard(version: Version) -> None:
     """MQTT 3.1.1, figures 3.12, 3.33, 3.34 and 3.35."""
-    assert decoded(bytes.fromhex("40 02 00 0a"), version) == [Puback(10, 0)]
+    assert decoded(bytes.fromhex("40 02 00 0a"), version) == [Accepted(10)]
     assert decoded(bytes.fromhex("d0 00"), version) == [Pingresp()]
     assert bytes.fromhex("c0 00") == encoding.PINGREQ_PACKET
     assert bytes.fromhex("e0 00") == encoding.DISCONNECT_PACKET
@@ -169,11 +171,11 @@ def test_broker_that_knows_only_3_1_1_refuses_version_5_in_its_own_way() -> None
 def test_puback_may_leave_out_what_is_nothing() -> None:
     """MQTT 5.0, sections 3.4.2.1 and 3.4.2.2.1."""
     assert decoded(bytes.fromhex("40 02 00 0a  40 03 00 0b 10  40 04 00 0c 87 00")) == [
-        Puback(10, 0),
-        Puback(11, 0x10),
-        Puback(12, 0x87),
+        Accepted(10),
+        Accepted(11),
+        Refused(12, 0x87),
     ]
-    assert decoded(packet(0x40, b"\0\x0d\x99\x06\x1f\0\x03bad")) == [Puback(13, 0x99, "bad")]
+    assert decoded(packet(0x40, b"\0\x0d\x99\x06\x1f\0\x03bad")) == [Refused(13, 0x99, "bad")]
 
 
 def test_disconnect_may_leave_out_what_is_nothing() -> None:
@@ -231,7 +233,7 @@ def test_disconnect_from_the_broker_is_unknown_to_3_1_1() -> None:
 
 def test_packets_before_a_bad_one_still_count() -> None:
     stream = Decoder("5").feed(b"\x40\x02\0\x01\x40\x02\0\x02\xff\0")
-    assert [next(stream), next(stream)] == [Puback(1, 0), Puback(2, 0)]
+    assert [next(stream), next(stream)] == [Accepted(1), Accepted(2)]
     with pytest.raises(BadPacket):
         next(stream)
 
@@ -317,7 +319,7 @@ introductions = st.fixed_dictionaries(
         "keep_alive": st.integers(0, 0xFFFF),
         "username": optional_texts,
         "password": optional_texts,
-        "will": st.none() | messages,
+        "will": st.none() | wills,
     }
 )
 
@@ -349,12 +351,16 @@ def pubacks(draw: Callable[..., Any]) -> tuple[bytes, Packet]:
     identifier, code = draw(identifiers), draw(st.sampled_from([0, 0x10, 0x80, 0x87, 0x97]))
     match draw(st.sampled_from(["plain", "reason", "properties"])):
         case "plain":
-            return packet(0x40, struct.pack(">H", identifier)), Puback(identifier, 0)
+            return packet(0x40, struct.pack(">H", identifier)), Accepted(identifier)
         case "reason":
-            return packet(0x40, struct.pack(">HB", identifier, code)), Puback(identifier, code)
+            return packet(0x40, struct.pack(">HB", identifier, code)), puback(identifier, code)
     text = draw(texts)
     rest = struct.pack(">HB", identifier, code) + _properties({0x1F: _text(text)})
-    return packet(0x40, rest), Puback(identifier, code, text)
+    return packet(0x40, rest), puback(identifier, code, text)
+
+
+def puback(identifier: int, code: int, text: str | None = None) -> Packet:
+    return Accepted(identifier) if code < 0x80 else Refused(identifier, code, text)
 
 
 @st.composite
@@ -494,7 +500,7 @@ def with_socket(client: PahoClient) -> None:
     client._sock_close = lambda: None  # type: ignore[method-assign]
 
 
-@given(texts.filter(bool), optional_texts, messages)
+@given(texts.filter(bool), optional_texts, wills)
 @settings(deadline=None)
 def test_connect_is_byte_for_byte_what_paho_sends(
     client_id: str, username: str | None, will: Message
@@ -503,7 +509,7 @@ def test_connect_is_byte_for_byte_what_paho_sends(
     with_socket(client)
     client.username_pw_set(username, "secret" if username is not None else None)
     client._will, client._will_topic = True, will.topic.encode()
-    client._will_payload, client._will_qos, client._will_retain = will.payload, 1, will.retain
+    client._will_payload, client._will_qos, client._will_retain = will.payload, will.qos, will.retain
     client._send_connect(10)
     ours = connect(
         version="3.1.1",
