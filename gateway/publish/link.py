@@ -137,7 +137,10 @@ class _Link(asyncio.Protocol):
             return
         try:
             if message.qos:
-                self._identifier = identifier = self._free_identifier()
+                identifier = self._identifier % 0xFFFF + 1  # section 2.2.1 [2.3.1]
+                while identifier in self._waiting:
+                    identifier = identifier % 0xFFFF + 1
+                self._identifier = identifier
                 packet = self._publications.at_least_once(message, identifier)
                 self._waiting[identifier] = answer
             else:
@@ -183,13 +186,6 @@ class _Link(asyncio.Protocol):
             self._loss = Unreachable(f"{self._broker.name}: we have hung up")
         if self._transport is not None:
             self._transport.abort()
-
-    def _free_identifier(self) -> int:
-        """Source: section 2.2.1 [2.3.1]."""
-        identifier = self._identifier % 0xFFFF + 1
-        while identifier in self._waiting:
-            identifier = identifier % 0xFFFF + 1
-        return identifier
 
     def _reject(self, answer: Answer, error: Rejected) -> None:
         if not self._over:

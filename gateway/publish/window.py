@@ -94,6 +94,8 @@ class Window:
 
     def _free(self) -> None:
         """A place is free: for the first in the queue who still waits, else for whoever comes."""
+        # At once, and not for several together: mosquitto holds acknowledgements back until what we send
+        # carries a TCP acknowledgement (Nagle), so that each pause of ours would become one of 40 ms.
         if self._deferred:
             self._kept_room += 1
             return
@@ -107,11 +109,15 @@ class Window:
     def _land(self, flight: _Flight) -> None:
         flights = self._flights
         if flights[0] is flight:
+            flights.popleft()
             while flights and flights[0].landed:
                 flights.popleft()
             self._first_since = self._time()
         self._moved.set()
-        self._free()
+        if self._queue or self._deferred:
+            self._free()
+        else:
+            self._room += 1
 
     def _consider(self, flight: _Flight, error: Rejected | Deferred | None) -> Rejected | Deferred | None:
         """What the answer means when something is deferred, this message or one before it."""
