@@ -147,7 +147,7 @@ class _Link(asyncio.Protocol):
                 packet = self._publications.at_most_once(message)
                 self._leaving.append(answer)
         except Rejected as error:
-            self._loop.call_soon(self._reject, answer, error)
+            self._loop.call_soon(self._tell, answer, error)
             return
         if not self._out and not self._paused:
             self._loop.call_soon(self._flush)
@@ -187,9 +187,14 @@ class _Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _reject(self, answer: Answer, error: Rejected) -> None:
-        if not self._over:
+    def _tell(self, answer: Answer, error: Rejected | None) -> None:
+        """Where asyncio would only log a bug in somebody's `answer`, and everybody else would wait for ever."""
+        if self._over:
+            return
+        try:
             answer(error)
+        except BaseException as bug:  # noqa: BLE001 - it comes out of `ended`
+            self._lose(bug)
 
     def _flush(self) -> None:
         if self._out and not self._paused and self._transport is not None:
@@ -200,7 +205,7 @@ class _Link(asyncio.Protocol):
             if self._leaving:
                 left, self._leaving = self._leaving, []
                 for answer in left:
-                    answer(None)
+                    self._tell(answer, None)
 
     def _fall_silent(self) -> None:
         self._over = True
@@ -295,9 +300,12 @@ class _Link(asyncio.Protocol):
     def _hear_last_words(self) -> None:
         """What had come before a write failed, and may say why it did: asyncio does not read it any more."""
         assert self._transport is not None
-        if self._broker.tls is None:  # what TLS holds back we cannot get at
-            with suppress(OSError):
-                self.data_received(os.read(self._transport.get_extra_info("socket").fileno(), LAST_WORDS))
+        if self._broker.tls is not None:  # they lie there encrypted
+            return
+        words = b""
+        with suppress(OSError):
+            words = os.read(self._transport.get_extra_info("socket").fileno(), LAST_WORDS)
+        self.data_received(words)
 
     def _lose_connection(self, error: OSError | None) -> None:
         if self._loss is not None:
@@ -348,7 +356,7 @@ class _Link(asyncio.Protocol):
         if not connack.maximum_qos:
             self._lose_broker("refused: the broker takes QoS 0 only, and would acknowledge nothing")
             return
-        if connack.session_present:
+        if connack.session_present and broker.version == "5":  # 3.1.1 does not ask us to leave
             self._lose_broker(
                 "refused: the broker kept a session, and we wanted a clean start (section 3.2.2.1.1)"
             )
