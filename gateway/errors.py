@@ -13,6 +13,7 @@ GatewayError
 └─ PublishError        the forwarder
    ├─ Unreachable      keep the record, connect again
    │  └─ Dismissed     the broker sent us away for reasons of its own: no record is to blame
+   ├─ Deferred         the broker does not take this message now: the window sends it again
    └─ Rejected         the broker will never take this record: count it, go on
 
 Anything else is a bug: a traceback in the log, and the child that raised it is restarted.
@@ -77,6 +78,10 @@ class Unreachable(PublishError):
 
 class Dismissed(Unreachable):
     pass
+
+
+class Deferred(PublishError):
+    """The message begins with the broker's name."""
 
 
 class Rejected(PublishError):
