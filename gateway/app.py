@@ -8,10 +8,11 @@ from itertools import chain, repeat
 import drivers
 from gateway import __version__, wire
 from gateway.bus import EventBus, Overflow, Subscription
+from gateway.clock import system_clock
 from gateway.config import Config
 from gateway.journal.journal import Journal
 from gateway.journal.memory import MemoryJournal, WhenFull
-from gateway.model import Availability, Clock, Presence, Reading, system_clock
+from gateway.model import Availability, Clock, Presence, Reading
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
