@@ -70,7 +70,7 @@ class SystemClock:
     def _look(self) -> None:
         before, self._synchronised = self._synchronised, self._ask()
         if before and not self._synchronised:
-            log.warning("clock: not synchronised; until it is, readings say so")
+            log.info("clock: not synchronised; until it is, readings say so")
         elif self._synchronised and not before:
             log.info("clock: synchronised")
 
