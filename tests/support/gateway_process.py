@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -27,14 +27,19 @@ class GatewayProcess:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, config: Path, *arguments: str, command: str = "run") -> AsyncIterator[Self]:
+    async def running(
+        cls, config: Path, *arguments: str, command: str = "run", environment: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Self]:
         """`sallyport run --config …`; ended by force if the test does not end it."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", command, "--config", str(config), *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env={key: value for key, value in os.environ.items() if key != "JOURNAL_STREAM"},
+            env={
+                **{key: value for key, value in os.environ.items() if key != "JOURNAL_STREAM"},
+                **(environment or {}),
+            },
         )  # fmt: skip
         gateway = cls(process)
         async with asyncio.TaskGroup() as group:

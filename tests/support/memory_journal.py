@@ -1,9 +1,9 @@
 """A journal without a file, which shows what was set aside."""
 
+from gateway.clock import system_clock
 from gateway.journal.journal import Journal
 from gateway.journal.record import Record
 from gateway.journal.store import Aside, Limits
-from gateway.model import system_clock
 
 
 class MemoryJournal(Journal):

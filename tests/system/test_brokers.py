@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,12 @@ pytestmark = pytest.mark.real_time
 
 
 def _config(
-    folder: Path, mqtt: str, *, journal: str = 'path = "journal.db"', devices: tuple[str, ...] = ("board",)
+    folder: Path,
+    mqtt: str,
+    *,
+    journal: str = 'path = "journal.db"',
+    devices: tuple[str, ...] = ("board",),
+    stop_timeout: str = "5s",
 ) -> Path:
     file = folder / "gateway.toml"
     tables = "".join(
@@ -29,7 +35,8 @@ def _config(
         for name in devices
     )
     file.write_text(
-        f'[gateway]\nname = "test"\nstatus_interval = "1s"\n[mqtt]\nretry_max = "200ms"\n{mqtt}\n'
+        f'[gateway]\nname = "test"\nstatus_interval = "1s"\nstop_timeout = "{stop_timeout}"\n'
+        f'[mqtt]\nretry_max = "200ms"\n{mqtt}\n'
         f"[journal]\n{journal}\n{tables}"
     )
     return file
@@ -120,6 +127,34 @@ async def test_broker_that_is_away_does_not_delay_another_and_catches_up_in_batc
         assert counters["brokers"].keys() == {"mqtt", "cloud"}
         assert counters["brokers"]["cloud"]["connects"] >= 2
     assert len(gateway.lines("broker: ")) == 1  # online
+
+
+async def test_broker_that_returns_during_the_stop_gets_what_waits_although_the_other_is_done(
+    tmp_path: Path, brokers: tuple[Mosquitto, Mosquitto], board: PtyInstrument
+) -> None:
+    here, cloud = brokers
+    async with (
+        Relay.to(cloud.port) as network,
+        Subscriber.listening(here.host, here.port) as near,
+        Subscriber.listening(cloud.host, cloud.port) as far,
+    ):
+        further = f'[mqtt.cloud]\n{_url(network.port)}retry_max = "200ms"\n'
+        config = _config(tmp_path, _url(here.port) + further, stop_timeout="20s")
+        async with GatewayProcess.running(config) as gateway:
+            await _open(gateway, board)
+            await until(lambda: _numbers(far) == [0])
+            await network.cut()
+            await gateway.said("broker cloud: offline")
+            for number in range(1, 11):
+                await board.say(_line(number))
+            await until(lambda: len(_numbers(near)) == 11)
+            gateway.send(signal.SIGTERM)
+            await until(lambda: near.on("status")[-1] == {"state": "offline"})
+            await network.mend()
+            assert await gateway.ended() == 0
+            await until(lambda: far.on("status")[-1] == {"state": "offline"})
+    assert _numbers(far) == list(range(11))
+    _adds_up(_counters(far))
 
 
 async def test_second_address_takes_over_and_nothing_is_lost(
