@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Self
 
@@ -53,7 +54,7 @@ class Account:
             return all(number in self.numbers[device][-1000:] for device, number in last.items())
 
         while not arrived():
-            await until(lambda taken=self._taken: len(self._heard) > taken)
+            await until(partial(self._is_behind, self._taken))
 
     def missing(self, wanted: Mapping[str, Collection[int]]) -> dict[str, list[int]]:
         """Numbers that have not arrived, by device."""
@@ -79,6 +80,9 @@ class Account:
             if absent := set(range(1, max(seqs))) - set(seqs) - self._gaps[device]:
                 found[device] = sorted(absent)
         return found
+
+    def _is_behind(self, taken: int) -> bool:
+        return len(self._heard) > taken
 
     def _count(self, device: str, reading: Mapping[str, Any]) -> None:
         run, seq, number = reading["run"], reading["seq"], reading["values"]["n"]
