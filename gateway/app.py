@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import chain, repeat
 
 import drivers
 from gateway import __version__, wire
 from gateway.bus import EventBus, Overflow, Subscription
-from gateway.config import Config
+from gateway.config import Config, JournalOptions
 from gateway.journal.journal import Journal
-from gateway.journal.memory import MemoryJournal, WhenFull
-from gateway.model import Availability, Clock, Presence, Reading, system_clock
+from gateway.journal.record import Entry
+from gateway.journal.store import Limits
+from gateway.model import Availability, Clock, Gap, Presence, Reading, system_clock
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
@@ -32,22 +33,31 @@ MAILBOX = 1024
 async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) -> None:
     """The gateway, until `stop` is set and everything read has been handed on.
 
-    Raises: Unreachable, when the embedded broker cannot start.
+    Raises: Unreachable, when the embedded broker cannot start; JournalError, when another process has the
+    journal or a newer Sallyport wrote it.
     """
     async with AsyncExitStack() as stack:
         if config.mqtt.url.embedded:
             await stack.enter_async_context(embedded_broker(config.mqtt.embedded_port))
-        await _Gateway(config, clock).run(stop)
+        journal = await stack.enter_async_context(_journal(config.journal, clock))
+        await _Gateway(config, journal, clock).run(stop)
+
+
+def _journal(options: JournalOptions, clock: Clock) -> AbstractAsyncContextManager[Journal]:
+    limits = Limits(
+        max_size=options.max_size, max_age_s=options.max_age, min_free=options.min_free,
+        drop_oldest=options.when_full == "drop_oldest",
+    )  # fmt: skip
+    path = None if options.in_memory else options.path
+    return Journal.open(path, readers=["mqtt"], limits=limits, sync_s=options.sync, clock=clock)
 
 
 class _Gateway:
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, journal: Journal, clock: Clock) -> None:
         self._config = config
         self._clock = clock
         self._bus = EventBus()
-        self._journal: Journal = MemoryJournal(
-            max_size=config.journal.max_size, when_full=WhenFull(config.journal.when_full)
-        )
+        self._journal = journal
         self._board = Noticeboard()
         self._topics = Topics(prefix=config.mqtt.prefix, gateway=config.gateway.name)
         publisher = publisher_to(
@@ -55,7 +65,7 @@ class _Gateway:
         )
         layouts = {"device": self._topics.by_device, "metric": self._topics.by_metric}
         self._forwarder = Forwarder(
-            self._journal,
+            journal.readings,
             self._board,
             publisher,
             layouts[config.mqtt.layout],
@@ -68,7 +78,9 @@ class _Gateway:
             restart=Backoff(first_s=0.5, cap_s=config.mqtt.retry_max),
         )
         self._sources = [
-            Source(name, drivers.find(options.driver), options, self._bus, clock)
+            Source(
+                name, drivers.find(options.driver), options, self._bus, clock, last_seq=journal.last_seq(name)
+            )
             for name, options in config.devices.items()
         ]
 
@@ -78,12 +90,15 @@ class _Gateway:
         presences = self._bus.subscribe(
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
+        gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
         broker = Supervisor()
-        with readings, presences:
+        with readings, presences, gaps:
             async with asyncio.TaskGroup() as group:
                 forwarding = group.create_task(broker.run([self._forwarding]), name="forwarder")
                 recording = group.create_task(self._record(readings), name="recorder")
                 posting = group.create_task(self._post(presences), name="availability")
+                announcing = group.create_task(self._record_gaps(gaps), name="gaps")
+                losing = group.create_task(self._publish_gaps(), name="losses")
                 reading = group.create_task(self._read(), name="devices")
                 await stop.wait()
 
@@ -92,12 +107,17 @@ class _Gateway:
                 await asyncio.wait([reading])
                 for source in self._sources:
                     await source.announce(Presence.OFFLINE, "the gateway was stopped")
+                losing.cancel()
+                await asyncio.wait([losing])
                 self._bus.close()
                 await recording
                 await posting
+                await announcing
+                while (gap := self._journal.take_gap()) is not None:
+                    await self._record_gap(gap)
                 self._journal.seal()
                 broker.hasten()
-                if len(self._journal) or self._forwarder.connected:
+                if self._journal.readings.behind("mqtt") or self._forwarder.connected:
                     await asyncio.wait([forwarding], timeout=self._config.gateway.stop_timeout)
                 forwarding.cancel()
         self._account()
@@ -118,7 +138,18 @@ class _Gateway:
     async def _record(self, readings: Subscription[Reading]) -> None:
         async for reading in readings:
             payload = wire.encode(reading, self._journal.run)
-            await self._journal.append(reading.device, reading.seq, payload)
+            await self._journal.append([Entry(reading.device, reading.seq, payload)])
+
+    async def _publish_gaps(self) -> None:
+        async for gap in self._journal.gaps():
+            await self._bus.publish(gap)
+
+    async def _record_gaps(self, gaps: Subscription[Gap]) -> None:
+        async for gap in gaps:
+            await self._record_gap(gap)
+
+    async def _record_gap(self, gap: Gap) -> None:
+        await self._journal.append_urgent("gaps", wire.encode_gap(gap, self._journal.run))
 
     async def _post(self, presences: Subscription[Availability]) -> None:
         async for presence in presences:
@@ -133,8 +164,13 @@ class _Gateway:
                     log.info("%s: %s: %s", source.name, what, reasons)
         read = sum(source.readings for source in self._sources)
         log.info(
-            "stopped: %d readings read, %d handed to the broker, %d forced out of the buffer, %d messages refused",
-            read, self._forwarder.forwarded, self._journal.lost, self._forwarder.rejected,
+            "stopped: %d readings read, %d handed to the broker, %d lost by the journal, %d messages refused",
+            read, self._forwarder.forwarded, self._journal.losses.total, self._forwarder.rejected,
         )  # fmt: skip
-        if len(self._journal):
-            log.warning("the broker has not taken the last %d readings: they are lost", len(self._journal))
+        if left := self._journal.readings.behind("mqtt"):
+            if self._config.journal.in_memory:
+                log.warning("the broker has not taken the last %d readings: they are lost", left)
+            else:
+                log.info(
+                    "the broker has not taken %d readings: they stay in %s", left, self._config.journal.path
+                )

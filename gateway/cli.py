@@ -124,6 +124,21 @@ def parser() -> argparse.ArgumentParser:
     )
     tail.add_argument("--count", type=_count, metavar="N", help="stop after N messages")
 
+    journal = command(
+        "journal",
+        "look into the journal of a gateway, export it, empty it",
+        "Say what the journal on disk holds: readings that the broker has not acknowledged yet. Looking and\n"
+        "exporting disturb no gateway that is running.\n"
+        "  show     where it is, its size, how many readings, the oldest one, what is still to be sent, gaps\n"
+        "  export   its readings, one JSON object per line\n"
+        "  purge    delete all of them, after asking; refused while a gateway runs",
+    )
+    takes_config(journal)
+    journal.add_argument(
+        "action", nargs="?", choices=["show", "export", "purge"], default="show", help="default: %(default)s"
+    )
+    journal.add_argument("--yes", action="store_true", help="purge without asking")
+
     decode = command(
         "decode",
         "decode a capture file with a driver",
@@ -162,7 +177,7 @@ def _port(text: str) -> int:
     return number
 
 
-def _dispatch(args: argparse.Namespace) -> int:
+def _dispatch(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
     # Each command is imported when it is wanted: `sallyport --version` needs none of them.
     match args.command:
         case "run":
@@ -185,6 +200,10 @@ def _dispatch(args: argparse.Namespace) -> int:
                 _config_path(args.config), args.url, args.username, password,
                 topic=args.topic, as_json=args.json, as_table=args.table, count=args.count,
             )  # fmt: skip
+        case "journal":
+            from gateway.commands import journal
+
+            return journal.run(_config_path(args.config), args.action, sure=args.yes)
         case "decode":
             from gateway.commands import decode
 

@@ -8,6 +8,7 @@ GatewayError
 │  ├─ LinkBusy         somebody else holds it
 │  ├─ LinkDenied       we may not open it
 │  └─ LinkLost         it was open and went away
+├─ JournalError        the operator: another process has the journal, or a newer Sallyport wrote it
 ├─ BadPacket           the publishing link: it says so to the broker and hangs up
 └─ PublishError        the forwarder
    ├─ Unreachable      keep the record, connect again
@@ -50,6 +51,10 @@ class LinkDenied(LinkError):
 
 
 class LinkLost(LinkError):
+    pass
+
+
+class JournalError(GatewayError):
     pass
 
 

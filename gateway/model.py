@@ -62,3 +62,15 @@ class Availability(Observation):
 
     presence: Presence
     reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Gap(Event):
+    """Numbers that will never arrive, and why: loss is never silent."""
+
+    device: str
+    first: int
+    last: int
+    lost: int
+    """Readings that are lost; fewer than the numbers between `first` and `last` when some had gone before."""
+    reason: str

@@ -22,10 +22,18 @@ FIRST_RETRY_S = 0.5
 
 class Source:
     def __init__(
-        self, name: str, driver: Driver, options: DriverOptions, bus: EventBus, clock: Clock
+        self,
+        name: str,
+        driver: Driver,
+        options: DriverOptions,
+        bus: EventBus,
+        clock: Clock,
+        *,
+        last_seq: int = 0,
     ) -> None:
         self.name = name
         self.readings = 0
+        """In this process."""
         self.rejected: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
@@ -33,6 +41,7 @@ class Source:
         self._options = options
         self._bus = bus
         self._clock = clock
+        self._seq = last_seq
         self._device: Device | None = None
         self._report: Report | None = None
         self._heard_at = 0.0
@@ -56,7 +65,8 @@ class Source:
                         if report.presence is not Presence.ONLINE:
                             await report.online()
                         self.readings += 1
-                        reading.seq = self.readings
+                        self._seq += 1
+                        reading.seq = self._seq
                         await self._bus.publish(reading)
                 raise LinkLost(f"{self._options.port}: the driver has stopped reading")
             finally:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Availability, Reading
+from gateway.model import Availability, Gap, Reading
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
@@ -61,6 +61,15 @@ def encode_availability(event: Availability) -> bytes:
     if event.reason:
         state["reason"] = event.reason
     return orjson.dumps(state)
+
+
+def encode_gap(gap: Gap, run: str) -> bytes:
+    return orjson.dumps(
+        {
+            "time": rfc3339(gap.at.wall_ns), "device": gap.device, "run": run,
+            "first": gap.first, "last": gap.last, "lost": gap.lost, "reason": gap.reason,
+        }
+    )  # fmt: skip
 
 
 def encode_status(*, online: bool, since_ns: int | None = None, version: str | None = None) -> bytes:

@@ -75,7 +75,8 @@ def _configuration(folder: Path, port: int) -> str:
         f"{OPTIONS.get(name, '')}"
         for name, (driver, _) in INSTRUMENTS.items()
     )
-    return f'[gateway]\nname = "demo"\n\n[mqtt]\nurl = "embedded"\nembedded_port = {port}\n{devices}'
+    mqtt = f'[mqtt]\nurl = "embedded"\nembedded_port = {port}\n'
+    return f'[gateway]\nname = "demo"\n\n{mqtt}\n[journal]\npath = "memory"\n{devices}'
 
 
 def _introduction(folder: Path, port: int) -> str:

@@ -6,13 +6,15 @@ import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SerializeAsAny,
     ValidationInfo,
     field_validator,
@@ -23,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from drivers.driver import DriverOptions
 from gateway.config.broker_url import BrokerUrl, WrittenBrokerUrl
 from gateway.config.secret import Secret
-from gateway.units import Duration, Size
+from gateway.units import Duration, DurationOrNever, Size, duration, written_duration
 
 RESERVED_LEVELS = ("status", "alerts", "gaps", "request", "response")
 """Topics of the gateway itself, where a device's name would stand."""
@@ -230,17 +232,76 @@ class MqttOptions(_Table):
         return self
 
 
+def _journal_path() -> Path:
+    """Where the service manager keeps our state (systemd.exec(5), StateDirectory=), else where a user's is kept."""
+    folder, _, _ = os.environ.get("STATE_DIRECTORY", "").partition(":")
+    if not folder and os.geteuid() == 0:
+        folder = "/var/lib/sallyport"
+    elif not folder:  # XDG Base Directory Specification 0.8
+        folder = str(Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "sallyport")
+    return Path(folder) / "journal.db"
+
+
+def _beside_the_file(written: Path, info: ValidationInfo) -> Path:
+    """The whole path: one that is not whole begins at the configuration's folder."""
+    return written if written == IN_MEMORY else (info.context or Path()) / written
+
+
+def _sync(text: Any) -> float | None:
+    match text:
+        case "always":
+            return 0.0
+        case "never":
+            return None
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "always" or "never"') from None
+
+
+def _written_sync(seconds: float | None) -> str:
+    return "never" if seconds is None else written_duration(seconds) if seconds else "always"
+
+
+Sync = Annotated[float | None, BeforeValidator(_sync), PlainSerializer(_written_sync)]
+"""Seconds between two times that the journal is forced to the disk; 0 is written `"always"`, None `"never"`."""
+
+IN_MEMORY = Path("memory")
+
+
 class JournalOptions(_Table):
+    path: Annotated[Path, AfterValidator(_beside_the_file)] = Field(
+        default_factory=_journal_path,
+        description='The file that readings are kept in, or "memory" for none: they are then lost with the process.',
+    )
+    sync: Sync = Field(
+        default=0.2,
+        le=3600,
+        description='What a power cut may cost: an interval, "always" for nothing that was published, or "never"'
+        " to leave it to the system.",
+    )
     max_size: Size = Field(
-        default=64_000_000,
-        ge=2**16,
+        default=512_000_000,
+        ge=10**6,
         le=10**12,
-        description="How much may be kept for the broker while it is away.",
+        description="How much may be kept for the broker while it is away, in bytes on the disk.",
+    )
+    max_age: DurationOrNever = Field(
+        default=None,
+        ge=1,
+        description='Readings that have waited for longer are dropped; "never" keeps them.',
+    )
+    min_free: Size = Field(
+        default=100_000_000, le=10**12, description="What the journal leaves free on the disk for others."
     )
     when_full: Literal["drop_oldest", "drop_newest"] = Field(
         default="drop_oldest",
         description='What gives way when that is full: "drop_oldest" or "drop_newest" readings.',
     )
+
+    @property
+    def in_memory(self) -> bool:
+        return self.path == IN_MEMORY
 
 
 class Site(_Table):

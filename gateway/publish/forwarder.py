@@ -6,7 +6,7 @@ from collections import deque
 from functools import partial
 
 from gateway.errors import Rejected
-from gateway.journal.journal import Journal
+from gateway.journal.stream import Stream
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Message, Publisher, Session
 from gateway.publish.topics import Layout
@@ -32,7 +32,7 @@ class Forwarder:
 
     def __init__(
         self,
-        journal: Journal,
+        stream: Stream,
         board: Noticeboard,
         publisher: Publisher,
         layout: Layout,
@@ -45,13 +45,13 @@ class Forwarder:
         """Records that the broker has taken whole."""
         self.rejected = 0
         """Messages that it has refused."""
-        self._journal = journal
+        self._stream = stream
         self._board = board
         self._publisher = publisher
         self._layout = layout
         self._farewell = farewell
         self._ack_timeout_s = ack_timeout_s
-        self._cursor = 0
+        self._cursor = stream.cursor("mqtt")
         self._flights: deque[_Flight] = deque()
         self._refused_topics: set[str] = set()
 
@@ -94,7 +94,7 @@ class Forwarder:
 
     async def _send_records(self, window: Window) -> None:
         sent = self._cursor
-        while records := await self._journal.after(sent, limit=window.size):
+        while records := await self._stream.after("mqtt", sent, limit=window.size):
             for record in records:
                 messages = self._layout(record)
                 flight = _Flight(record.offset, len(messages))
@@ -126,7 +126,7 @@ class Forwarder:
             self._cursor = flight.offset
             self.forwarded += not flight.refused
         if self._cursor != before:
-            self._journal.commit(self._cursor)
+            self._stream.commit("mqtt", self._cursor)
 
     def _note(self, message: Message, error: Rejected | None) -> None:
         """Say once for each topic that the broker will not have it, and once that it will again."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from gateway import wire
-from gateway.journal.journal import Record
+from gateway.journal.record import Record
 from gateway.model import Availability
 from gateway.publish.publisher import Message
 

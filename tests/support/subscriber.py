@@ -55,7 +55,7 @@ class Subscriber:
 
     def _messages(self, device: str | None) -> Iterator[Got]:
         for each in self.got:
-            is_reading = each.topic.count("/") == 2 and not each.topic.endswith("/status")
+            is_reading = each.topic.count("/") == 2 and not each.topic.endswith(("/status", "/gaps"))
             if is_reading and (device is None or each.topic.endswith(f"/{device}")):
                 yield each
 

@@ -21,6 +21,8 @@ from tests.support.ports import free_port
 
 pytestmark = pytest.mark.real_time
 
+IN_MEMORY = '[journal]\npath = "memory"\n'
+
 
 def sallyport(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
@@ -54,7 +56,7 @@ def test_version_is_the_distributions() -> None:
     assert (done.returncode, done.stdout) == (0, f"sallyport {__version__}\n".encode())
 
 
-@pytest.mark.parametrize("command", ["run", "check", "demo", "tail", "decode", "drivers"])
+@pytest.mark.parametrize("command", ["run", "check", "demo", "tail", "journal", "decode", "drivers"])
 def test_every_command_has_a_help_text(command: str) -> None:
     done = sallyport(command, "--help")
     assert done.returncode == 0
@@ -152,7 +154,7 @@ def test_check_connect_says_that_credentials_are_refused_and_never_shows_them(
 def test_check_connect_leaves_a_running_gateway_alone(tmp_path: Path) -> None:
     async def scene() -> None:
         with Mosquitto.running(tmp_path) as broker:
-            file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n')
+            file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n{IN_MEMORY}')
             async with GatewayProcess.running(file) as gateway:
                 await gateway.said(": online")
                 done = await asyncio.to_thread(sallyport, "check", "--connect", str(file))
@@ -166,7 +168,7 @@ def test_check_connect_leaves_a_running_gateway_alone(tmp_path: Path) -> None:
 def test_run_without_any_device_warns_and_runs(tmp_path: Path) -> None:
     async def scene() -> None:
         with Mosquitto.running(tmp_path) as broker:
-            file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n')
+            file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n{IN_MEMORY}')
             async with GatewayProcess.running(file) as gateway:
                 await gateway.said(": online")
                 assert await gateway.stop() == 0
@@ -183,7 +185,7 @@ def test_embedded_broker_serves_subscribers_until_the_gateway_stops(tmp_path: Pa
             file = _config(
                 tmp_path,
                 f'[mqtt]\nurl = "embedded"\nembedded_port = {port}\n'
-                f'[devices.board]\ndriver = "json"\nport = "{board.path}"\n',
+                f'[devices.board]\ndriver = "json"\nport = "{board.path}"\n{IN_MEMORY}',
             )
             async with GatewayProcess.running(file) as gateway:
                 await gateway.said("online")
@@ -209,7 +211,7 @@ def test_embedded_broker_serves_subscribers_until_the_gateway_stops(tmp_path: Pa
 
 def test_embedded_broker_whose_port_is_taken_says_so(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker:
-        file = _config(tmp_path, f'[mqtt]\nurl = "embedded"\nembedded_port = {broker.port}\n')
+        file = _config(tmp_path, f'[mqtt]\nurl = "embedded"\nembedded_port = {broker.port}\n{IN_MEMORY}')
         done = sallyport("run", "--config", str(file))
     assert done.returncode == 1
     assert f"sallyport: the embedded broker cannot listen on 127.0.0.1:{broker.port}" in done.stderr.decode()

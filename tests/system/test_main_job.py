@@ -20,6 +20,9 @@ from tests.support.subscriber import Subscriber
 pytestmark = pytest.mark.real_time
 
 
+SMALL = 'path = "memory"\nmax_size = "1MB"'
+
+
 def _config(
     folder: Path,
     port: int,
@@ -28,12 +31,14 @@ def _config(
     device: str = "",
     name: str = "board",
     stop_timeout: str = "5s",
+    journal: str = 'path = "journal.db"',
 ) -> Path:
     file = folder / "gateway.toml"
     file.write_text(
         f'[gateway]\nname = "test"\nstop_timeout = "{stop_timeout}"\n'
         f'[mqtt]\nurl = "mqtt://127.0.0.1:{port}"\nretry_max = "200ms"\n{extra}\n'
         f'[devices.{name}]\ndriver = "json"\nport = "{folder / name}"\nretry_max = "200ms"\n{device}\n'
+        f"[journal]\n{journal}\n"
     )
     return file
 
@@ -247,16 +252,44 @@ async def test_port_that_does_not_exist_yet_is_waited_for(tmp_path: Path) -> Non
     assert len(gateway.lines("board")) == 2
 
 
-async def test_sigterm_while_the_broker_is_away_ends_in_time_and_says_what_is_lost(tmp_path: Path) -> None:
+async def test_sigterm_while_the_broker_is_away_ends_in_time_and_the_next_start_delivers_what_is_left(
+    tmp_path: Path,
+) -> None:
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
         config = _config(tmp_path, broker.port, stop_timeout="500ms")
+        async with Subscriber.listening(broker.host, broker.port) as subscriber:
+            async with GatewayProcess.running(config) as gateway:
+                await _open(subscriber)
+                await board.say(_line(0))
+                await subscriber.has(1)
+                broker.kill()
+                await gateway.said("offline")
+                for number in range(1, 11):
+                    await board.say(_line(number))
+                await asyncio.sleep(0.3)
+                assert await gateway.stop() == 0
+            kept = f"the broker has not taken 10 readings: they stay in {tmp_path}/journal.db"
+            assert kept in "\n".join(gateway.log)
+            assert not any("Traceback" in line for line in gateway.log)
+            broker.start()
+            await subscriber.returned()
+            async with GatewayProcess.running(config) as again:
+                await subscriber.has(11)
+                assert await again.stop() == 0
+    readings = subscriber.readings()
+    assert _numbers(readings) == list(range(11))
+    assert [each["seq"] for each in readings] == list(range(1, 12))
+    assert len({each["run"] for each in readings}) == 1
+
+
+async def test_path_memory_says_what_is_lost_with_the_process(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
+        config = _config(tmp_path, broker.port, stop_timeout="500ms", journal=SMALL)
         async with (
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
         ):
             await _open(subscriber)
-            await board.say(_line(0))
-            await subscriber.has(1)
             broker.kill()
             await gateway.said("offline")
             for number in range(1, 11):
@@ -264,7 +297,7 @@ async def test_sigterm_while_the_broker_is_away_ends_in_time_and_says_what_is_lo
             await asyncio.sleep(0.3)
             assert await gateway.stop() == 0
     assert "the broker has not taken the last 10 readings: they are lost" in "\n".join(gateway.log)
-    assert not any("Traceback" in line for line in gateway.log)
+    assert [each.name for each in tmp_path.iterdir() if "journal" in each.name] == []
 
 
 async def test_sigterm_while_the_broker_is_away_still_delivers_if_it_returns_in_time(tmp_path: Path) -> None:
@@ -323,7 +356,7 @@ async def test_sigterm_with_nothing_to_deliver_and_no_broker_ends_at_once_and_qu
 
 async def test_stop_under_a_flood_accounts_for_every_reading(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
-        config = _config(tmp_path, broker.port, stop_timeout="100ms", device='[journal]\nmax_size = "64KiB"')
+        config = _config(tmp_path, broker.port, stop_timeout="100ms", journal=SMALL)
         async with (
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
@@ -335,7 +368,9 @@ async def test_stop_under_a_flood_accounts_for_every_reading(tmp_path: Path) -> 
             flood.cancel()
             await asyncio.wait([flood])
             log = "\n".join(gateway.log)
-            numbers = re.search(r"(\d+) readings read, (\d+) handed to the broker, (\d+) forced out", log)
+            numbers = re.search(
+                r"(\d+) readings read, (\d+) handed to the broker, (\d+) lost by the journal", log
+            )
             assert numbers
             read, handed, forced_out = map(int, numbers.groups())
             await subscriber.has(handed)
@@ -362,26 +397,24 @@ async def test_full_buffer_gives_up_the_oldest_counts_and_says_so(tmp_path: Path
         async with (
             Relay.to(broker.port) as network,
             Subscriber.listening(broker.host, broker.port) as subscriber,
-            GatewayProcess.running(
-                _config(tmp_path, network.port, device='[journal]\nmax_size = "64KiB"')
-            ) as gateway,
+            GatewayProcess.running(_config(tmp_path, network.port, journal=SMALL)) as gateway,
         ):
             await _open(subscriber)
             await _take_away(broker, network)
             await gateway.said("offline")
-            for number in range(1000):
+            for number in range(8000):
                 await board.say(_line(number))
             await gateway.said("the oldest readings are lost")
-            await board.say(_line(1000))
+            await board.say(_line(8000))
             await asyncio.sleep(0.5)
             await _bring_back(broker, network, subscriber)
-            await until(lambda: 1000 in _numbers(subscriber.readings()))
-            await board.say(_line(1001))
-            await until(lambda: 1001 in _numbers(subscriber.readings()))
+            await until(lambda: 8000 in _numbers(subscriber.readings()))
+            await board.say(_line(8001))
+            await until(lambda: 8001 in _numbers(subscriber.readings()))
             assert await gateway.stop() == 0
     numbers = list(dict.fromkeys(_numbers(subscriber.readings())))
-    assert numbers == list(range(numbers[0], 1002))
-    assert numbers[0] > 500
+    assert numbers == list(range(numbers[0], 8002))
+    assert numbers[0] > 1000
     [line] = [line for line in gateway.log if "room again" in line]
     assert f"{numbers[0]} readings were lost: board {numbers[0]}" in line
 

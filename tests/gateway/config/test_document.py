@@ -402,7 +402,7 @@ def test_bad_options_from_a_command_line_are_refused_without_a_place() -> None:
         (MqttOptions, "window", "100"),
         (MqttOptions, "username", ""),
         (MqttOptions, "ack_timeout", '"20s"'),
-        (JournalOptions, "max_size", '"64MB"'),
+        (JournalOptions, "max_size", '"512MB"'),
         (DriverOptions, "exclusive", "true"),
         (DriverOptions, "port", ""),
         (drivers.find("nmea0183").options, "ignore", "[]"),

@@ -1,0 +1,140 @@
+"""A journal that cannot be used: why, where it is kept for whoever wants to look, and what can be read of it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.journal import record, store
+from gateway.journal.store import APPLICATION_ID, STREAMS, Loss, Row, State, Store
+
+NEWEST_FORMAT = 4
+
+
+@dataclass(slots=True)
+class Saved:
+    run: str = ""
+    """Whose records they are."""
+    kept: int = 0
+    losses: list[Loss] = field(default_factory=list)
+    state: State = field(default_factory=State)
+
+    def __str__(self) -> str:
+        lost = sum(loss.lost for loss in self.losses)
+        return f"{self.kept} readings were saved from it" + (f", {lost} are lost" if lost else "")
+
+
+def fault(path: Path) -> str | None:
+    """Why this is no journal that can be used; None if it can, or if there is nothing yet.
+
+    Not everything is read: a damaged chunk shows when its turn comes, and a damaged page stops SQLite.
+    Raises: JournalError, when a newer Sallyport made it; sqlite3.Error, OSError, when it cannot be looked at.
+    """
+    _, wal, _ = store.files(path)
+    if not path.exists() or not path.stat().st_size:
+        # SQLite would delete a log without its database, and whatever is in it.
+        return "it is empty, but its write-ahead log is not" if wal.exists() and wal.stat().st_size else None
+    with path.open("rb") as file:
+        header = file.read(100)
+    # SQLite would take such a file for one of a later version, and not write it.
+    # Source: sqlite.org/fileformat2.html, sections 1.3.3 and 1.3.10.
+    if header[18:20] not in (b"\1\1", b"\2\2") or int.from_bytes(header[44:48]) > NEWEST_FORMAT:
+        return "damaged (its header), or no database at all"
+    try:
+        with closing(_connect(path)) as db:
+            return _verdict(path, db)
+    except UnicodeDecodeError:
+        return "damaged"  # so much that SQLite's words about it cannot be read
+    except sqlite3.DatabaseError as error:
+        if not store.damaged(error):
+            raise
+        return f"damaged ({error})"
+
+
+def _verdict(path: Path, db: sqlite3.Connection) -> str | None:
+    anything = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        return "it is a database of another program" if anything else None
+    store.refuse_newer(path, db)
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if not tables.issuperset((*STREAMS, "meta", "cursors", "devices", "gaps", "aside")):
+        return "damaged (parts of it are missing)"
+    return None if isinstance(_run(db), str) else "damaged (it does not say whose it is)"
+
+
+def foreign_log(path: Path) -> bool:
+    """Whether the write-ahead log is another journal's: SQLite would bring it into this one."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as alone:
+        run = _run(alone)
+    with closing(_connect(path)) as db:
+        return bool(_run(db) != run)
+
+
+def set_aside(path: Path, wall: int, *, log_only: bool = False) -> Path:
+    """Its new name, which has a date in it."""
+    stem = f"{path.name}.broken-{datetime.fromtimestamp(wall, UTC):%Y-%m-%dT%H%M%SZ}"
+    aside, number = path.with_name(stem), 1
+    while any(file.exists() for file in store.files(aside)):
+        number += 1
+        aside = path.with_name(f"{stem}-{number}")
+    for old, new in zip(store.files(path), store.files(aside), strict=True):
+        if old.exists() and not (log_only and old == path):
+            old.rename(new)
+    return aside
+
+
+def remove(path: Path) -> None:
+    for file in store.files(path):
+        file.unlink(missing_ok=True)
+
+
+def copy(aside: Path, into: Store) -> Saved:
+    """What can be read of it, from both ends: damage is often a place in the middle."""
+    saved = Saved()
+    try:
+        with closing(_connect(aside)) as db:
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                return saved
+            saved.run = str(_run(db))
+            for stream in STREAMS:
+                _copy(db, into, stream, saved)
+            saved.state = Store(aside, db, into.limits, saved.run).load()
+    except (sqlite3.DatabaseError, TypeError, ValueError):
+        pass  # as far as one can read
+    for stream, extent in into.extents().items():
+        saved.state.lasts[stream] = max(saved.state.lasts.get(stream, 0), extent.last)
+    return saved
+
+
+def _copy(db: sqlite3.Connection, into: Store, stream: str, saved: Saved) -> None:
+    last = 0
+
+    def readable(which: str) -> Iterator[Row]:
+        nonlocal last
+        query = f"SELECT last, first, at, wall, devices, records, crc FROM {stream} {which}"  # noqa: S608 - ours
+        try:
+            for *row, crc in db.execute(query):
+                if record.checksum(row[-1], saved.run) == crc:
+                    last = row[0]
+                    yield tuple(row)
+        except (sqlite3.DatabaseError, OverflowError, TypeError):
+            return
+
+    saved.kept += into.adopt(stream, readable("ORDER BY last"))
+    saved.kept += into.adopt(stream, readable(f"WHERE first > {last} ORDER BY last DESC"))
+    if missing := into.holes(stream):
+        saved.losses.append(Loss("(unknown)", 0, 0, missing, "the journal was damaged"))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
+    db.text_factory = lambda content: content.decode(errors="replace")
+    return db
+
+
+def _run(db: sqlite3.Connection) -> Any:
+    row = db.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
+    return row[0] if row else None

@@ -1,0 +1,470 @@
+"""The journal's database, as plain blocking functions: one connection, one thread, one transaction for each `write`.
+
+A row holds a chunk of records, not one: that costs a tenth of a row for each, and space is given back as fast
+as it fills. What a chunk held is known without reading it, so that it can be accounted for when it goes.
+"""
+
+import json
+import os
+import sqlite3
+import struct
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from gateway.errors import JournalError
+from gateway.journal import record
+from gateway.journal.record import Record, Stretch
+
+APPLICATION_ID = 0x53414C59
+SCHEMA_VERSION = 1
+PAGE = 4096
+STREAMS = ("readings", "urgent")
+"""A table for each."""
+KEPT_GAPS = 1000
+KEPT_ASIDE = 1000
+VACUUM_PAGES = 256
+"""Given back in one step, so that the steps are short."""
+LARGEST_WAL = 1024
+"""Pages, after which the write-ahead log is brought into the file."""
+EVICT_ROWS = 16
+READ_BYTES = 1_000_000
+
+_TABLES = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT",
+    *(
+        f"CREATE TABLE {stream} (last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at REAL NOT NULL,"
+        " wall INTEGER NOT NULL, devices TEXT NOT NULL, crc INTEGER NOT NULL, records BLOB NOT NULL) STRICT"
+        for stream in STREAMS
+    ),
+    (
+        "CREATE TABLE cursors (stream TEXT, reader TEXT, offset INTEGER NOT NULL, PRIMARY KEY (stream, reader))"
+        " WITHOUT ROWID, STRICT"
+    ),
+    "CREATE TABLE devices (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID, STRICT",
+    (
+        "CREATE TABLE gaps (id INTEGER PRIMARY KEY, wall INTEGER NOT NULL, device TEXT NOT NULL,"
+        " first INTEGER NOT NULL, last INTEGER NOT NULL, lost INTEGER NOT NULL, reason TEXT NOT NULL) STRICT"
+    ),
+    (
+        "CREATE TABLE aside (id INTEGER PRIMARY KEY, wall INTEGER NOT NULL, reader TEXT NOT NULL,"
+        " device TEXT NOT NULL, seq INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,"
+        " payload BLOB NOT NULL) STRICT"
+    ),
+)
+
+
+class Loss(NamedTuple):
+    """Readings that are gone."""
+
+    device: str
+    first: int
+    last: int
+    lost: int
+    reason: str
+
+
+class Aside(NamedTuple):
+    """A record that a broker will never take."""
+
+    reader: str
+    device: str
+    seq: int
+    topic: str
+    reason: str
+    payload: bytes
+
+
+Row = tuple[int, int, float, int, str, bytes]
+"""Of a stream's table, without the checksum."""
+
+
+class Extent(NamedTuple):
+    """The offsets of a stream that the database holds."""
+
+    first: int
+    last: int
+
+
+NOTHING = Extent(0, 0)
+
+
+class Eviction(NamedTuple):
+    """Readings that had to go, as one chunk held them."""
+
+    extent: Extent
+    losses: list[Loss]
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """What must not be forgotten besides the records."""
+
+    seqs: dict[str, int] = field(default_factory=dict)
+    lasts: dict[str, int] = field(default_factory=dict)
+    """By stream: the newest offset that was given out."""
+    cursors: dict[str, dict[str, int]] = field(default_factory=lambda: {stream: {} for stream in STREAMS})
+    base: int = 0
+    """Where the numbers of a device begin that is not known yet."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One transaction."""
+
+    at: float
+    """The journal's own clock, seconds: it stands still while the machine is off, and never jumps."""
+    wall: int
+    """Seconds; for people."""
+    records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    delivered: Mapping[str, int] = field(default_factory=dict)
+    """Everything up to these offsets may go."""
+    given: int = 0
+    """Readings up to this offset may be on their way: they are not evicted."""
+    losses: Sequence[Loss] = ()
+    aside: Sequence[Aside] = ()
+    state: State | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Done:
+    extents: Mapping[str, Extent]
+    evicted: Sequence[Eviction]
+    size: int
+    """Bytes of the files."""
+    full: bool
+    """It keeps no more than this; the oldest has gone, or the newest must."""
+    unfinished: bool
+    """There is more space to give back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    max_size: int
+    """Bytes of all files."""
+    max_age_s: float | None = None
+    min_free: int = 0
+    """Bytes of the file system that are left to others."""
+    drop_oldest: bool = True
+
+
+class Store:
+    def __init__(self, path: Path, db: sqlite3.Connection, limits: Limits, run: str) -> None:
+        self._path = path
+        self._db = db
+        self.limits = limits
+        self.run = run
+        self._seqs: dict[str, int] = {}  # as the database has them
+
+    @classmethod
+    def open(cls, path: Path, limits: Limits, *, run: str, forced: bool) -> Self:
+        """`run`: for a new file. `forced`: each transaction is on the disk when it ends.
+
+        Raises: sqlite3.Error, OSError; JournalError, when a newer Sallyport wrote it.
+        """
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))  # SQLite's own files follow it
+        wal_pages = max(16, min(LARGEST_WAL, limits.max_size // 16 // PAGE))
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+        try:
+            db.execute(f"PRAGMA page_size = {PAGE}")
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {'FULL' if forced else 'NORMAL'}")
+            db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
+            db.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE}")
+            db.execute("PRAGMA cache_size = -1000")
+            if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                _create(db, run)
+            refuse_newer(path, db)
+            [(kept_run,)] = db.execute("SELECT value FROM meta WHERE key = 'run'")
+        except BaseException:
+            db.close()
+            raise
+        return cls(path, db, limits, str(kept_run))
+
+    def write(self, work: Work) -> Done:
+        """Raises: sqlite3.Error, OSError."""
+        evicted: list[Eviction] = []
+        with self._transaction():
+            for stream, offset in work.delivered.items():
+                self._db.execute(f"DELETE FROM {stream} WHERE last <= ?", (offset,))  # noqa: S608 - ours
+            if self.limits.max_age_s is not None:
+                evicted += self._evict("at < ?", work.at - self.limits.max_age_s, work.given, "too old")
+            for stream, records in work.records.items():
+                self._insert(stream, records, work)
+            evicted += self._make_room(work.given)
+            self._note(work, evicted)
+            if work.state is not None:
+                self._save(work.state)
+                self._set_meta(at=work.at, boottime=boottime())
+        return self._measure(evicted)
+
+    def read(self, stream: str, first: int, *, limit: int) -> tuple[list[Record], list[Loss], int]:
+        """Whole chunks from the one that holds `first` on; what was damaged; the last offset that was looked at.
+
+        Raises: sqlite3.Error.
+        """
+        found: list[Record] = []
+        lost: list[Loss] = []
+        looked_at, size = 0, 0
+        rows = self._db.execute(
+            f"SELECT last, first, devices, crc, records FROM {stream} WHERE last >= ? ORDER BY last",  # noqa: S608
+            (first,),
+        )
+        for last, start, devices, crc, chunk in rows:
+            records = self._opened(chunk, start, crc)
+            found += records
+            if not records:
+                lost += _losses(devices, "the journal was damaged")
+            looked_at = last
+            size += len(chunk)
+            if len(found) >= limit or size >= READ_BYTES:
+                break
+        rows.close()
+        if found and found[0].offset < first:
+            found = [each for each in found if each.offset >= first]
+        return found, lost, looked_at
+
+    def extents(self) -> dict[str, Extent]:
+        return {stream: self._extent(stream) for stream in STREAMS}
+
+    def load(self) -> State:
+        """Raises: sqlite3.Error, ValueError, TypeError: it is damaged."""
+        cursors: dict[str, dict[str, int]] = {stream: {} for stream in STREAMS}
+        for stream, reader, offset in self._db.execute("SELECT stream, reader, offset FROM cursors"):
+            cursors[stream][reader] = int(offset)
+        seqs = {str(name): int(seq) for name, seq in self._db.execute("SELECT name, seq FROM devices")}
+        for (text,) in self._db.execute("SELECT devices FROM readings"):
+            for device, stretch in stretches(text).items():
+                seqs[device] = max(stretch.last, seqs.get(device, 0))
+        lasts = {stream: int(self.meta(f"last {stream}") or 0) for stream in STREAMS}
+        for stream, extent in self.extents().items():
+            lasts[stream] = max(lasts[stream], extent.last, *cursors[stream].values(), 0)
+        return State(seqs=seqs, lasts=lasts, cursors=cursors, base=int(self.meta("base") or 0))
+
+    def _save(self, state: State) -> None:
+        changed = {name: seq for name, seq in state.seqs.items() if self._seqs.get(name) != seq}
+        self._db.executemany("REPLACE INTO devices VALUES (?, ?)", changed.items())
+        self._seqs = dict(state.seqs)
+        self._db.execute("DELETE FROM cursors")  # a broker that was taken out of the configuration has none
+        self._db.executemany(
+            "INSERT INTO cursors VALUES (?, ?, ?)",
+            [
+                (stream, reader, offset)
+                for stream, readers in state.cursors.items()
+                for reader, offset in readers.items()
+            ],
+        )
+        self._set_meta(base=state.base)
+        for stream, last in state.lasts.items():
+            self._set_meta(**{f"last {stream}": last})
+
+    def adopt(self, stream: str, rows: Iterable[Row]) -> int:
+        """Chunks of another database; how many records they hold."""
+        count = 0
+        with self._transaction():
+            for last, first, at, wall, devices, chunk in rows:
+                crc = record.checksum(chunk, self.run)
+                self._db.execute(
+                    f"INSERT OR IGNORE INTO {stream} VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
+                    (last, first, at, wall, devices, crc, chunk),
+                )
+                count += last - first + 1
+        return count
+
+    def age(self, boot: str) -> float:
+        """What the journal's own clock shows now."""
+        at = float(self.meta("at") or 0)
+        if self.meta("boot") == boot:
+            at += max(0.0, boottime() - float(self.meta("boottime") or 0))
+        return at
+
+    def holes(self, stream: str) -> int:
+        """How many records are missing between those that are there."""
+        query = f"SELECT max(last) - min(first) + 1 - sum(last - first + 1) FROM {stream}"  # noqa: S608 - ours
+        return self._db.execute(query).fetchone()[0] or 0
+
+    def meta(self, key: str) -> Any:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def _set_meta(self, **values: str | float) -> None:
+        self._db.executemany("REPLACE INTO meta VALUES (?, ?)", values.items())
+
+    def mark(self, state: State, **values: str | float) -> None:
+        """Note this, and bring everything from the write-ahead log into the file and to the disk."""
+        with self._transaction():
+            self._save(state)
+            self._set_meta(**values)
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._seqs = {}
+            with suppress(sqlite3.Error):  # SQLite has rolled back by itself
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, stream: str, records: Sequence[Record], work: Work) -> None:
+        # OR REPLACE: a commit that reported an error may have happened all the same.
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO {stream} VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
+            (
+                (
+                    each[-1].offset,
+                    each[0].offset,
+                    work.at,
+                    work.wall,
+                    json.dumps(record.stretches(each), ensure_ascii=False),
+                    record.checksum(chunk := record.pack(each), self.run),
+                    chunk,
+                )
+                for each in record.chunks(records)
+            ),
+        )
+
+    def _make_room(self, given: int) -> Iterator[Eviction]:
+        # What brokers must hear first is little, and stays.
+        oldest = f"last IN (SELECT last FROM readings WHERE first > ? ORDER BY last LIMIT {EVICT_ROWS})"  # noqa: S608
+        while self.limits.drop_oldest and self._used() > self._room():
+            short = self._room() < self.limits.max_size - self._wal()
+            reason = "the disk was nearly full" if short else "the journal was full"
+            gone = self._evict(oldest, given, given, reason)
+            if not gone:
+                return
+            yield from gone
+
+    def _evict(self, which: str, value: float, given: int, reason: str) -> list[Eviction]:
+        rows = self._db.execute(
+            f"DELETE FROM readings WHERE {which} AND first > ? RETURNING first, last, devices",  # noqa: S608 - ours
+            (value, given),
+        ).fetchall()
+        return [
+            Eviction(Extent(first, last), _losses(devices, reason)) for first, last, devices in sorted(rows)
+        ]
+
+    def _note(self, work: Work, evicted: Iterable[Eviction]) -> None:
+        lost = [loss for each in evicted for loss in each.losses]
+        gaps = [(work.wall, *loss) for loss in (*work.losses, *lost)]
+        if gaps:
+            self._db.executemany(
+                "INSERT INTO gaps (wall, device, first, last, lost, reason) VALUES (?, ?, ?, ?, ?, ?)", gaps
+            )
+            self._db.execute("DELETE FROM gaps WHERE id <= (SELECT max(id) FROM gaps) - ?", (KEPT_GAPS,))
+        if work.aside:
+            self._db.executemany(
+                "INSERT INTO aside (wall, reader, device, seq, topic, reason, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(work.wall, *each) for each in work.aside],
+            )
+            self._db.execute("DELETE FROM aside WHERE id <= (SELECT max(id) FROM aside) - ?", (KEPT_ASIDE,))
+
+    def _measure(self, evicted: Sequence[Eviction]) -> Done:
+        spare = self._pragma("freelist_count")
+        # Some pages are kept for what comes next: to grow and to shrink all the time would be work for nothing.
+        kept = max(64, self._pragma("page_count") // 4) if self._free() > self.limits.min_free else 0
+        unfinished = spare > kept
+        if unfinished:
+            # A script, because execute() would stop after the first page.
+            self._db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+            unfinished = spare - VACUUM_PAGES > kept
+            if not unfinished:
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # which cuts the file
+        return Done(
+            extents=self.extents(),
+            evicted=evicted,
+            size=sum(file.stat().st_size for file in files(self._path) if file.exists()),
+            full=not self.limits.drop_oldest and self._used() > self._room(),
+            unfinished=unfinished,
+        )
+
+    def _opened(self, chunk: bytes, first: int, crc: int) -> list[Record]:
+        """Nothing, if it is not what was written."""
+        if record.checksum(chunk, self.run) != crc:
+            return []
+        try:
+            return record.unpack(chunk, first)
+        except (ValueError, struct.error):
+            return []
+
+    def _extent(self, stream: str) -> Extent:
+        query = f"SELECT ifnull(min(first), 0), ifnull(max(last), 0) FROM {stream}"  # noqa: S608 - ours
+        return Extent(*self._db.execute(query).fetchone())
+
+    def _used(self) -> int:
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * PAGE
+
+    def _room(self) -> int:
+        """For what is used of the file: its share besides the log, or less when the disk has less."""
+        pages = self._pragma("page_count") * PAGE
+        return max(0, min(self.limits.max_size - self._wal(), pages + self._free() - self.limits.min_free))
+
+    def _wal(self) -> int:
+        return self._pragma("wal_autocheckpoint") * PAGE * 2
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def files(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(f"{path.name}{suffix}") for suffix in ("", "-wal", "-shm"))
+
+
+def damaged(error: BaseException) -> bool:
+    """The file itself is no good, whatever the disk."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def refuse_newer(path: Path, db: sqlite3.Connection) -> None:
+    """Raises: JournalError."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise JournalError(
+            f"{path}: a newer Sallyport wrote this journal (schema {version}, this one knows {SCHEMA_VERSION}):"
+            " install that version again, or name another journal.path"
+        )
+
+
+def stretches(text: str) -> dict[str, Stretch]:
+    """Raises: ValueError, TypeError: it is damaged."""
+    return {device: Stretch(*map(int, numbers)) for device, numbers in json.loads(text).items()}
+
+
+def boottime() -> float:
+    """Seconds since the machine started, asleep or not; no clock step moves it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _losses(text: str, reason: str) -> list[Loss]:
+    try:
+        return [Loss(device, *numbers, reason) for device, numbers in stretches(text).items()]
+    except (ValueError, TypeError, AttributeError):
+        return [Loss("(unknown)", 0, 0, 1, reason)]
+
+
+def _create(db: sqlite3.Connection, run: str) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    for statement in _TABLES:
+        db.execute(statement)
+    db.execute("INSERT INTO meta VALUES ('run', ?)", (run,))
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute("COMMIT")
+    db.execute(
+        "PRAGMA wal_checkpoint(TRUNCATE)"
+    ).fetchall()  # the file says who it is, whatever becomes of the log
