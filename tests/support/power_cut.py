@@ -81,7 +81,9 @@ class _Call(NamedTuple):
             span,
             name,
             arguments,
-            int(re.split("[< ]", result)[0]),
+            int(re.split("[< ]", result)[0])
+            if result[0] != "?"
+            else -1,  # the process ended in the middle of it
             int(found[1]) if found else -1,
             _plain(found[2]).decode() if found else "",
             [_plain(each) for each in _TEXT.findall(arguments)],
