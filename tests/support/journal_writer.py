@@ -18,10 +18,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
-
-from gateway.journal.journal import Journal
 
 DEVICES = ("boiler", "gps", "Kühlraum")
 BROKER = "mqtt"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from gateway.journal.record import Record
 
 from gateway.journal.journal import Journal
+from gateway.journal.record import Record
 from tests.support.journal_writer import BROKER, LIMITS, SYNC_S, payload
 from tests.support.power_cut import Left, Recording
 
