@@ -1,10 +1,13 @@
+"""What the gateway costs and can do, beside other ways of doing it."""
+
 import argparse
+import sys
 
 from scripts.benchmarks.measurements import MEASUREMENTS
 from scripts.benchmarks.table import drawn
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument(
         "what",
@@ -14,11 +17,13 @@ def main() -> None:
         help=f"{', '.join(MEASUREMENTS)}; all, if none",
     )
     chosen = parser.parse_args().what or MEASUREMENTS
-    print(drawn([row for name in chosen for row in MEASUREMENTS[name]()]))
+    rows = [row for name in chosen for row in MEASUREMENTS[name]()]
+    print(drawn(rows))
     print(
         "\nIn brackets: Sallyport's figure divided by this one. The machine may be busy with other things, so compare\n"
         "columns, not figures. C programs and script store nothing; Sallyport's journal is forced to disk every 200 ms."
     )
+    return 1 if any(row.failed for row in rows) else 0
 
 
-main()
+sys.exit(main())

@@ -52,30 +52,27 @@ class Hall:
                 line = line[self.ports[port].write(line) :]
             self.sent += 1
 
-    def flood(self, *, readings: int | None = None, seconds: float = 3600) -> None:
-        """As fast as somebody reads."""
-        per_port = None if readings is None else readings // len(self.ports)
-        next_lines = [0] * len(self.ports)
-        rests = [b""] * len(self.ports)
-        end = time.monotonic() + seconds
+    def flood(self, *, readings: int) -> None:
+        """So many in all, as fast as somebody reads."""
+        per_port = readings // len(self.ports)
+        said = dict.fromkeys(self.ports, 0)
+        rests = dict.fromkeys(self.ports, b"")
+        by_descriptor = {port.fileno(): port for port in self.ports}
         poll = select.poll()
-        by_descriptor = {}
-        for number, port in enumerate(self.ports):
+        for port in self.ports:
             poll.register(port, select.POLLOUT)
-            by_descriptor[port.fileno()] = number
         while by_descriptor:
             for descriptor, _ in poll.poll(1000):
-                number = by_descriptor[descriptor]
-                if not rests[number]:
-                    first = next_lines[number]
-                    last = first + BLOCK if per_port is None else min(first + BLOCK, per_port)
-                    if first == last or time.monotonic() > end:
-                        poll.unregister(descriptor)
+                port = by_descriptor[descriptor]
+                if not rests[port]:
+                    block = range(said[port], min(said[port] + BLOCK, per_port))
+                    if not block:
+                        poll.unregister(port)
                         del by_descriptor[descriptor]
                         continue
-                    rests[number] = b"".join(
-                        b'{"n":%d,"t":21.5,"rh":44.25,"ok":true}\n' % each for each in range(first, last)
+                    rests[port] = b"".join(
+                        b'{"n":%d,"t":21.5,"rh":44.25,"ok":true}\n' % each for each in block
                     )
-                    next_lines[number] = last
-                rests[number] = rests[number][self.ports[number].write(rests[number]) :]
-        self.sent += sum(next_lines)
+                    said[port] = block.stop
+                rests[port] = rests[port][port.write(rests[port]) :]
+        self.sent += sum(said.values())

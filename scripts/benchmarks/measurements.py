@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scripts.benchmarks.hall import Hall
 from scripts.benchmarks.listener import Arrivals, Listener
-from scripts.benchmarks.table import SALLYPORT, SCRIPT, C, Row
+from scripts.benchmarks.table import DOES_NOT_START, NOTHING_AMISS, SALLYPORT, SCRIPT, C, Row
 from scripts.benchmarks.ways import CannotRunError, Way, mosquitto_pub, sallyport, usual_script
 from tests.support.mosquitto import Mosquitto
 
@@ -40,7 +40,7 @@ def _run(column: str, ports: int, speak: Callable[[Hall], None], *, inflight: in
         hall = stack.enter_context(Hall.of(folder, ports))
         running = stack.enter_context(WAYS[column](folder, broker, hall))
         speak(hall)
-        listener.wait()
+        listener.wait(hall.sent)
         return Run(listener.arrivals(hall.sent), running.cpu_s / hall.sent * 1e6, running.peak_rss / 1e6)
 
 
@@ -51,7 +51,7 @@ def steady(*, ports: int = 16, rate: float = 50, seconds: float = 20) -> Iterato
     median = Row(f"{title} median latency, ms")
     tail = Row(f"{title} 99 % within, ms", wanted="10")
     memory = Row(f"{title} peak memory, MB", wanted="60")
-    account = Row(f"{title} lost / repeated / out of order", wanted="0 / 0 / 0")
+    account = Row(f"{title} lost / repeated / out of order", wanted=NOTHING_AMISS)
     for column in WAYS:
         _say(f"{title} {column}")
         run = _run(column, ports, partial(Hall.talk, rate=rate * ports, seconds=seconds))
@@ -63,17 +63,17 @@ def steady(*, ports: int = 16, rate: float = 50, seconds: float = 20) -> Iterato
     yield from (cpu, median, tail, memory, account)
 
 
-def saturation(*, ports: int = 8, seconds: float = 8) -> Iterator[Row]:
+def saturation(*, ports: int = 8, readings: int = 160_000) -> Iterator[Row]:
     """As much as goes through, to a broker as it comes and to one that takes more at once."""
     for inflight, words in ((MOSQUITTO_DEFAULT, "mosquitto's default window"), (0, "window without a limit")):
         title = f"saturation, {ports} ports, {words}:"
         rate = Row(f"{title} readings/s", wanted="30,000, (0.90)")
         cpu = Row(f"{title} CPU per reading, µs", wanted="25")
         memory = Row(f"{title} peak memory, MB", wanted="60")
-        account = Row(f"{title} lost / repeated / out of order", wanted="0 / 0 / 0")
+        account = Row(f"{title} lost / repeated / out of order", wanted=NOTHING_AMISS)
         for column in (SALLYPORT, C):
             _say(f"{title} {column}")
-            run = _run(column, ports, partial(Hall.flood, seconds=seconds), inflight=inflight)
+            run = _run(column, ports, partial(Hall.flood, readings=readings), inflight=inflight)
             rate.figures[column] = run.arrivals.rate
             cpu.figures[column] = run.cpu_us
             memory.figures[column] = run.peak_mb
@@ -88,7 +88,7 @@ def catch_up(*, ports: int = 8, readings: int = 200_000) -> Iterator[Row]:
         rate = Row(f"{title} readings/s", wanted=wanted)
         memory = Row(f"{title} peak memory, MB", wanted="60")
         growth = Row(f"{title} memory grew by, MB", wanted="flat")
-        account = Row(f"{title} lost / repeated / out of order", wanted="0 / 0 / 0")
+        account = Row(f"{title} lost / repeated / out of order", wanted=NOTHING_AMISS)
         _say(title)
         with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
             folder = Path(name)
@@ -99,7 +99,7 @@ def catch_up(*, ports: int = 8, readings: int = 200_000) -> Iterator[Row]:
                 running = stack.enter_context(sallyport(folder, broker, hall, mqtt=option))
             except CannotRunError as error:
                 _say(str(error))
-                rate.figures[SALLYPORT] = "does not start"
+                rate.figures[SALLYPORT] = DOES_NOT_START
                 yield rate
                 continue
             [process] = running.processes
@@ -110,7 +110,7 @@ def catch_up(*, ports: int = 8, readings: int = 200_000) -> Iterator[Row]:
             broker.start()
             listener = stack.enter_context(Listener.on(broker, folder))
             process.send_signal(signal.SIGCONT)
-            listener.wait()
+            listener.wait(hall.sent)
             arrivals = listener.arrivals(hall.sent)
             rate.figures[SALLYPORT] = arrivals.rate
             memory.figures[SALLYPORT] = running.peak_rss / 1e6

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+NOTHING_AMISS = "0 / 0 / 0"
+"""Lost, repeated, out of order."""
+DOES_NOT_START = "does not start"
 SALLYPORT, C, SCRIPT = COLUMNS = ("Sallyport", "mosquitto_pub -l", "usual script")
 
 
@@ -11,6 +14,12 @@ class Row:
     what: str
     wanted: str = ""
     figures: dict[str, float | str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """It is not a matter of more or less."""
+        figure = self.figures.get(SALLYPORT)
+        return figure == DOES_NOT_START or (self.wanted == NOTHING_AMISS and figure != NOTHING_AMISS)
 
     def cell(self, column: str) -> str:
         figure = self.figures.get(column, "")

@@ -86,7 +86,7 @@ def mosquitto_pub(_folder: Path, broker: Mosquitto, hall: Hall) -> Iterator[Runn
         commands, lines = [], []
         for each in hall.ports:
             line = stack.enter_context(each.path.open("rb"))
-            tty.setraw(line)  # a read waits for a byte again, whatever was set before
+            tty.setraw(line.fileno())  # a read waits for a byte again, whatever was set before
             lines.append(line.fileno())
             where = ["-h", broker.host, "-p", str(broker.port), "-t", f"sallyport/bench/{each.path.name}"]
             commands.append([program("mosquitto_pub"), *where, "-q", "1", "-l"])
