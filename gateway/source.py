@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
 
+STRETCH = 16
+"""Readings that a device may put on the bus before it looks whether there is room for them: looking, and
+waiting in line, costs as much as a reading."""
+
 
 class Source:
     def __init__(
@@ -67,7 +71,10 @@ class Source:
                         self.readings += 1
                         self._seq += 1
                         reading.seq = self._seq
-                        await self._bus.publish(reading)
+                        if self.readings % STRETCH:
+                            self._bus.put(reading)
+                        else:
+                            await self._bus.publish(reading)
                 raise LinkLost(f"{self._options.port}: the driver has stopped reading")
             finally:
                 self._device = None

@@ -7,8 +7,8 @@ from pathlib import Path
 import drivers
 from drivers.driver import DriverOptions
 from gateway import config
+from gateway.clock import system_clock
 from gateway.errors import LinkError, Unreachable
-from gateway.model import system_clock
 from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
 from gateway.publish.way import publisher_to

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -35,14 +35,16 @@ class GatewayProcess:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, config: Path, *arguments: str, command: str = "run") -> AsyncIterator[Self]:
+    async def running(
+        cls, config: Path, *arguments: str, command: str = "run", environment: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Self]:
         """`sallyport run --config …`; ended by force if the test does not end it."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", command, "--config", str(config), *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(config.parent / "state"),
+            env={**_environment(config.parent / "state"), **(environment or {})},
         )  # fmt: skip
         gateway = cls(process)
         async with asyncio.TaskGroup() as group:

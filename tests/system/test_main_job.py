@@ -84,7 +84,7 @@ async def test_a_reading_goes_from_the_line_to_the_subscriber(tmp_path: Path) ->
             await gateway.stop()
     [got] = [each for each in subscriber.got if each.topic == "sallyport/test/board"]
     assert not got.retained
-    assert set(got.json) == {"time", "seq", "run", "values"}
+    assert set(got.json) - {"clock"} == {"time", "seq", "run", "values"}  # this machine may not keep its clock
     assert got.json["seq"] == 1
     assert got.json["values"] == {"temperature": 21.5, "fan.on": True, "door": "open"}
     assert got.json["time"].endswith("Z")
