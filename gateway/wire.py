@@ -1,6 +1,7 @@
 """Event ↔ bytes: what subscribers see."""
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -77,6 +78,10 @@ def encode_gap(gap: Gap, run: str) -> bytes:
             "first": gap.first, "last": gap.last, "lost": gap.lost, "reason": gap.reason,
         }
     )  # fmt: skip
+
+
+def encode_counters(*, at_ns: int, since_ns: int, counters: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({"time": rfc3339(at_ns), "since": rfc3339(since_ns), **counters})
 
 
 def encode_status(*, online: bool, since_ns: int | None = None, version: str | None = None) -> bytes:

@@ -14,6 +14,7 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands"],
     ["gateway.app"],
+    ["gateway.accounts"],
     ["gateway.publish", "gateway.source", "gateway.logs"],
     ["gateway.config"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
