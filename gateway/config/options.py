@@ -245,9 +245,7 @@ class MqttOptions(_Table):
 
     @field_validator("urls")
     @classmethod
-    def _distinct(cls, urls: tuple[BrokerUrl, ...] | None) -> tuple[BrokerUrl, ...] | None:
-        if urls is None:
-            return None
+    def _distinct(cls, urls: tuple[BrokerUrl, ...]) -> tuple[BrokerUrl, ...]:
         if not urls:
             raise ValueError("must name a broker at least, or be left out")
         if any(url.embedded for url in urls):

@@ -722,10 +722,11 @@ async def test_outages_alone_never_trip_the_breaker() -> None:
 
 @pytest.mark.real_time
 async def test_broker_that_is_busy_is_not_taken_for_one_that_chokes(rogue: RogueBroker) -> None:
-    forwarder = Site(LinkPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test"))).forwarder
-    running = asyncio.create_task(condemned(forwarder, Dismissed))
+    site = Site(LinkPublisher(Broker(host=rogue.host, port=rogue.port, client_id="test")))
+    site.board.post(ONLINE)
+    running = asyncio.create_task(condemned(site.forwarder, Dismissed))
     async with asyncio.timeout(10):
-        while not rogue.connects:
+        while not rogue.messages:
             await asyncio.sleep(0.001)
     rogue.expel(0x89)
     assert "Server busy" in await running
