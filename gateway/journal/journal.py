@@ -96,7 +96,7 @@ class Journal:
         self._slate_works = True
         self._slate_dirty = False
         self._full = False
-        self._nearly_full = True
+        self._nearly_full = False
         self._unfinished = False
         self._error: Exception | None = None
         self._aside: list[Aside] = []
@@ -243,9 +243,14 @@ class Journal:
             if (record := stream.evict()) is not None:
                 lost.append(record)
             size -= before - stream.size
+        spare = 0
+        while size > room:  # more at once than there is room for
+            size -= len(good[spare].payload) + OVERHEAD
+            lost.append(Record(0, *good[spare]))
+            spare += 1
         if lost:
             self._lose(lost, newest=False)
-        return good
+        return good[spare:]
 
     def _lose(self, records: Sequence[Record], *, newest: bool) -> None:
         which = "newest" if newest else "oldest"
@@ -294,7 +299,8 @@ class Journal:
             # What is not there any more was delivered, even if there was no time to note that.
             oldest = stream.extent.first - 1 if stream.extent != NOTHING else stream.last
             stream.cursors = {reader: max(cursors.get(reader, 0), oldest) for reader in stream.cursors}
-        self._saved_last = self.readings.last
+        self._nearly_full = self.readings.extent != NOTHING
+        self._saved, self._saved_last = self._now_state(), self.readings.last
         self._tell(files)
         self._turn_slate(files)
 
@@ -316,7 +322,9 @@ class Journal:
         """The disk's task: while there is something to do, one transaction in each tick, if one is needed."""
         backoff = Backoff(first_s=0.5, cap_s=30.0)
         while True:
-            await self._work_to_do.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._state_is_due()):
+                    await self._work_to_do.wait()
             self._work_to_do.clear()
             if not self._always:
                 await self._pause(self._tick_s)
@@ -418,7 +426,6 @@ class Journal:
         return (
             self._slate_dirty
             or self._unfinished
-            or self._saved != self._now_state()
             or any(
                 each.unstored(each.last) or (each.extent != NOTHING and each.extent.first <= each.committed)
                 for each in self._streams
@@ -560,6 +567,9 @@ class Journal:
             cursors={each.name: dict(each.cursors) for each in self._streams},
             base=state.base,
         )
+
+    def _state_is_due(self) -> float | None:
+        return None if self._saved == self._now_state() else self._saved_at + STATE_S
 
     def _due_state(self, *, at_once: bool) -> State | None:
         """For the disk, where it goes seldom: the slate has it too."""
