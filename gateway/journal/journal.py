@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-import orjson
-
 from gateway.errors import JournalError
 from gateway.journal import opening, store
 from gateway.journal.losses import Losses
@@ -130,7 +128,7 @@ class Journal:
                 return
             await journal._open()
             async with asyncio.TaskGroup() as group:
-                group.create_task(journal._keep(), name="journal")
+                keeping = group.create_task(journal._keep(), name="journal")
                 try:
                     yield journal
                 finally:
@@ -138,6 +136,7 @@ class Journal:
                     journal._closing = True
                     journal._hurry.set()
                     journal._wake()
+                    await asyncio.wait([keeping])  # else the group would cancel it, if the body has failed
         finally:
             journal.losses.end("closed")
             try:
@@ -440,13 +439,9 @@ class Journal:
 
     def _turn_slate(self, files: Files) -> None:
         """Raises: OSError."""
-        state = self._now_state()
-        said = {
-            "run": self.run, "boot": self._boot, "base": state.base, "seqs": state.seqs, "lasts": state.lasts,
-            "cursors": state.cursors, "extents": {each.name: tuple(each.extent) for each in self._streams},
-        }  # fmt: skip
+        extents = {each.name: each.extent for each in self._streams}
         try:
-            files.slate.turn(orjson.dumps(said))
+            files.slate.turn(opening.note(self.run, self._boot, self._now_state(), extents))
         except OSError:
             self._slate_fails()
             raise

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +57,16 @@ class Files:
         self.store.close()
         self.slate.close()
         self.lock.close()
+
+
+def note(run: str, boot: str, state: State, extents: Mapping[str, Extent]) -> bytes:
+    """What stands at the beginning of a slate."""
+    return orjson.dumps(
+        {
+            "run": run, "boot": boot, "base": state.base, "seqs": state.seqs, "lasts": state.lasts,
+            "cursors": state.cursors, "extents": {stream: tuple(each) for stream, each in extents.items()},
+        }
+    )  # fmt: skip
 
 
 def boot_id() -> str:
@@ -180,8 +191,8 @@ def _fill(
             _merge(state, side)
     files.store = store = Store.open(path, limits, run=run, state=state, forced=forced)
     try:
-        sides = [side for side in sides if _says(side, "run") == files.run]
         files.run = store.run
+        sides = [side for side in sides if _says(side, "run") == files.run]
         unclean = bool(aside) or (there and not store.meta("clean"))
         if aside:
             saved = rescue.copy(aside, store, _expected(sides))
@@ -201,6 +212,8 @@ def _fill(
         elif unclean and not (aside or (sides and of_this_boot)):
             _skip_numbers(files, "the power was cut")
         files.extents = store.extents()
+        with suppress(OSError):  # whoever writes it next will see
+            files.slate.turn(note(files.run, boot, files.state, files.extents))
         # All of this, and the names of the files, outlive a power cut from here on.
         store.mark(files.state, clean=0, boot=boot)
         _sync_folder(path.parent)
@@ -227,7 +240,8 @@ def _take_up(path: Path, files: Files, sides: Sequence[Side], wall: int, *, coun
     extents = files.store.extents()
     found: dict[str, list[Record]] = {}
     for number, stream in enumerate(STREAMS, 1):
-        held = max(extents[stream].last, min(state.cursors[stream].values(), default=0))
+        taken = min(state.cursors[stream].values(), default=0)
+        held = max(extents[stream].last, files.store.gone(stream), taken)
         missing = expected[stream].last - held
         if missing > 0 and not counted:
             files.news.append(f"{path}: its end is missing: {missing} {stream} are lost")

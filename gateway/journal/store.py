@@ -36,7 +36,7 @@ LARGEST_WAL = 1024
 EVICT_ROWS = 16
 READ_BYTES = 1_000_000
 
-DAMAGE = (sqlite3.Error, struct.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+DAMAGE = (sqlite3.Error, struct.error, ValueError, TypeError, OverflowError)
 """What a file may raise in which stands what nobody ever wrote. Not each `sqlite3.Error` says so: see `damaged`."""
 _DAMAGED = frozenset(
     (
@@ -217,11 +217,15 @@ class Store:
         with self._transaction():
             for stream, offset in work.delivered.items():
                 self._db.execute(f"DELETE FROM {stream} WHERE last <= ?", (offset,))  # noqa: S608 - ours
+                self._set_meta(**{f"gone {stream}": offset})
             if self.limits.max_age_s is not None:
                 evicted += self._evict_older(work.at - self.limits.max_age_s, work.given)
             for stream, records in work.records.items():
                 self._insert(stream, records, work)
             evicted += self._make_room(work.given)
+            if evicted:
+                newest = max(evicted[-1].extent.last, self.gone("readings"))
+                self._set_meta(**{"gone readings": newest})
             self._note(work, evicted)
             if work.state is not None:
                 self._save(work.state)
@@ -255,6 +259,10 @@ class Store:
             found = [each for each in found if each.offset >= first]
         return found, lost, looked_at
 
+    def gone(self, stream: str) -> int:
+        """What is not here any more up to this offset was delivered or evicted."""
+        return int(self.meta(f"gone {stream}") or 0)
+
     def extents(self) -> dict[str, Extent]:
         return {stream: self._extent(stream) for stream in STREAMS}
 
@@ -262,7 +270,7 @@ class Store:
         """Raises: whatever `damaged` says yes to."""
         cursors: dict[str, dict[str, int]] = {stream: {} for stream in STREAMS}
         for stream, reader, offset in self._db.execute("SELECT stream, reader, offset FROM cursors"):
-            cursors[stream][reader] = int(offset)
+            cursors.setdefault(stream, {})[reader] = int(offset)
         seqs = {str(name): int(seq) for name, seq in self._db.execute("SELECT name, seq FROM devices")}
         for (text,) in self._db.execute("SELECT devices FROM readings"):
             for device, stretch in stretches(text).items():
@@ -511,7 +519,7 @@ def refuse_newer(path: Path, db: sqlite3.Connection) -> None:
 
 def stretches(text: str) -> dict[str, Stretch]:
     """Raises: ValueError, TypeError: it is damaged."""
-    return {device: Stretch(*map(int, numbers)) for device, numbers in json.loads(text).items()}
+    return {device: Stretch(*map(int, numbers)) for device, numbers in dict(json.loads(text)).items()}
 
 
 def boottime() -> float:
@@ -522,5 +530,5 @@ def boottime() -> float:
 def _losses(text: str, reason: str) -> list[Loss]:
     try:
         return [Loss(device, *numbers, reason) for device, numbers in stretches(text).items()]
-    except (ValueError, TypeError, AttributeError):  # it is damaged
+    except (ValueError, TypeError):  # it is damaged
         return [Loss("(unknown)", 0, 0, 1, reason)]

@@ -1,15 +1,21 @@
 """A journal with the settings that a test does not care about, and what is in it."""
 
 import asyncio
+import resource
+import shutil
+import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
+
+import pytest
 
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry, Record
 from gateway.journal.store import Limits
 from gateway.model import Gap
+from tests.support.journal_writer import payload
 
 MB = 10**6
 BOOT = "this boot"
@@ -29,11 +35,6 @@ def opened(
 ) -> AbstractAsyncContextManager[Journal]:
     limits = Limits(max_size=max_size, max_age_s=max_age_s, min_free=min_free, drop_oldest=drop_oldest)
     return Journal.open(path, readers=readers, limits=limits, sync_s=sync_s, boot=boot, troubled=troubled)
-
-
-def payload(seq: int, size: int = 130) -> bytes:
-    """What the reading of this number says: nothing else may come back under it."""
-    return b'{"seq":%d,"x":"%s"}' % (seq, b"x" * (size + seq % 50))
 
 
 async def fill(journal: Journal, count: int, *, device: str = "boiler", size: int = 130) -> None:
@@ -75,7 +76,7 @@ async def waiting(journal: Journal, reader: str = "mqtt") -> list[Record]:
     return await drained(journal, reader, commits=False)
 
 
-async def settled(journal: Journal) -> None:
+async def settled() -> None:
     """The disk's task has nothing to do any more: numbers and cursors are saved within ten seconds."""
     await asyncio.sleep(30)
 
@@ -110,3 +111,50 @@ def files(path: Path) -> int:
     return sum(
         each.stat().st_size for each in path.parent.glob(f"{path.name}*") if ".broken-" not in each.name
     )
+
+
+def left_behind(journal: Journal, path: Path, folder: Path, *, power_cut: bool = False) -> Path:
+    """The journal's files as `kill -9` at this moment would leave them, or as a power cut may.
+
+    Between two transactions, that is: the disk's thread is not in one, and the loop waits for it.
+    """
+    folder.mkdir()
+
+    def copy() -> None:
+        for each in path.parent.glob(f"{path.name}*"):
+            if ".broken-" not in each.name and not (power_cut and "slate" in each.name):
+                shutil.copy(each, folder)
+
+    journal._disk.submit(copy).result()
+    return folder / path.name
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """No file grows beyond this many bytes, as if the disk were full: real writes, real errors (EFBIG)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own, in memory."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "journal-test", folder],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", folder], check=True)

@@ -232,7 +232,7 @@ async def test_losses_that_follow_each_other_are_one_gap_and_announced_together(
 
         async def hear() -> None:
             async for gap in journal.gaps():
-                heard.append((gap.device, gap.first, gap.last, gap.lost))
+                heard.append((gap.device, gap.first, gap.last, gap.lost))  # noqa: PERF401 - as they come
 
         listening = asyncio.create_task(hear())
         for seq in (1, 2, 3, 5, 6):
