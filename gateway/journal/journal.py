@@ -301,7 +301,7 @@ class Journal:
         self._nearly_full = self.readings.extent != NOTHING
         self._saved, self._saved_last = self._now_state(), self.readings.last
         self._tell(files)
-        self._turn_slate(files)
+        self._turn_slate(files, self._now_state())
 
     def _opening(self, how: Callable[..., Files], *args: object, **options: object) -> Callable[[], Files]:
         return partial(
@@ -322,7 +322,7 @@ class Journal:
         backoff = Backoff(first_s=0.5, cap_s=30.0)
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(self._state_is_due()):
+                async with asyncio.timeout_at(self._state_due_at()):
                     await self._work_to_do.wait()
             self._work_to_do.clear()
             if not self._always:
@@ -366,10 +366,11 @@ class Journal:
         }
         aside, self._aside = self._aside, []
         losses, self._unwritten = self._unwritten, []
+        state = self._now_state()
         work = Work(
             at=self._now(), wall=self._wall(), records={name: each for name, each in records.items() if each},
             delivered=trim, given=self.readings.given, losses=losses, aside=aside,
-            state=self._due_state(at_once=closing),
+            state=state if closing or self._state_is_due(state) else None,
         )  # fmt: skip
         if work.records or trim or aside or losses or work.state or self._unfinished:
             try:
@@ -387,7 +388,8 @@ class Journal:
                 excess = (stream.last - stream.first_in_memory) // 8
                 stream.forget(min(stream.stored, stream.shown, stream.first_in_memory + excess))
         if self._slate_dirty or not self._slate_works:
-            self._turn_slate(files)
+            # Numbers of readings that nobody has seen or can see any more need not be remembered.
+            self._turn_slate(files, self._now_state() if self.trouble else state)
         self._moved.set()
         if self._unsettled():
             self._wake()
@@ -419,7 +421,7 @@ class Journal:
         if work.state is not None:
             self._saved = work.state
             self._saved_at = self._loop.time()
-            self._saved_last = self.readings.last
+            self._saved_last = work.state.lasts["readings"]
 
     def _unsettled(self) -> bool:
         return (
@@ -437,11 +439,11 @@ class Journal:
         await self._on_time(self._files.mark, self._now_state(), run=self.run, clean=1)
         self._files.slate.wipe()
 
-    def _turn_slate(self, files: Files) -> None:
+    def _turn_slate(self, files: Files, state: State) -> None:
         """Raises: OSError."""
         extents = {each.name: each.extent for each in self._streams}
         try:
-            files.slate.turn(opening.note(self.run, self._boot, self._now_state(), extents))
+            files.slate.turn(opening.note(self.run, self._boot, state, extents))
         except OSError:
             self._slate_fails()
             raise
@@ -525,7 +527,7 @@ class Journal:
         if self._files is None:
             opened = self._opening(opening.start_over, self._limits, self._now_state(), run=self.run)
             files = await self._on_time(self._opened, opened)
-            self._turn_slate(files)
+            self._turn_slate(files, self._now_state())
         elif not self.trouble:
             return self._files
         elif self._error is not None and store.no_room(self._error):
@@ -533,11 +535,15 @@ class Journal:
             await self._on_time(files.mark, self._now_state(), run=self.run)
         else:
             why = f"damaged ({self._error})" if self._error and store.damaged(self._error) else None
+            self._error = None  # it is set aside once
             expected = {each.name: each.only_stored for each in self._streams}
             opened = self._opening(
                 opening.renew, self._files, self._now_state(), why, run=self.run, expected=expected
             )
+            slate = self._files.slate
             files = await self._on_time(self._opened, opened)
+            if files.slate is not slate:
+                self._turn_slate(files, self._now_state())
         for stream in self._streams:
             stream.extent = files.extents[stream.name]
             stream.stored = stream.extent.last
@@ -563,19 +569,13 @@ class Journal:
             base=state.base,
         )
 
-    def _state_is_due(self) -> float | None:
+    def _state_due_at(self) -> float | None:
+        """It goes to the disk seldom: the slate has it too."""
         return None if self._saved == self._now_state() else self._saved_at + STATE_S
 
-    def _due_state(self, *, at_once: bool) -> State | None:
-        """For the disk, where it goes seldom: the slate has it too."""
-        due = (
-            at_once
-            or self._loop.time() - self._saved_at >= STATE_S
-            or self.readings.last - self._saved_last >= STATE_RECORDS
-        )
-        if not due or (state := self._now_state()) == self._saved:
-            return None
-        return state
+    def _state_is_due(self, state: State) -> bool:
+        late = self._loop.time() - self._saved_at >= STATE_S
+        return (late or self.readings.last - self._saved_last >= STATE_RECORDS) and state != self._saved
 
     def _now(self) -> float:
         """The journal's own clock."""

@@ -48,7 +48,7 @@ class Files:
     news: list[str] = field(default_factory=list)
     """What the operator should hear, as finished lines."""
 
-    def mark(self, state: State, *, run: str, clean: int) -> None:
+    def mark(self, state: State, *, run: str, clean: int = 0) -> None:
         """Raises: sqlite3.Error, OSError."""
         self.store.mark(state, run=run, clean=clean)
         self.run = run
@@ -133,23 +133,31 @@ def renew(
     `expected`: what of the database nobody else has.
     Raises: sqlite3.Error, OSError; JournalError, when another process has taken it meanwhile.
     """
-    files.store.close()
     if not files.lock.holds(path):  # another disk stands there now
         files.lock.close()
         files.lock = Lock(path)
-    surface = Slate.open(path, files.slate.last)
-    files.slate.close()
-    files.slate = surface
+        surface = Slate.open(path, files.slate.last)
+        files.slate.close()
+        files.slate = surface
+    old = files.store
     why = why or rescue.fault(path)
-    aside = rescue.set_aside(path, wall) if why else None
-    files.store = Store.open(path, files.store.limits, run=run, state=state, forced=forced)
-    if aside:
-        saved = rescue.copy(aside, files.store, expected)
-        files.losses += saved.losses
-        files.news.append(f"{path}: {why}: set aside as {aside.name}; {saved}")
-    files.extents = files.store.extents()
-    files.store.mark(state, clean=0, boot=boot, run=run)
-    files.run = run
+    if why:
+        old.close()
+        aside = rescue.set_aside(path, wall)
+    # Until this one works, readers may go on with the old one.
+    store = Store.open(path, old.limits, run=run, state=state, forced=forced)
+    try:
+        if why:
+            saved = rescue.copy(aside, store, expected)
+            files.losses += saved.losses
+            files.news.append(f"{path}: {why}: set aside as {aside.name}; {saved}")
+        store.mark(state, clean=0, boot=boot, run=run)
+        files.extents = store.extents()
+    except BaseException:
+        store.close()
+        raise
+    old.close()
+    files.store, files.run = store, run
     return files
 
 

@@ -35,6 +35,8 @@ LARGEST_WAL = 1024
 """Pages, after which the write-ahead log is brought into the file."""
 EVICT_ROWS = 16
 READ_BYTES = 1_000_000
+ROW = 30
+"""Bytes that a record takes besides its payload."""
 
 DAMAGE = (sqlite3.Error, struct.error, ValueError, TypeError, OverflowError)
 """What a file may raise in which stands what nobody ever wrote. Not each `sqlite3.Error` says so: see `damaged`."""
@@ -186,7 +188,9 @@ class Store:
         Raises: sqlite3.Error, OSError; JournalError, when a newer Sallyport wrote it.
         """
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))  # SQLite's own files follow it
-        wal_pages = max(16, min(LARGEST_WAL, limits.max_size // 16 // PAGE))
+        disk = os.statvfs(path.parent)
+        share = min(limits.max_size, disk.f_blocks * disk.f_frsize) // 16
+        wal_pages = max(16, min(LARGEST_WAL, share // PAGE))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
         db.text_factory = lambda content: content.decode(errors="replace")
         opened = cls(path, db, limits, secrets.token_hex(8))
@@ -197,6 +201,9 @@ class Store:
             db.execute(f"PRAGMA synchronous = {'FULL' if forced else 'NORMAL'}")
             db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
             db.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE}")
+            db.execute(
+                "PRAGMA secure_delete = OFF"
+            )  # Debian builds it in: what is deleted would be written once more
             db.execute("PRAGMA cache_size = -1000")
             if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
                 opened._create(run, state)
@@ -220,6 +227,8 @@ class Store:
                 self._set_meta(**{f"gone {stream}": offset})
             if self.limits.max_age_s is not None:
                 evicted += self._evict_older(work.at - self.limits.max_age_s, work.given)
+            coming = sum(len(each.payload) + ROW for records in work.records.values() for each in records)
+            evicted += self._make_room(work.given, coming)  # what goes leaves its pages to what comes
             for stream, records in work.records.items():
                 self._insert(stream, records, work)
             evicted += self._make_room(work.given)
@@ -337,6 +346,8 @@ class Store:
 
     def mark(self, state: State, **values: str | float) -> None:
         """Note this, and bring everything from the write-ahead log into the file and to the disk."""
+        with suppress(sqlite3.Error):  # on a disk that was full, the log is the room that there is
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         with self._transaction():
             self._save(state)
             self._set_meta(**values)
@@ -398,9 +409,9 @@ class Store:
             ),
         )
 
-    def _make_room(self, given: int) -> Iterator[Eviction]:
+    def _make_room(self, given: int, coming: int = 0) -> Iterator[Eviction]:
         # What brokers must hear first is little, and stays.
-        while self.limits.drop_oldest and self._used() > self._room():
+        while self.limits.drop_oldest and self._used() + coming > self._room():
             short = self._room() < self.limits.max_size - self._wal()
             gone = self._evict(given, "the disk was nearly full" if short else "the journal was full")
             if not gone:
@@ -475,9 +486,12 @@ class Store:
     def _room(self) -> int:
         """For what is used of the file: its share besides the log, or less when the disk has less."""
         pages = self._pragma("page_count") * PAGE
-        return max(0, min(self.limits.max_size - self._wal(), pages + self._free() - self.limits.min_free))
+        # A log that finds no room for what is to be deleted would be the end of it.
+        kept_free = max(self.limits.min_free, self._wal())
+        return max(0, min(self.limits.max_size - self._wal(), pages + self._free() - kept_free))
 
     def _wal(self) -> int:
+        """What the log may need."""
         return self._pragma("wal_autocheckpoint") * PAGE * 2
 
     def _free(self) -> int:

@@ -121,6 +121,10 @@ def left_behind(journal: Journal, path: Path, folder: Path, *, power_cut: bool =
     folder.mkdir()
 
     def copy() -> None:
+        with files_end_at(-1):
+            copy_all()
+
+    def copy_all() -> None:
         for each in path.parent.glob(f"{path.name}*"):
             if ".broken-" not in each.name and not (power_cut and "slate" in each.name):
                 shutil.copy(each, folder)
@@ -131,7 +135,7 @@ def left_behind(journal: Journal, path: Path, folder: Path, *, power_cut: bool =
 
 @contextmanager
 def files_end_at(size: int) -> Iterator[None]:
-    """No file grows beyond this many bytes, as if the disk were full: real writes, real errors (EFBIG)."""
+    """No file grows beyond this many bytes, as if the disk were full: real writes, real errors (EFBIG). -1: any may."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
