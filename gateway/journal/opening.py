@@ -216,7 +216,7 @@ def _fill(
         if unclean and sides:
             _take_up(path, files, sides, wall, counted=bool(aside))
         if unclean and sides and sides[-1].torn:
-            _skip_numbers(files, "the disk could not follow")
+            _skip_numbers(files, "the journal was damaged, or could not be written")
         elif unclean and not (aside or (sides and of_this_boot)):
             _skip_numbers(files, "the power was cut")
         files.extents = store.extents()
@@ -244,24 +244,26 @@ def _take_up(path: Path, files: Files, sides: Sequence[Side], wall: int, *, coun
     state = files.state
     for side in sides:
         _merge(state, side)
-    expected = _expected(sides)
+    said = orjson.loads(sides[-1].state)
     extents = files.store.extents()
     found: dict[str, list[Record]] = {}
     for number, stream in enumerate(STREAMS, 1):
         taken = min(state.cursors[stream].values(), default=0)
         held = max(extents[stream].last, files.store.gone(stream), taken)
-        missing = expected[stream].last - held
-        if missing > 0 and not counted:
-            files.news.append(f"{path}: its end is missing: {missing} {stream} are lost")
-            files.losses.append(Loss("(unknown)", 0, 0, missing, "the journal was damaged"))
         found[stream] = []
+        missing = 0
         for each in _records(sides, number):
             if stream == "readings":
                 state.seqs[each.device] = max(each.seq, state.seqs.get(each.device, 0))
             state.lasts[stream] = max(each.offset, state.lasts[stream])
             if each.offset > held:
                 found[stream].append(each)
+                missing += each.offset - held - 1
                 held = each.offset
+        missing += max(0, said["lasts"][stream] - held)
+        if missing and not counted:
+            files.news.append(f"{path}: its end is missing: {missing} {stream} are lost")
+            files.losses.append(Loss("(unknown)", 0, 0, missing, "the journal was damaged"))
     done = files.store.write(Work(at=files.at, wall=wall, records=found, state=state))
     files.losses += [loss for each in done.evicted for loss in each.losses]
 

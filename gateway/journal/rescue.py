@@ -108,7 +108,8 @@ def copy(aside: Path, into: Store, expected: Mapping[str, Extent]) -> Saved:
     saved = Saved()
     try:
         with closing(_connect(aside)) as db:
-            if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+            # Not an empty one: SQLite would delete its log, even so.
+            if aside.stat().st_size and db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
                 salt = str(_salt(db))
                 for stream in STREAMS:
                     saved.kept += _copy(db, into, stream, salt)

@@ -16,7 +16,6 @@ import errno
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -122,34 +121,37 @@ def paths(journal: Path) -> tuple[Path, Path]:
 
 def read(journal: Path) -> list[Side]:
     """What the two files hold, the older one first; nothing of a file that is not there or not whole."""
-    sides = [side for path in paths(journal) if (side := _read(path)) is not None]
-    return sorted(sides, key=lambda side: side.turn)
+    files = [_content(path) for path in paths(journal)]
+    sides = [side for data in files if (side := _side(data)) is not None]
+    sides.sort(key=lambda side: side.turn)
+    # Except before its second turn, a slate has two sides.
+    if sides and len(sides) < len(files) and (all(files) or sides[-1].turn > 1):
+        sides[-1] = sides[-1]._replace(torn=True)
+    return sides
 
 
-def _read(path: Path) -> Side | None:
+def _content(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError:
-        return None
-    turn: int | None = None
-    found = []
-    for this, chunk in _chunks(data):
-        if turn is not None and this != turn:
-            break
-        turn = this
-        found.append(chunk)
-    if turn is None or found[0].kind != STATE:
-        return None
-    return Side(turn, found[0].body, found[1:], torn=data.startswith(_TORN))
+        return b""
 
 
-def _chunks(data: bytes) -> Iterator[tuple[int, Chunk]]:
-    place = 1
+def _side(data: bytes) -> Side | None:
+    turn = 0
+    found: list[Chunk] = []
+    place, this = 1, 0
     while place + _START <= len(data):
         (crc,) = _CRC.unpack_from(data, place)
-        length, turn, kind, first = _HEAD.unpack_from(data, place + _CRC.size)
+        length, this, kind, first = _HEAD.unpack_from(data, place + _CRC.size)
         end = place + _START + length
-        if end > len(data) or zlib.crc32(data[place + _CRC.size : end]) != crc:
-            return
-        yield turn, Chunk(kind, first, data[place + _START : end])
-        place = end
+        whole = end <= len(data) and zlib.crc32(data[place + _CRC.size : end]) == crc
+        if not whole or (found and this != turn):
+            break
+        turn = this
+        found.append(Chunk(kind, first, data[place + _START : end]))
+        place, this = end, 0
+    if not found or found[0].kind != STATE:
+        return None
+    # A chunk of the same turn that is not whole: somebody has seen it, unless the process ended in the middle of it.
+    return Side(turn, found[0].body, found[1:], torn=this == turn or data.startswith(_TORN))

@@ -17,7 +17,7 @@ from tests.support.journals import by_device, opened, waiting
 
 pytestmark = pytest.mark.real_time
 
-ROUNDS = 7
+ROUNDS = 5
 
 
 @dataclass
