@@ -31,7 +31,8 @@ from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
 from gateway.model import Clock, Stamp
 
 READ_SIZE = 64 * 1024
-"""What one system call may take. serialx's own 256 KiB doubles the latency of a small read (measured)."""
+"""What one system call may take. For serialx's and asyncio's own 256 KiB the system maps fresh memory at each
+read, which doubles the latency of a small one (measured)."""
 
 INBOX_LIMIT = 64 * 1024
 """Bytes held for a driver that is slow to read; beyond it the kernel's buffer and flow control hold them."""
@@ -146,7 +147,8 @@ class SerialPort(asyncio.Protocol):
         self._paused = False
         self._reader: asyncio.Future[None] | None = None
         self._loss: str | None = None
-        self._closed = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()  # to ask for it costs a system call in Python 3.11
+        self._closed = self._loop.create_future()
 
     @classmethod
     @asynccontextmanager
@@ -186,6 +188,7 @@ class SerialPort(asyncio.Protocol):
             lambda: self, address.host, address.number
         )
         _keep_alive(transport.get_extra_info("socket"))
+        transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # asyncio's, as serialx's below
 
     async def _connect_serial(self, address: Address, options: PortOptions) -> None:
         transport, _ = await serialx.create_serial_connection(
@@ -213,7 +216,7 @@ class SerialPort(asyncio.Protocol):
         while not self._inbox:
             if self._loss is not None:
                 raise LinkLost(f"{self.name}: {self._loss}")
-            self._reader = asyncio.get_running_loop().create_future()
+            self._reader = self._loop.create_future()
             await self._reader
         chunk = Chunk(bytes(self._inbox), self._inbox_at)
         self._inbox.clear()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from typing import Generic, Self, TypeVar
 
@@ -34,9 +35,10 @@ class Subscription(Generic[E]):
         self._capacity = capacity
         self._overflow = overflow
         self._mail: deque[E] = deque()
-        self._room = asyncio.Semaphore(capacity)
-        self._waiting = 0
-        self._beyond = 0  # events delivered beyond the mailbox's room
+        self._delivered = 0
+        self._taken = 0
+        # Counters, and futures only for those who find no room: a semaphore costs more than all the rest.
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._ended = False
         self._left = False
         self._reader: asyncio.Future[None] | None = None
@@ -48,60 +50,79 @@ class Subscription(Generic[E]):
         """Leave: whoever waits for room here goes on without us."""
         self._left = True
         self._bus.forget(self)
-        self._mail.clear()
-        for _ in range(self._waiting):
-            self._room.release()
+        self._take(len(self._mail))
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> E:
-        while not self._mail:
-            if self._ended and not self._waiting:
-                raise StopAsyncIteration
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
-        if self._beyond:
-            self._beyond -= 1
-        elif self._overflow is Overflow.WAIT:
-            self._room.release()
-        return self._mail.popleft()
+        await self._arrival()
+        if not self._mail:
+            raise StopAsyncIteration
+        (event,) = self._take(1)
+        return event
 
-    async def deliver(self, event: E) -> None:
-        if self._left:
-            return
-        if self._overflow is Overflow.WAIT:
-            self._waiting += 1
-            try:
-                await self._room.acquire()
-            finally:
-                self._waiting -= 1
-                if self._ended:
-                    self._wake()
-            if self._left:
+    async def batches(self) -> AsyncIterator[Sequence[E]]:
+        """All that is there, at most a mailbox full; the loop turns between two of them."""
+        while True:
+            await self._arrival()
+            if not self._mail:
                 return
-        self._put(event)
+            yield self._take(min(len(self._mail), self._capacity))
+            if self._mail:
+                await asyncio.sleep(0)
 
-    def deliver_at_once(self, event: E) -> None:
-        """Whoever publishes it is being cancelled and cannot wait; a lossless mailbox takes it beyond its room."""
+    def put(self, event: E) -> None:
+        """At once; a lossless mailbox takes it beyond its room, too."""
         if self._left:
             return
-        if self._overflow is Overflow.WAIT:
-            self._beyond += 1
-        self._put(event)
-
-    def _put(self, event: E) -> None:
         if self._overflow is not Overflow.WAIT and len(self._mail) >= self._capacity:
             self.dropped += 1
             if self._overflow is Overflow.DROP_NEWEST:
                 return
             self._mail.popleft()
         self._mail.append(event)
-        self._wake()
+        self._delivered += 1
+        if self._reader is not None:
+            self._wake()
+
+    @property
+    def crowded(self) -> bool:
+        """It holds events beyond its room."""
+        return len(self._mail) > self._capacity
+
+    async def room(self) -> None:
+        """Returns when all that is in a crowded mailbox now has found room, those who came first before us."""
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append((self._delivered, turn))
+        await turn
 
     def end(self) -> None:
         self._ended = True
         self._wake()
+
+    def _take(self, count: int) -> list[E]:
+        mail = self._mail
+        if count == len(mail):
+            taken = list(mail)
+            mail.clear()
+        else:
+            taken = [mail.popleft() for _ in range(count)]
+        self._taken += count
+        while self._queue and self._queue[0][0] - self._taken <= self._capacity:
+            _, turn = self._queue.popleft()
+            if not turn.done():  # else its publisher was cancelled
+                turn.set_result(None)
+        return taken
+
+    async def _arrival(self) -> None:
+        """Returns when there is mail, or none will come any more."""
+        while not self._mail and not self._ended:
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
@@ -123,21 +144,27 @@ class EventBus:
             subscription.end()
         return subscription
 
-    async def publish(self, event: Event) -> None:
-        """Returns when the event is in every mailbox that does not drop it; so it is when this is cancelled.
+    def put(self, event: Event) -> None:
+        """Into every mailbox at once, beyond its room if need be.
 
+        For readings that follow each other closely: whoever uses it calls `publish` every few events.
         Raises: RuntimeError after `close()`: a wiring bug.
         """
         if self._closed:
             raise RuntimeError(f"{type(event).__name__} published after the bus was closed")
-        route = self._route(type(event))
-        for place, subscription in enumerate(route):
-            try:
-                await subscription.deliver(event)
-            except asyncio.CancelledError:
-                for waiting in route[place:]:
-                    waiting.deliver_at_once(event)
-                raise
+        for subscription in self._route(type(event)):
+            subscription.put(event)
+
+    async def publish(self, event: Event) -> None:
+        """Into every mailbox at once; returns when no lossless one holds it beyond its room.
+
+        Nothing is lost when this is cancelled: only the wait ends.
+        Raises: RuntimeError after `close()`: a wiring bug.
+        """
+        self.put(event)
+        for subscription in self._route(type(event)):
+            if subscription.crowded:
+                await subscription.room()
 
     def close(self) -> None:
         """No more events: every reader drains its mailbox, then its loop ends."""

@@ -12,6 +12,8 @@ GatewayError
 ├─ BadPacket           the publishing link: it says so to the broker and hangs up
 └─ PublishError        the forwarder
    ├─ Unreachable      keep the record, connect again
+   │  └─ Dismissed     the broker sent us away for reasons of its own: no record is to blame
+   ├─ Deferred         the broker does not take this message now: the window sends it again
    └─ Rejected         the broker will never take this record: count it, go on
 
 Anything else is a bug: a traceback in the log, and the child that raised it is restarted.
@@ -72,6 +74,14 @@ class PublishError(GatewayError):
 
 class Unreachable(PublishError):
     pass
+
+
+class Dismissed(Unreachable):
+    pass
+
+
+class Deferred(PublishError):
+    """The message begins with the broker's name."""
 
 
 class Rejected(PublishError):

@@ -1,6 +1,5 @@
 """The values that travel: plain data, made by machines, checked where it enters."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,13 +15,11 @@ class Stamp(NamedTuple):
     """UTC, nanoseconds since the epoch: goes on the wire as RFC 3339."""
     mono: float
     """Seconds that never jump: every decision uses this one."""
+    synchronised: bool = True
+    """Whether the wall clock can be believed; false on a board that has just started and not heard of the time yet."""
 
 
 Clock = Callable[[], Stamp]
-
-
-def system_clock() -> Stamp:
-    return Stamp(time.time_ns(), time.monotonic())
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
 
+STRETCH = 16
+"""Readings that a device may put on the bus before it looks whether there is room for them: looking, and
+waiting in line, costs as much as a reading."""
+
 
 class Source:
     def __init__(
@@ -67,7 +71,10 @@ class Source:
                         self.readings += 1
                         self._seq += 1
                         reading.seq = self._seq
-                        await self._bus.publish(reading)
+                        if self.readings % STRETCH:
+                            self._bus.put(reading)
+                        else:
+                            await self._bus.publish(reading)
                 raise LinkLost(f"{self._options.port}: the driver has stopped reading")
             finally:
                 self._device = None
@@ -91,9 +98,17 @@ class Source:
                     await self._report.stale(self._silence(self._device, stale_after))
                 await asyncio.sleep(stale_after)
 
+    def tally_rejected(self) -> Counter[str]:
+        """Broken frames by reason, those of the port that is open included."""
+        return self.rejected + (self._device.rejected if self._device is not None else Counter())
+
+    def tally_dropped(self) -> Counter[str]:
+        """Values that could not be used, by reason."""
+        return self.dropped + (self._device.dropped if self._device is not None else Counter())
+
     def tell_rejected(self, *, within: str) -> None:
         """One line, if the line has brought broken frames since this was last called."""
-        rejected = self.rejected + (self._device.rejected if self._device is not None else Counter())
+        rejected = self.tally_rejected()
         if fresh := rejected - self._told:
             reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
             log.warning("%s: %d broken frames in the last %s: %s", self.name, fresh.total(), within, reasons)

@@ -1,6 +1,7 @@
 """Event ↔ bytes: what subscribers see."""
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -10,9 +11,11 @@ import orjson
 from gateway.model import Availability, Gap, Reading
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNSYNCHRONISED = "unsynchronised"
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
 
 
+@lru_cache(maxsize=64)  # the readings of one chunk share their stamp
 def rfc3339(wall_ns: int) -> str:
     """UTC with milliseconds: `2026-11-22T17:07:01.123Z` (RFC 3339, section 5.6)."""
     seconds, milliseconds = divmod(wall_ns // 1_000_000, 1000)
@@ -25,8 +28,11 @@ def _whole_second(seconds: int) -> str:
 
 
 def encode(reading: Reading, run: str) -> bytes:
-    """`{"time":…,"seq":…,"run":…,"values":{…}}`."""
-    event = {"time": rfc3339(reading.at.wall_ns), "seq": reading.seq, "run": run, "values": reading.values}
+    """`{"time":…,"seq":…,"run":…,"values":{…}}`, and `"clock":"unsynchronised"` while the time cannot be believed."""
+    at = reading.at
+    event = {"time": rfc3339(at.wall_ns), "seq": reading.seq, "run": run, "values": reading.values}
+    if not at.synchronised:
+        event["clock"] = _UNSYNCHRONISED
     try:
         return orjson.dumps(event)
     except TypeError:
@@ -60,6 +66,8 @@ def encode_availability(event: Availability) -> bytes:
     state: dict[str, str] = {"state": event.presence, "since": rfc3339(event.at.wall_ns)}
     if event.reason:
         state["reason"] = event.reason
+    if not event.at.synchronised:
+        state["clock"] = _UNSYNCHRONISED
     return orjson.dumps(state)
 
 
@@ -70,6 +78,10 @@ def encode_gap(gap: Gap, run: str) -> bytes:
             "first": gap.first, "last": gap.last, "lost": gap.lost, "reason": gap.reason,
         }
     )  # fmt: skip
+
+
+def encode_counters(*, at_ns: int, since_ns: int, counters: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({"time": rfc3339(at_ns), "since": rfc3339(since_ns), **counters})
 
 
 def encode_status(*, online: bool, since_ns: int | None = None, version: str | None = None) -> bytes:

@@ -14,10 +14,11 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands"],
     ["gateway.app"],
+    ["gateway.accounts"],
     ["gateway.publish", "gateway.source", "gateway.logs"],
     ["gateway.config"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
-    ["gateway.pacing"],
+    ["gateway.pacing", "gateway.clock"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]
 """STYLE's picture, top to bottom; each entry is a room: a module or a whole package."""
@@ -92,3 +93,11 @@ def test_only_one_file_knows_toml() -> None:
 def test_exception_is_caught_wholesale_in_one_place_only() -> None:
     users = [name for name, path in _modules() if re.search(r"except Exception\b", path.read_text())]
     assert users == ["gateway.supervisor"]
+
+
+def test_only_the_clock_reads_the_wall() -> None:
+    reading = re.compile(
+        r"\b(time\.time\(|time_ns\(|datetime\.now\(|utcnow\(|localtime\(|gmtime\(|\.today\(|CLOCK_REALTIME)"
+    )
+    users = [name for name, path in _modules() if reading.search(path.read_text())]
+    assert users == ["gateway.clock"]

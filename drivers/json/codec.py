@@ -25,6 +25,8 @@ _NUMBER_OR_WORD = re.compile(
 # Bytes that a UART makes up while a board resets.
 _LINE_NOISE = bytes({*range(0x21), *range(0x7F, 0x100)})
 
+_PLAIN = frozenset({bool, int, float, str})
+
 
 class JsonLines:
     """Decoder of newline-delimited JSON: each line that is an object is a frame with the id `object`.
@@ -64,6 +66,8 @@ class JsonLines:
         if not text.startswith(b"{"):
             self.rejected["not an object"] += 1
             return None
+        found: dict[str, Any]
+        values: dict[str, Value]
         try:
             found = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -72,8 +76,11 @@ class JsonLines:
             except orjson.JSONDecodeError:
                 self.rejected["not valid JSON"] += 1
                 return None
-        values: dict[str, Value] = {}
-        self._flatten(found, "", 1, values)
+        if _PLAIN.issuperset(map(type, found.values())) and "" not in found:
+            values = found  # as nearly every board prints it: flat
+        else:
+            values = {}
+            self._flatten(found, "", 1, values)
         return Frame(offset, len(text), "object", values)
 
     def _flatten(self, found: dict[str, Any], prefix: str, depth: int, values: dict[str, Value]) -> None:

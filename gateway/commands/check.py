@@ -2,13 +2,15 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import drivers
 from drivers.driver import DriverOptions
 from gateway import config
+from gateway.clock import system_clock
+from gateway.config import MqttOptions
 from gateway.errors import LinkError, Unreachable
-from gateway.model import system_clock
 from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
 from gateway.publish.way import publisher_to
@@ -18,16 +20,23 @@ def run(path: Path, *, connect: bool) -> int:
     """Raises: ConfigError."""
     loaded = config.load(path)
     # A certificate that cannot be used is a problem of the configuration too.
-    broker = Broker.of(loaded.mqtt, client_id=f"{loaded.client_id}-check")
+    brokers = {
+        name: Broker.ways(mqtt, client_id=f"{loaded.client_id(name)}-check")
+        for name, mqtt in loaded.brokers.items()
+    }
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     names = ", ".join(loaded.devices) or "no devices"
-    print(f"{path}: good: gateway {loaded.gateway.name}, {names}, broker {loaded.mqtt.url}")
-    return asyncio.run(_connect(loaded, broker)) if connect else 0
+    ways = ", ".join(str(way) for mqtt in loaded.brokers.values() for way in mqtt.ways)
+    print(f"{path}: good: gateway {loaded.gateway.name}, {names}, broker {ways}")
+    return asyncio.run(_connect(loaded, brokers)) if connect else 0
 
 
-async def _connect(loaded: config.Config, broker: Broker) -> int:
-    checks = [_broker(loaded, broker), *(_device(name, options) for name, options in loaded.devices.items())]
+async def _connect(loaded: config.Config, brokers: Mapping[str, Sequence[Broker]]) -> int:
+    checks = [
+        *(_broker(loaded.brokers[name], way) for name, ways in brokers.items() for way in ways),
+        *(_device(name, options) for name, options in loaded.devices.items()),
+    ]
     good = True
     for check in asyncio.as_completed(checks):
         well, line = await check
@@ -44,12 +53,12 @@ async def _device(name: str, options: DriverOptions) -> tuple[bool, str]:
         return False, f"{name}: {error}"
 
 
-async def _broker(loaded: config.Config, broker: Broker) -> tuple[bool, str]:
+async def _broker(mqtt: MqttOptions, broker: Broker) -> tuple[bool, str]:
     # A client identifier of our own and no will: a gateway that is running is not disturbed.
     publisher = publisher_to(broker)
     try:
-        if loaded.mqtt.url.embedded:
-            async with embedded_broker(loaded.mqtt.embedded_port):
+        if mqtt.embedded:
+            async with embedded_broker(mqtt.embedded_port):
                 return True, f"broker: embedded, {publisher.name} is free"
         async with publisher.connect():
             return True, f"broker: {publisher.name} let us in, MQTT {broker.version}"

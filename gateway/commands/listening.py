@@ -34,14 +34,34 @@ async def messages(broker: Broker, topic: str) -> AsyncIterator[aiomqtt.Message]
 
 
 def as_line(message: aiomqtt.Message) -> str:
-    """`17:07:01.123  boiler  temperature=21.5  running=true`; what is no reading is shown as it came."""
-    topic = str(message.topic)
+    """`17:07:01.123  boiler  temperature=21.5  running=true`, one for each reading; what is none as it came."""
+    if device_and_readings := readings(message):
+        device, found = device_and_readings
+        return "\n".join(_line(device, each) for each in found)
+    return f"{'':12}  {message.topic}  {plain(parsed(message))}"
+
+
+def _line(device: str, reading: dict[str, Any]) -> str:
+    clock = str(reading.get("time", ""))[11:23]
+    shown = "  ".join(f"{plain(metric)}={plain(value)}" for metric, value in reading["values"].items())
+    return f"{clock:12}  {device}  {shown}"
+
+
+def readings(message: aiomqtt.Message) -> tuple[str, list[dict[str, Any]]] | None:
+    """The device and what it has read, once or in a batch; None if that is something else."""
+    *_, above, last = f"/{message.topic}".rsplit("/", 2)
     found = parsed(message)
-    if isinstance(found, dict) and isinstance(values := found.get("values"), dict):
-        clock = str(found.get("time", ""))[11:23]
-        shown = "  ".join(f"{plain(metric)}={plain(value)}" for metric, value in values.items())
-        return f"{clock:12}  {topic.rsplit('/', 1)[-1]}  {shown}"
-    return f"{'':12}  {topic}  {plain(found)}"
+    if isinstance(found, list):
+        device = above if last == "batch" else ""
+    else:
+        device, found = last, [found]
+    if (
+        device
+        and found
+        and all(isinstance(each, dict) and isinstance(each.get("values"), dict) for each in found)
+    ):
+        return device, found
+    return None
 
 
 def as_json_line(message: aiomqtt.Message) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import aiomqtt
 
-from gateway.commands.listening import as_line, parsed, plain
+from gateway.commands.listening import as_line, parsed, plain, readings
 
 
 class Lines:
@@ -53,13 +53,18 @@ class LiveTable:
         self._live.__exit__(kind, error, trace)
 
     def show(self, message: aiomqtt.Message) -> None:
+        if device_and_readings := readings(message):
+            device, read = device_and_readings
+            self._readings[device] += len(read)
+            for each in read:
+                self._values[device] |= {
+                    plain(metric): plain(value) for metric, value in each["values"].items()
+                }
+            return
         *_, above, last = str(message.topic).split("/")
         found = parsed(message)
         if not isinstance(found, dict):
             self._values[above][last] = plain(found)  # layout = "metric"
-        elif isinstance(values := found.get("values"), dict):
-            self._readings[last] += 1
-            self._values[last] |= {plain(metric): plain(value) for metric, value in values.items()}
         elif last == "availability":
             self._presence[above] = plain(found.get("state"))
 

@@ -10,7 +10,7 @@ from gateway.commands.listening import as_json_line, as_line, messages
 from gateway.commands.live_table import Lines, LiveTable, live_table
 from gateway.config import MqttOptions
 from gateway.config.broker_url import BrokerUrl
-from gateway.errors import UsageError
+from gateway.errors import Unreachable, UsageError
 from gateway.publish.broker import Broker
 from gateway.publish.topics import Topics
 
@@ -29,28 +29,35 @@ def run(
     """Raises: ConfigError; UsageError; Unreachable."""
     if url is None:
         loaded = config.load(path)
-        broker = Broker.of(loaded.mqtt, client_id=_client_id())
+        ways = Broker.ways(loaded.mqtt, client_id=_client_id())
         topic = topic or Topics(prefix=loaded.mqtt.prefix, gateway=loaded.gateway.name).everything
     else:
-        broker = _broker(url, username, password)
+        ways = _ways(url, username, password)
         topic = topic or "sallyport/#"
     display = live_table() if as_table else Lines(as_json_line if as_json else as_line)
-    asyncio.run(_follow(broker, topic, display, count))
+    asyncio.run(_follow(ways, topic, display, count))
     return 0
 
 
-async def _follow(broker: Broker, topic: str, display: LiveTable | Lines, count: int | None) -> None:
-    print(f"{topic} on {broker.host}:{broker.port}; Ctrl-C ends it", file=sys.stderr)
+async def _follow(ways: list[Broker], topic: str, display: LiveTable | Lines, count: int | None) -> None:
+    """On the first of them that answers; on the next one when that goes."""
     seen = 0
     with display:
-        async for message in messages(broker, topic):
-            display.show(message)
-            seen += 1
-            if seen == count:
-                return
+        for broker in ways:
+            print(f"{topic} on {broker.name}; Ctrl-C ends it", file=sys.stderr)
+            try:
+                async for message in messages(broker, topic):
+                    display.show(message)
+                    seen += 1
+                    if seen == count:
+                        return
+            except Unreachable as error:
+                if broker is ways[-1]:
+                    raise
+                print(error, file=sys.stderr)
 
 
-def _broker(url: str, username: str | None, password: str | None) -> Broker:
+def _ways(url: str, username: str | None, password: str | None) -> list[Broker]:
     try:
         parsed_url = BrokerUrl.parse(url)
     except ValueError as error:
@@ -63,7 +70,7 @@ def _broker(url: str, username: str | None, password: str | None) -> Broker:
     options = MqttOptions.model_validate(
         {"url": url, "username": username or None, "password": password or None, "version": "3.1.1"}
     )
-    return Broker.of(options, client_id=_client_id())
+    return Broker.ways(options, client_id=_client_id())
 
 
 def _client_id() -> str:

@@ -1,9 +1,17 @@
 """The configuration: TOML → frozen pydantic models, and what is wrong with it in a field engineer's words."""
 
 from gateway.config.document import driver_options, load, written
-from gateway.config.options import Config, GatewayOptions, JournalOptions, MqttOptions, TlsOptions
+from gateway.config.options import (
+    MAIN_BROKER,
+    Config,
+    GatewayOptions,
+    JournalOptions,
+    MqttOptions,
+    TlsOptions,
+)
 
 __all__ = [
+    "MAIN_BROKER",
     "Config",
     "GatewayOptions",
     "JournalOptions",

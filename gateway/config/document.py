@@ -17,6 +17,7 @@ from gateway.config import complaints, syntax
 from gateway.config.complaints import Model, Problem, Section
 from gateway.config.locator import KeyPath, Position, locate, nearest
 from gateway.config.options import (
+    MAIN_BROKER,
     Config,
     DeviceName,
     GatewayOptions,
@@ -49,8 +50,10 @@ def load(path: Path) -> Config:
     """Raises: ConfigError, with every problem of the file in the order of their places."""
     text = _text(path)
     document = _parsed(path, text)
-    found = [*_shared_ports(document)]
-    site = _validated(Section((), document, _Document), path.parent, found)
+    further = dict(_further_brokers(document))
+    found = [*_shared_ports(document), *_url_and_urls(document)]
+    site = _validated(Section((), _without(document, further), _Document), path.parent, found)
+    brokers = {name: _broker(name, table, path.parent, found) for name, table in further.items()}
     devices = {}
     for name, table in _device_tables(document):
         if (options := _device(name, table, path.parent, found)) is not None:
@@ -58,7 +61,15 @@ def load(path: Path) -> Config:
     positions = locate(text)
     if site is None or found:
         raise ConfigError(*_lines(path, positions, found))
-    config = Config(gateway=site.gateway, mqtt=site.mqtt, journal=site.journal, devices=devices)
+    config = Config(
+        gateway=site.gateway,
+        mqtt=site.mqtt,
+        further_brokers={name: broker for name, broker in brokers.items() if broker is not None},
+        journal=site.journal,
+        devices=devices,
+    )
+    if found := [*_shared_clients(config)]:
+        raise ConfigError(*_lines(path, positions, found))
     return config.model_copy(update={"warnings": _lines(path, positions, _doubts(config, document))})
 
 
@@ -132,6 +143,65 @@ def _validated(
     return None
 
 
+def _further_brokers(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each `[mqtt.<name>]`; what looks like a misspelt table of [mqtt] itself is left to that."""
+    mqtt = document.get("mqtt")
+    if isinstance(mqtt, dict):
+        known = [*MqttOptions.model_fields]
+        yield from (
+            (name, table)
+            for name, table in mqtt.items()
+            if isinstance(table, dict)
+            and name not in known
+            and (table.keys() & {"url", "urls"} or complaints.closest(name, known) is None)
+        )
+
+
+def _without(document: Mapping[str, Any], further: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not further:
+        return document
+    return {**document, "mqtt": {key: each for key, each in document["mqtt"].items() if key not in further}}
+
+
+def _broker(name: str, table: Mapping[str, Any], folder: Path, found: list[Problem]) -> MqttOptions | None:
+    at = ("mqtt", name)
+    if name == MAIN_BROKER:
+        found.append(Problem(at, "is taken: that is the name of the broker in [mqtt] itself"))
+    elif not name.strip() or not name.isprintable():
+        found.append(Problem(at, "must be a name: not empty, without control characters"))
+    if not table.keys() & {"url", "urls"}:
+        found.append(Problem((*at, "url"), f"missing. {MqttOptions.model_fields['url'].description}"))
+    return _validated(Section(at, table, MqttOptions), folder, found)
+
+
+def _url_and_urls(document: Mapping[str, Any]) -> Iterator[Problem]:
+    mqtt = document.get("mqtt")
+    if isinstance(mqtt, dict) and {"url", "urls"} <= mqtt.keys():
+        yield Problem(("mqtt", "urls"), "takes the place of url: write one of the two")
+    for name, table in _further_brokers(document):
+        if {"url", "urls"} <= table.keys():
+            yield Problem(("mqtt", name, "urls"), "takes the place of url: write one of the two")
+
+
+def _shared_clients(config: Config) -> Iterator[Problem]:
+    owners: dict[tuple[str, int, str], str] = {}
+    for name, mqtt in config.brokers.items():
+        client_id = config.client_id(name)
+        for way in mqtt.ways:
+            place = ("", mqtt.embedded_port) if way.embedded else (way.host, way.port)
+            if (owner := owners.setdefault((*place, client_id), name)) != name:
+                yield Problem(
+                    (*_table(name), "client_id"),
+                    f'[{_dotted(_table(owner))}] is "{client_id}" at {way} too, and the broker would throw one out'
+                    " for the other: give one of them another client_id",
+                )
+                break
+
+
+def _table(broker: str) -> KeyPath:
+    return ("mqtt",) if broker == MAIN_BROKER else ("mqtt", broker)
+
+
 def _device_tables(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Those that are tables; the others are complained about with the file's shape."""
     devices = document.get("devices")
@@ -186,12 +256,17 @@ def _same(port: str) -> str:
 
 
 def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
-    for at in _literal_secrets(config, document, ()):
-        yield Problem(at, f"stands here for all to read; better say where it is kept: {WAYS}")
-    if config.mqtt.tls.insecure:
-        yield Problem(
-            ("mqtt", "tls", "insecure"), "whoever answers is taken for the broker, and told the password"
-        )
+    secrets = [*_literal_secrets(config, document, ())]
+    for name, mqtt in config.brokers.items():
+        at = _table(name)
+        if name != MAIN_BROKER:
+            secrets += _literal_secrets(mqtt, document["mqtt"][name], at)
+        if mqtt.tls.insecure:
+            yield Problem(
+                (*at, "tls", "insecure"), "whoever answers is taken for the broker, and told the password"
+            )
+    for secret in secrets:
+        yield Problem(secret, f"stands here for all to read; better say where it is kept: {WAYS}")
     if not config.devices:
         yield Problem(("devices",), "there are none, so nothing will be read: add a table [devices.<name>]")
 

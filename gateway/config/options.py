@@ -30,6 +30,9 @@ from gateway.units import Duration, DurationOrNever, Size, duration, written_dur
 RESERVED_LEVELS = ("status", "alerts", "gaps", "request", "response")
 """Topics of the gateway itself, where a device's name would stand."""
 
+MAIN_BROKER = "mqtt"
+"""The name of the one in [mqtt]: in the journal, which remembers how far each broker is, and in the counters."""
+
 _NO_LEVEL = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
 
 
@@ -92,6 +95,12 @@ class GatewayOptions(_Table):
     stop_timeout: Duration = Field(
         default=5.0, ge=0, le=600, description="How long a stop may take to hand what is left to the broker."
     )
+    status_interval: Duration = Field(
+        default=60.0,
+        ge=1,
+        le=86400,
+        description="How often the counters of everything that was read and sent are published.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
         description='The least important messages to log: "debug", "info", "warning" or "error".',
@@ -150,6 +159,12 @@ class MqttOptions(_Table):
         description="The broker: mqtt://host:port, mqtts:// with TLS, ws:// or wss://host:port/path for"
         ' WebSockets, or "embedded" for a broker inside the gateway.',
     )
+    urls: tuple[WrittenBrokerUrl, ...] | None = Field(
+        default=None,
+        max_length=8,
+        description="Instead of url, several ways to the same messages: the first that lets us in is used,"
+        " and the very first again when it is back.",
+    )
     username: str | None = Field(
         default=None, min_length=1, description="The name to log in to the broker with."
     )
@@ -180,6 +195,17 @@ class MqttOptions(_Table):
         default="device",
         description='"device" publishes a reading as one message, "metric" each value on a topic of its own.',
     )
+    catch_up: Literal["ordered", "batched"] = Field(
+        default="ordered",
+        description='How a backlog leaves: "ordered", as always, or "batched", in arrays on …/<device>/batch,'
+        " which is many times faster.",
+    )
+    catch_up_rate: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Readings a second that a backlog may leave at; by default as fast as the broker takes them.",
+    )
     window: int = Field(
         default=100,
         ge=1,
@@ -204,9 +230,38 @@ class MqttOptions(_Table):
     tls: TlsOptions = Field(default_factory=TlsOptions, description="For mqtts:// and wss://: whom to trust.")
 
     @property
+    def ways(self) -> tuple[BrokerUrl, ...]:
+        """Where to try, in this order."""
+        return self.urls or (self.url,)
+
+    @property
+    def embedded(self) -> bool:
+        return self.ways[0].embedded
+
+    @property
     def protocol(self) -> Literal["5", "3.1.1"]:
         """The version that is spoken."""
-        return "3.1.1" if self.url.embedded else self.version
+        return "3.1.1" if self.embedded else self.version
+
+    @field_validator("urls")
+    @classmethod
+    def _distinct(cls, urls: tuple[BrokerUrl, ...]) -> tuple[BrokerUrl, ...]:
+        if not urls:
+            raise ValueError("must name a broker at least, or be left out")
+        if any(url.embedded for url in urls):
+            raise ValueError(
+                'must not hold "embedded": the broker inside the gateway is away only when that is'
+            )
+        if len({(url.host, url.port) for url in urls}) < len(urls):
+            raise ValueError("must not name the same broker twice")
+        return urls
+
+    @field_validator("catch_up")
+    @classmethod
+    def _understood(cls, catch_up: str, info: ValidationInfo) -> str:
+        if catch_up == "batched" and info.data.get("layout") == "metric":
+            raise ValueError('must be "ordered" with layout = "metric": a batch holds whole readings')
+        return catch_up
 
     @field_validator("version")  # called only for one that is written
     @classmethod
@@ -219,9 +274,10 @@ class MqttOptions(_Table):
     @field_validator("tls")
     @classmethod
     def _encrypted(cls, tls: TlsOptions, info: ValidationInfo) -> TlsOptions:
-        url = info.data.get("url")
-        if url is not None and not url.tls and tls != TlsOptions():
-            raise ValueError(f"works with mqtts:// and wss:// only, and mqtt.url is {url}")
+        ways = info.data.get("urls") or (info.data.get("url"),)
+        if all(way is not None and not way.tls for way in ways) and tls != TlsOptions():
+            named = ", ".join(map(str, ways))
+            raise ValueError(f"works with mqtts:// and wss:// only, and the broker is {named}")
         return tls
 
     @model_validator(mode="after")
@@ -317,11 +373,20 @@ class Config(Site):
         default_factory=dict,
         description="The instruments, by name; each one's driver says what its table may hold.",
     )
+    further_brokers: Mapping[str, MqttOptions] = Field(
+        default_factory=dict,
+        description="Brokers besides the main one, by name: the tables [mqtt.<name>].",
+    )
     warnings: tuple[str, ...] = Field(
         default=(),
         description="What will work but should be looked at, as finished lines; not from the file.",
     )
 
     @property
-    def client_id(self) -> str:
-        return self.mqtt.client_id or f"sallyport-{self.gateway.name}"
+    def brokers(self) -> Mapping[str, MqttOptions]:
+        """By name, the main one first."""
+        return {MAIN_BROKER: self.mqtt, **self.further_brokers}
+
+    def client_id(self, broker: str = MAIN_BROKER) -> str:
+        ours = f"sallyport-{self.gateway.name}"
+        return self.brokers[broker].client_id or (ours if broker == MAIN_BROKER else f"{ours}-{broker}")

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
+from gateway.clock import system_clock
 from gateway.errors import JournalError
 from gateway.journal import opening, store
 from gateway.journal.losses import Losses
@@ -24,7 +25,7 @@ from gateway.journal.opening import Files, boot_id, open_files
 from gateway.journal.record import Entry, Record, pack, stretches
 from gateway.journal.store import NOTHING, STREAMS, Aside, Done, Limits, Loss, State, Work
 from gateway.journal.stream import OVERHEAD, Stream
-from gateway.model import Clock, Gap, system_clock
+from gateway.model import Clock, Gap
 from gateway.pacing.backoff import Backoff
 from gateway.units import written_duration, written_size
 

@@ -112,6 +112,11 @@ class Stream:
         return min(self.cursors.values(), default=0)
 
     @property
+    def waiting(self) -> int:
+        """Records that some reader has still to take, the lost ones among them."""
+        return self.last - self.committed
+
+    @property
     def first_in_memory(self) -> int:
         return self.last + 1 - (len(self._tail) - self._spent)
 

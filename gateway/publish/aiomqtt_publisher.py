@@ -23,17 +23,15 @@ from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.errors import Rejected, Unreachable
+from gateway.errors import Deferred, Rejected, Unreachable
 from gateway.publish.broker import Broker, lost_in_tls
 from gateway.publish.broker import reason as plain_reason
 from gateway.publish.mended_aiomqtt import MendedClient
-from gateway.publish.publisher import Done, Message
+from gateway.publish.packets import names
+from gateway.publish.publisher import Answer, Message
 
 log = logging.getLogger(__name__)
 
-_UNSUPPORTED_VERSION = 0x84
-_SESSION_TAKEN_OVER = 0x8E
-_QUOTA_EXCEEDED = 0x97
 _THREAD_MAY_TAKE_S = 1.0
 
 
@@ -85,17 +83,18 @@ class AiomqttPublisher:
 class AiomqttSession:
     def __init__(self, name: str, client: "_Client") -> None:
         self.window = client.window
+        self.maximum_packet_size = client.largest
         self._name = name
         self._client = client
 
-    def publish(self, message: Message, done: Done) -> None:
-        self._client.submit(message, done)
+    def publish(self, message: Message, answer: Answer) -> None:
+        self._client.submit(message, answer)
 
     async def ended(self) -> NoReturn:
         error = await self._client.lost()
         if isinstance(error, (aiomqtt.MqttError, OSError)):
             raise Unreachable(f"{self._name}: {reason(error)}") from error
-        raise error  # a bug in somebody's `done`
+        raise error  # a bug in somebody's `answer`
 
 
 class _Client(MendedClient):
@@ -103,15 +102,15 @@ class _Client(MendedClient):
         self._overheard = _Overheard()
         super().__init__(
             **_arguments(broker),
-            will=aiomqtt.Will(will.topic, will.payload, qos=1, retain=will.retain) if will else None,
+            will=aiomqtt.Will(will.topic, will.payload, qos=will.qos, retain=will.retain) if will else None,
             max_inflight_messages=broker.window,
             logger=self._overheard.logger,
         )
         self._client.connect_timeout = broker.connect_timeout_s
         self.window = broker.window
         self._broker = broker
-        self._largest: int | None = None
-        self._waiting: dict[int, Done] = {}
+        self.largest: int | None = None
+        self._waiting: dict[int, Answer] = {}
         self._loss: aiomqtt.MqttError | None = None
 
     async def open(self) -> None:
@@ -136,19 +135,25 @@ class _Client(MendedClient):
             opening.exception()
         self._client._sock_close()  # noqa: SLF001 - as in hang_up
 
-    def submit(self, message: Message, done: Done) -> None:
+    def submit(self, message: Message, answer: Answer) -> None:
         loop = asyncio.get_running_loop()
-        if self._largest is not None and (size := self._size(message)) > self._largest:
-            loop.call_soon(done, Rejected(f"{size} bytes; the broker takes at most {self._largest}"))
+        if self.largest is not None and (size := self._size(message)) > self.largest:
+            loop.call_soon(answer, Rejected(f"{size} bytes; the broker takes at most {self.largest}"))
             return
         try:
-            info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
+            info = self._client.publish(
+                message.topic, message.payload, qos=message.qos, retain=message.retain
+            )
         except ValueError as error:
-            loop.call_soon(done, Rejected(str(error)))
+            loop.call_soon(answer, Rejected(str(error)))
             return
         # Anything but success means that the link is gone; `ended` says so.
-        if info.rc == MQTT_ERR_SUCCESS:
-            self._waiting[info.mid] = done
+        if info.rc != MQTT_ERR_SUCCESS:
+            return
+        if info.is_published():  # QoS 0 leaves at once, and has been reported by now
+            loop.call_soon(answer, None)
+        else:
+            self._waiting[info.mid] = answer
 
     async def lost(self) -> BaseException:
         """Returns when the connection is, with the reason."""
@@ -183,8 +188,8 @@ class _Client(MendedClient):
         properties: Properties | None = None,
     ) -> None:
         self.window = min(self.window, getattr(properties, "ReceiveMaximum", self.window))
-        self._largest = getattr(properties, "MaximumPacketSize", None)
-        if reason_code.value == _UNSUPPORTED_VERSION:
+        self.largest = getattr(properties, "MaximumPacketSize", None)
+        if reason_code.value == names.UNSUPPORTED_PROTOCOL_VERSION:
             self._lose(self._strange())
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
@@ -203,7 +208,7 @@ class _Client(MendedClient):
         self._lose(self._why(flags, reason_code))
 
     def _why(self, flags: DisconnectFlags, reason_code: ReasonCode) -> str:
-        if reason_code.value == _SESSION_TAKEN_OVER:
+        if reason_code.value == names.SESSION_TAKEN_OVER:
             return f'another client came with the same client id, "{self._broker.client_id}"'
         if flags.is_disconnect_packet_from_server:
             return f"the broker hung up: {reason_code}"
@@ -236,12 +241,14 @@ class _Client(MendedClient):
     def _on_publish(
         self, client: PahoClient, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
     ) -> None:
-        if reason_code.value == _QUOTA_EXCEEDED:
-            self._lose("the broker's quota is used up (0x97)")
+        answer = self._waiting.pop(mid, None)
+        if answer is None:
             return
-        done = self._waiting.pop(mid, None)
-        if done is not None:
-            done(Rejected(f"{reason_code} (0x{reason_code.value:02x})") if reason_code.is_failure else None)
+        what = f"{reason_code} (0x{reason_code.value:02x})"
+        if reason_code.value in names.PASSING:
+            answer(Deferred(f"{self._broker.name}: {what}"))
+        else:
+            answer(Rejected(what) if reason_code.is_failure else None)
 
 
 class _Overheard(logging.Handler):

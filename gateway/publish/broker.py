@@ -32,23 +32,26 @@ class Broker:
     window: int = 100
 
     @classmethod
-    def of(cls, mqtt: MqttOptions, *, client_id: str) -> Self:
-        """Raises: ConfigError, when the TLS files cannot be used."""
-        url = mqtt.url
-        return cls(
-            host=embedded.HOST if url.embedded else url.host,
-            port=mqtt.embedded_port if url.embedded else url.port,
-            transport="websockets" if url.websocket else "tcp",
-            path=url.path,
-            tls=tls_context(mqtt.tls) if url.tls else None,
-            version=mqtt.protocol,
-            client_id=client_id,
-            username=mqtt.username,
-            password=mqtt.password.get_secret_value() if mqtt.password else None,
-            keepalive_s=mqtt.keepalive,
-            connect_timeout_s=mqtt.connect_timeout,
-            window=mqtt.window,
-        )
+    def ways(cls, mqtt: MqttOptions, *, client_id: str) -> list[Self]:
+        """One for each of its addresses. Raises: ConfigError, when the TLS files cannot be used."""
+        tls = tls_context(mqtt.tls) if any(url.tls for url in mqtt.ways) else None
+        return [
+            cls(
+                host=embedded.HOST if url.embedded else url.host,
+                port=mqtt.embedded_port if url.embedded else url.port,
+                transport="websockets" if url.websocket else "tcp",
+                path=url.path,
+                tls=tls if url.tls else None,
+                version=mqtt.protocol,
+                client_id=client_id,
+                username=mqtt.username,
+                password=mqtt.password.get_secret_value() if mqtt.password else None,
+                keepalive_s=mqtt.keepalive,
+                connect_timeout_s=mqtt.connect_timeout,
+                window=mqtt.window,
+            )
+            for url in mqtt.ways
+        ]
 
     @property
     def name(self) -> str:

@@ -1,73 +1,76 @@
 """The journal → one publisher: a full window, in order, nothing forgotten before it is acknowledged."""
 
 import asyncio
-import logging
-from collections import deque
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from gateway.errors import Rejected
-from gateway.journal.stream import Stream
+from gateway.errors import Rejected, Unreachable
+from gateway.journal.journal import Journal
+from gateway.publish.lane import Lane, Pace
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Message, Publisher, Session
-from gateway.publish.topics import Layout
+from gateway.publish.refusals import Refusals
+from gateway.publish.topics import Topics
 from gateway.publish.window import Window
-from gateway.supervisor import Report
-
-log = logging.getLogger(__name__)
-
-
-class _Flight:
-    """A record, and how many of its messages are still to land."""
-
-    __slots__ = ("missing", "offset", "refused")
-
-    def __init__(self, offset: int, missing: int) -> None:
-        self.offset = offset
-        self.missing = missing
-        self.refused = False
+from gateway.supervisor import Report, first_cause
 
 
 class Forwarder:
-    """Run it under a supervisor. It returns when the journal is sealed and everything is delivered."""
+    """Run it under a supervisor. It returns when the journal is sealed and everything is delivered.
+
+    Three things share one window: readings; alerts and gaps, which are urgent; and notices. The last two go
+    before a backlog of readings, and beside it.
+    """
 
     def __init__(
         self,
-        stream: Stream,
+        journal: Journal,
         board: Noticeboard,
         publisher: Publisher,
-        layout: Layout,
+        topics: Topics,
         *,
-        farewell: Message,
+        name: str,
+        by_metric: bool = False,
+        pace: Pace = Pace(),  # noqa: B008 - immutable
+        last_words: Callable[[], Iterable[Message]],
         ack_timeout_s: float,
     ) -> None:
+        """`name`: whose cursor it is in the journal."""
         self.connected = False
-        self.forwarded = 0
-        """Records that the broker has taken whole."""
-        self.rejected = 0
-        """Messages that it has refused."""
-        self._stream = stream
+        self.connects = 0
+        refusals = Refusals()
+        layout = topics.by_metric if by_metric else topics.by_device
+        self.readings = Lane(journal, journal.readings, name, layout, refusals=refusals, pace=pace)
+        self.urgent = Lane(journal, journal.urgent, name, topics.urgent, refusals=refusals)
         self._board = board
         self._publisher = publisher
-        self._layout = layout
-        self._farewell = farewell
+        self._last_words = last_words
         self._ack_timeout_s = ack_timeout_s
-        self._cursor = stream.cursor("mqtt")
-        self._flights: deque[_Flight] = deque()
-        self._refused_topics: set[str] = set()
+        self._refusals = refusals
+        self._notices_under_way = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.readings.waiting + self.urgent.waiting
 
     async def run(self, report: Report) -> None:
         """Raises: Unreachable, when the broker is away or does not answer."""
         async with self._publisher.connect() as session:
             self.connected = True
+            self.connects += 1
             try:
                 await self._converse(session, report)
+            except* Unreachable as group:
+                self._learn_from(group)
+                raise
             finally:
                 self.connected = False
 
     async def _converse(self, session: Session, report: Report) -> None:
         window = Window(session, ack_timeout_s=self._ack_timeout_s)
-        # What was under way when the last link went is sent again: from the cursor on.
-        self._flights.clear()
+        self._notices_under_way = 0
+        for lane in (self.readings, self.urgent):
+            lane.begin(self._publisher.name, session.maximum_packet_size)
         self._board.repost_all()
         async with asyncio.TaskGroup() as group:
             helpers = [
@@ -77,10 +80,15 @@ class Forwarder:
                 group.create_task(self._tell_online(window, report), name="online"),
             ]
             await asyncio.sleep(0)  # the notices go first: "online" comes before what it brings
-            await self._send_records(window)
+            if self.urgent.waiting and self.urgent.trusted:
+                await self.urgent.forward(window, until=self.urgent.last)
+            urgent = group.create_task(self.urgent.forward(window), name="urgent")
+            await self.readings.forward(window)
+            await urgent
             while len(self._board) or window.busy:
                 await window.movement()
-            await window.send(self._farewell, partial(self._note, self._farewell))
+            for message in self._last_words():
+                await self._notify(window, message)
             while window.busy:
                 await window.movement()
             for helper in helpers:
@@ -92,49 +100,21 @@ class Forwarder:
             await window.movement()
         await report.online()
 
-    async def _send_records(self, window: Window) -> None:
-        sent = self._cursor
-        while records := await self._stream.after("mqtt", sent, limit=window.size):
-            for record in records:
-                messages = self._layout(record)
-                flight = _Flight(record.offset, len(messages))
-                self._flights.append(flight)
-                for message in messages:
-                    await window.send(message, partial(self._landed, flight, message))
-                if not messages:
-                    self._advance()
-                sent = record.offset
-
     async def _send_notices(self, window: Window) -> None:
         while True:
-            message = await self._board.next()
-            await window.send(message, partial(self._note, message))
+            await self._notify(window, await self._board.next())
 
-    def _landed(self, flight: _Flight, message: Message, error: Rejected | None) -> None:
-        if error is not None or self._refused_topics:
-            self._note(message, error)
-            flight.refused |= error is not None
-        flight.missing -= 1
-        if flight is self._flights[0]:
-            self._advance()
+    async def _notify(self, window: Window, message: Message) -> None:
+        await window.send(message, partial(self._note, message.topic))
+        self._notices_under_way += 1
 
-    def _advance(self) -> None:
-        """Move the cursor over every record that waits for nothing, up to the first one that does."""
-        before = self._cursor
-        while self._flights and not self._flights[0].missing:
-            flight = self._flights.popleft()
-            self._cursor = flight.offset
-            self.forwarded += not flight.refused
-        if self._cursor != before:
-            self._stream.commit("mqtt", self._cursor)
+    def _note(self, topic: str, error: Rejected | None) -> None:
+        self._notices_under_way -= 1
+        self._refusals.note(self._publisher.name, topic, error)
 
-    def _note(self, message: Message, error: Rejected | None) -> None:
-        """Say once for each topic that the broker will not have it, and once that it will again."""
-        if error is not None:
-            self.rejected += 1
-            if message.topic not in self._refused_topics:
-                self._refused_topics.add(message.topic)
-                log.warning("%s: refuses messages on %s: %s", self._publisher.name, message.topic, error)
-        elif message.topic in self._refused_topics:
-            self._refused_topics.discard(message.topic)
-            log.info("%s: takes messages on %s again", self._publisher.name, message.topic)
+    def _learn_from(self, group: ExceptionGroup[Unreachable]) -> None:
+        error = first_cause(group)
+        assert isinstance(error, Unreachable)
+        flights = self.readings.under_way + self.urgent.under_way + self._notices_under_way
+        for lane in (self.readings, self.urgent):
+            lane.link_lost(error, alone=flights == 1)

@@ -6,19 +6,37 @@ some bytes that leave with all others of the same turn of the loop; its acknowle
 
 import asyncio
 import math
+import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
-from gateway.errors import BadPacket, Rejected, Unreachable
-from gateway.publish import packets
+from gateway.errors import BadPacket, Deferred, Dismissed, Rejected, Unreachable
 from gateway.publish.broker import Broker, lost_in_tls, reason
-from gateway.publish.packets import Connack, Disconnect, PacketType, Puback, Publish, Pubrel
-from gateway.publish.publisher import Done, Message, Session
+from gateway.publish.packets import encoding, names
+from gateway.publish.packets.decoding import (
+    Connack,
+    Decoder,
+    Disconnect,
+    Packet,
+    Publish,
+    Pubrel,
+    Refused,
+)
+from gateway.publish.publisher import Answer, Message, Session
 
 GOODBYE_S = 1.0
-"""So long the broker may take to hang up after our goodbye, as it has to."""
+"""So long the broker may take to hang up after our goodbye, as it should."""
+LAST_WORDS = 65_536
+"""So many bytes of what a broker said before it was lost are read."""
+AGAIN_S = 300.0
+"""A broker that hangs up without a word twice within this time was not just restarted."""
+
+
+_ITS_OWN_REASONS = frozenset({0x00, 0x89, 0x8B, 0x8D, 0x96, 0x97, 0x98, 0x9C, 0x9D, 0x9F, 0xA0})
+"""In DISCONNECT: normal, busy, shutting down, keep alive, rates, quota, administration, moved, connect time: no
+message is to blame. Source: MQTT 5.0, section 3.14.2.1."""
 
 
 class LinkPublisher:
@@ -26,16 +44,18 @@ class LinkPublisher:
         self.name = broker.name
         self._broker = broker
         self._will = will
+        self._hung_up_at = -math.inf
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Session]:
-        link = _Link(self._broker, self._will)
+        link = _Link(self._broker, self._will, hung_up_at=self._hung_up_at)
         try:
             await self._open(link)
             yield link
             await link.say_goodbye()
         finally:
             link.hang_up()
+            self._hung_up_at = link.hung_up_at
 
     async def _open(self, link: "_Link") -> None:
         broker = self._broker
@@ -82,17 +102,23 @@ class LinkPublisher:
 class _Link(asyncio.Protocol):
     """One connection, and the session on it."""
 
-    def __init__(self, broker: Broker, will: Message | None) -> None:
+    def __init__(self, broker: Broker, will: Message | None, *, hung_up_at: float = -math.inf) -> None:
         self.window = broker.window
+        self.maximum_packet_size: int | None = None
+        self.hung_up_at = -math.inf
+        """When the broker ended this session without a word."""
+        self._hung_up_before_at = hung_up_at
         self._broker = broker
         self._will = will
         self._client_id = broker.client_id
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._decoder = packets.Decoder(broker.version)
-        self._publications = packets.Publications(broker.version)
-        self._waiting: dict[int, Done] = {}
+        self._decoder = Decoder(broker.version)
+        self._publications = encoding.Publications(broker.version)
+        self._waiting: dict[int, Answer] = {}
         """By packet identifier: what is to be called when it is acknowledged."""
+        self._leaving: list[Answer] = []
+        """What is to be called when everything has left: QoS 0 knows no acknowledgement."""
         self._identifier = 0
         self._out: list[bytes] = []
         """What leaves at the end of this turn of the loop, or when the broker reads again."""
@@ -112,16 +138,23 @@ class _Link(asyncio.Protocol):
 
     # The session.
 
-    def publish(self, message: Message, done: Done) -> None:
+    def publish(self, message: Message, answer: Answer) -> None:
         if self._over:
             return
-        self._identifier = identifier = self._free_identifier()
         try:
-            packet = self._publications.at_least_once(message, identifier)
+            if message.qos:
+                identifier = self._identifier % 0xFFFF + 1  # section 2.2.1 [2.3.1]
+                while identifier in self._waiting:
+                    identifier = identifier % 0xFFFF + 1
+                self._identifier = identifier
+                packet = self._publications.at_least_once(message, identifier)
+                self._waiting[identifier] = answer
+            else:
+                packet = self._publications.at_most_once(message)
+                self._leaving.append(answer)
         except Rejected as error:
-            self._loop.call_soon(self._refuse, done, error)
+            self._loop.call_soon(self._tell, answer, error)
             return
-        self._waiting[identifier] = done
         if not self._out and not self._paused:
             self._loop.call_soon(self._flush)
         self._out.append(packet)
@@ -138,11 +171,11 @@ class _Link(asyncio.Protocol):
             raise self._loss
 
     async def say_goodbye(self) -> None:
-        """Everything published leaves, then DISCONNECT; the broker has to hang up. Source: section 3.14.4."""
+        """Everything published leaves, then DISCONNECT; the broker should hang up. Source: section 3.14.4 [3.14.4]."""
         if self._over or self._transport is None:
             return
         self._fall_silent()
-        self._out.append(packets.DISCONNECT_PACKET)
+        self._out.append(encoding.DISCONNECT_PACKET)
         self._paused = False
         self._flush()
         # We keep reading: unread acknowledgements would turn our FIN into a RST, which could overtake the goodbye.
@@ -160,16 +193,14 @@ class _Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _free_identifier(self) -> int:
-        """Source: section 2.2.1 [2.3.1]."""
-        identifier = self._identifier % 0xFFFF + 1
-        while identifier in self._waiting:
-            identifier = identifier % 0xFFFF + 1
-        return identifier
-
-    def _refuse(self, done: Done, error: Rejected) -> None:
-        if not self._over:
-            done(error)
+    def _tell(self, answer: Answer, error: Rejected | None) -> None:
+        """Where asyncio would only log a bug in somebody's `answer`, and everybody else would wait for ever."""
+        if self._over:
+            return
+        try:
+            answer(error)
+        except BaseException as bug:  # noqa: BLE001 - it comes out of `ended`
+            self._lose(bug)
 
     def _flush(self) -> None:
         if self._out and not self._paused and self._transport is not None:
@@ -177,10 +208,15 @@ class _Link(asyncio.Protocol):
             self._out.clear()
             self._said = True
             self._transport.write(data)
+            if self._leaving:
+                left, self._leaving = self._leaving, []
+                for answer in left:
+                    self._tell(answer, None)
 
     def _fall_silent(self) -> None:
         self._over = True
         self._waiting.clear()
+        self._leaving.clear()
         if self._ping_timer is not None:
             self._ping_timer.cancel()
             self._ping_timer = None
@@ -195,8 +231,10 @@ class _Link(asyncio.Protocol):
             if not future.done():
                 future.set_result(None)
 
-    def _lose_broker(self, why: str, cause: BaseException | None = None) -> None:
-        loss = Unreachable(f"{self._broker.name}: {why}")
+    def _lose_broker(
+        self, why: str, cause: BaseException | None = None, *, kind: type[Unreachable] = Unreachable
+    ) -> None:
+        loss = kind(f"{self._broker.name}: {why}")
         loss.__cause__ = cause
         self._lose(loss)
 
@@ -212,7 +250,7 @@ class _Link(asyncio.Protocol):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # asyncio sets TCP_NODELAY itself
         broker = self._broker
         try:
-            hello = packets.connect(
+            hello = encoding.connect(
                 version=broker.version,
                 client_id=broker.client_id,
                 keep_alive=math.ceil(broker.keepalive_s),
@@ -239,15 +277,11 @@ class _Link(asyncio.Protocol):
         waiting = self._waiting
         try:
             for packet in self._decoder.feed(data):
-                if type(packet) is Puback and self._let_in:
-                    identifier, code, text = packet
-                    done = waiting.pop(identifier, None)
-                    if done is None:
-                        _not_under_way(identifier)
-                    elif code < packets.UNSPECIFIED_ERROR:
-                        done(None)
-                    else:
-                        self._refused(done, code, text)
+                if type(packet) is int and self._let_in:
+                    answer = waiting.pop(packet, None)
+                    if answer is None:
+                        _not_under_way(packet)
+                    answer(None)
                 else:
                     self._handle(packet)
                 if self._over:
@@ -260,12 +294,26 @@ class _Link(asyncio.Protocol):
         self._lose_connection(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and not isinstance(exc, OSError):
-            self._lose(exc)  # a bug in somebody's `done`
-        else:
-            self._lose_connection(exc)
         if not self._closed.done():
             self._closed.set_result(None)
+        if exc is not None and not isinstance(exc, OSError):
+            self._lose(exc)  # a bug in somebody's `answer`
+            return
+        try:
+            if exc is not None:
+                self._hear_last_words()
+        finally:
+            self._lose_connection(exc)
+
+    def _hear_last_words(self) -> None:
+        """What had come before a write failed, and may say why it did: asyncio does not read it any more."""
+        assert self._transport is not None
+        if self._broker.tls is not None:  # they lie there encrypted
+            return
+        words = b""
+        with suppress(OSError):
+            words = os.read(self._transport.get_extra_info("socket").fileno(), LAST_WORDS)
+        self.data_received(words)
 
     def _lose_connection(self, error: OSError | None) -> None:
         if self._loss is not None:
@@ -275,43 +323,57 @@ class _Link(asyncio.Protocol):
             tls = "without" if self._broker.tls is None else "over"
             why = "the broker hung up before it let us in" + ("" if error is None else f" ({why})")
             why = f"{why}; we speak MQTT {self._broker.version} {tls} TLS"
+        else:
+            # 3.1.1 has no way to say why, and some brokers (mosquitto 2.0.11) do not use that of 5.
+            self.hung_up_at = self._loop.time()
+            if self.hung_up_at - self._hung_up_before_at < AGAIN_S:
+                why = f'{why} without a word, again: perhaps another client has the same client id, "{self._client_id}"'
         self._lose_broker(why, error)
 
     # What the broker tells us.
 
-    def _handle(self, packet: packets.Packet) -> None:
+    def _handle(self, packet: Packet) -> None:
         if isinstance(packet, Connack) and not self._let_in:
             self._on_connack(packet)
         elif isinstance(packet, Disconnect):
             self._on_disconnect(packet)
-        elif not self._let_in or isinstance(packet, (Connack, Puback)):
-            wrong = f"{type(packet).__name__.upper()} {'twice' if self._let_in else 'before CONNACK'}"
-            raise BadPacket(f"{wrong} (section 3.2)", code=packets.PROTOCOL_ERROR)
+        elif not self._let_in:
+            raise BadPacket("something else before CONNACK (section 3.2)", code=names.PROTOCOL_ERROR)
+        elif isinstance(packet, Connack):
+            raise BadPacket("CONNACK twice (section 3.2)", code=names.PROTOCOL_ERROR)
+        elif isinstance(packet, Refused):
+            self._on_refusal(packet)
         elif isinstance(packet, Publish):
             # We subscribe to nothing, but amqtt tells all it has retained to everybody.
             if packet.qos:
-                kind = PacketType.PUBACK if packet.qos == 1 else PacketType.PUBREC
-                self._answer(packets.acknowledgement(kind, packet.identifier))
+                kind = names.PacketType.PUBACK if packet.qos == 1 else names.PacketType.PUBREC
+                self._answer(encoding.acknowledgement(kind, packet.identifier))
         elif isinstance(packet, Pubrel):
-            self._answer(packets.acknowledgement(PacketType.PUBCOMP, packet.identifier))
+            self._answer(encoding.acknowledgement(names.PacketType.PUBCOMP, packet.identifier))
         else:
             self._pinged = False
 
     def _on_connack(self, connack: Connack) -> None:
         broker = self._broker
-        if connack.reason == packets.UNSUPPORTED_PROTOCOL_VERSION:
+        if connack.reason == names.UNSUPPORTED_PROTOCOL_VERSION:
             self._lose_broker(self._strange())
             return
         if connack.reason:
-            self._lose_broker(f"refused: {_said(connack, packets.reason_name(connack.reason))}")
+            self._lose_broker(f"refused: {_said(connack, names.reason_name(connack.reason))}")
             return
         if not connack.maximum_qos:
             self._lose_broker("refused: the broker takes QoS 0 only, and would acknowledge nothing")
             return
+        if connack.session_present and broker.version == "5":  # 3.1.1 does not ask us to leave
+            self._lose_broker(
+                "refused: the broker kept a session, and we wanted a clean start (section 3.2.2.1.1)"
+            )
+            return
         self._let_in = True
         self._client_id = connack.assigned_client_identifier or self._client_id
         self.window = min(self.window, connack.receive_maximum)
-        self._publications = packets.Publications(
+        self.maximum_packet_size = connack.maximum_packet_size
+        self._publications = encoding.Publications(
             broker.version,
             maximum_packet_size=connack.maximum_packet_size,
             retain_available=connack.retain_available,
@@ -324,21 +386,29 @@ class _Link(asyncio.Protocol):
         self._admission.set_result(None)
 
     def _on_disconnect(self, packet: Disconnect) -> None:
-        if packet.reason == packets.SESSION_TAKEN_OVER:
-            self._lose_broker(f'another client came with the same client id, "{self._client_id}"')
+        if packet.reason == names.SESSION_TAKEN_OVER:
+            self._lose_broker(
+                f'another client came with the same client id, "{self._client_id}"', kind=Dismissed
+            )
             return
-        name = packets.reason_name(packet.reason) if packet.reason else "Normal disconnection"
-        self._lose_broker(f"the broker hung up: {_said(packet, name)}")
+        name = names.reason_name(packet.reason) if packet.reason else "Normal disconnection"
+        kind = Dismissed if packet.reason in _ITS_OWN_REASONS else Unreachable
+        self._lose_broker(f"the broker hung up: {_said(packet, name)}", kind=kind)
 
-    def _refused(self, done: Done, code: int, text: str | None) -> None:
-        """Source: section 3.4.2.1."""
-        what = f"{packets.reason_name(code)} (0x{code:02x})" + (f": {text}" if text else "")
-        if code == packets.QUOTA_EXCEEDED:
-            self._lose_broker(f"the broker's quota is used up (0x97){f': {text}' if text else ''}")
-        elif code == packets.PACKET_IDENTIFIER_IN_USE:  # says something about the link, not the message
+    def _on_refusal(self, packet: Refused) -> None:
+        """Source: section 3.4.2.1. What is not known to pass (0x80, 0x83 and worse) is refused for good."""
+        answer = self._waiting.pop(packet.identifier, None)
+        if answer is None:
+            _not_under_way(packet.identifier)
+        what = f"{names.reason_name(packet.reason)} (0x{packet.reason:02x})"
+        if packet.reason_string:
+            what = f"{what}: {packet.reason_string}"
+        if packet.reason == names.PACKET_IDENTIFIER_IN_USE:  # says something about the link, not the message
             self._lose_broker(f"the broker lost count: {what}")
+        elif packet.reason in names.PASSING:
+            answer(Deferred(f"{self._broker.name}: {what}"))
         else:
-            done(Rejected(what))
+            answer(Rejected(what))
 
     def _object(self, error: BadPacket) -> None:
         """Source: section 4.13 [4.8]."""
@@ -347,16 +417,16 @@ class _Link(asyncio.Protocol):
             return
         self._lose_broker(f"the broker broke the rules of MQTT: {error}", error)
         if self._broker.version == "5" and self._transport is not None:
-            self._transport.write(packets.disconnect(error.code))
+            self._transport.write(encoding.disconnect(error.code))
 
     def _strange(self) -> str:
         return f"what answers there does not speak MQTT {self._broker.version} (mqtt.version)"
 
     def _answer(self, packet: bytes) -> None:
-        if len(self._out) > packets.RECEIVE_MAXIMUM:
+        if len(self._out) > names.RECEIVE_MAXIMUM:
             raise BadPacket(
                 "PUBLISH: more at once than we may be asked to acknowledge (section 4.9)",
-                code=packets.RECEIVE_MAXIMUM_EXCEEDED,
+                code=names.RECEIVE_MAXIMUM_EXCEEDED,
             )
         if not self._out and not self._paused:
             self._loop.call_soon(self._flush)
@@ -370,7 +440,7 @@ class _Link(asyncio.Protocol):
         self._pinged = False
         if not (self._heard and self._said):
             self._pinged = True
-            self._out.append(packets.PINGREQ_PACKET)
+            self._out.append(encoding.PINGREQ_PACKET)
             self._flush()
         self._heard = self._said = False
         self._ping_timer = self._loop.call_later(self._ping_every_s, self._look_at_the_clock)
@@ -378,7 +448,7 @@ class _Link(asyncio.Protocol):
 
 def _not_under_way(identifier: int) -> NoReturn:
     raise BadPacket(
-        f"PUBACK of packet {identifier}, which is not under way (section 4.3.2)", code=packets.PROTOCOL_ERROR
+        f"PUBACK of packet {identifier}, which is not under way (section 4.3.2)", code=names.PROTOCOL_ERROR
     )
 
 

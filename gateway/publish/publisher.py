@@ -2,20 +2,21 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, NoReturn, Protocol
+from typing import Literal, NamedTuple, NoReturn, Protocol
 
-from gateway.errors import Rejected
+from gateway.errors import Deferred, Rejected
 
 
 class Message(NamedTuple):  # made for each reading: a tuple costs half of a frozen dataclass
-    """To be sent at QoS 1."""
-
     topic: str
     payload: bytes
     retain: bool = False
+    qos: Literal[0, 1] = 1
+    """0 is for what the next message makes worthless, such as a counter: nobody will know that it was lost."""
 
 
 Done = Callable[[Rejected | None], None]
+Answer = Callable[[Rejected | Deferred | None], None]
 
 
 class Session(Protocol):
@@ -26,11 +27,17 @@ class Session(Protocol):
         """How many publishes may be unacknowledged at once."""
         ...
 
-    def publish(self, message: Message, done: Done) -> None:
+    @property
+    def maximum_packet_size(self) -> int | None:
+        """Bytes of a whole packet, if the broker has set a limit."""
+        ...
+
+    def publish(self, message: Message, answer: Answer) -> None:
         """Send; messages leave in the order of the calls.
 
-        `done` is called once: with None when the broker has taken the message, with Rejected when it
-        never will. If the connection ends first, it is not called at all.
+        `answer` is called once: with None when the broker has taken the message (at QoS 0: when it has left
+        us), with Rejected when it never will, with Deferred when it may later. If the connection ends
+        first, it is not called at all.
         """
         ...
 

@@ -10,7 +10,7 @@ from gateway.publish.publisher import Message
 
 Layout = Callable[[Record], Sequence[Message]]
 
-_TAKEN = ("availability", "set")
+_TAKEN = ("availability", "batch", "set")
 """Topics below a device's that are not metrics."""
 
 
@@ -54,6 +54,21 @@ class Topics:
             Message(self._metric(record.device, metric), wire.scalar(value))
             for metric, value in wire.values(record.payload).items()
         ]
+
+    def batch(self, device: str) -> str:
+        """Where a device's backlog goes."""
+        return f"{self._device(device)}/batch"
+
+    def urgent(self, record: Record) -> Sequence[Message]:
+        """Alerts are states, and kept for whoever comes later; a gap is an event."""
+        return (
+            Message(
+                f"{self._root}/{record.device}", record.payload, retain=record.device.startswith("alerts/")
+            ),
+        )
+
+    def counters(self, payload: bytes) -> Message:
+        return Message(f"{self.status}/counters", payload, retain=True)
 
     def availability(self, event: Availability) -> Message:
         return Message(

@@ -1,4 +1,7 @@
+from collections.abc import Sequence
+
 from gateway.publish.broker import Broker
+from gateway.publish.failover import Failover
 from gateway.publish.link import LinkPublisher
 from gateway.publish.publisher import Message, Publisher
 
@@ -12,3 +15,9 @@ def publisher_to(broker: Broker, *, will: Message | None = None) -> Publisher:
 
         return AiomqttPublisher(broker, will=will)
     return LinkPublisher(broker, will=will)
+
+
+def publisher_to_any(ways: Sequence[Broker], *, will: Message) -> Publisher:
+    """The way to the first of them that lets us in."""
+    publishers = [publisher_to(each, will=will) for each in ways]
+    return publishers[0] if len(publishers) == 1 else Failover(publishers)

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 import drivers
 from drivers.driver import Device, Driver, DriverOptions, Frame
 from drivers.instrument import PtyInstrument
+from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkLost
-from gateway.model import Reading, Value, system_clock
+from gateway.model import Reading, Value
 
 PATIENCE_S = 20.0
 """Far beyond what anything here takes; only a hang reaches it."""

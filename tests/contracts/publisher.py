@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from gateway.errors import Rejected, Unreachable
+from gateway.errors import Deferred, Rejected, Unreachable
 from gateway.publish.publisher import Message, Publisher, Session
 from gateway.publish.window import Window
 from tests.support.rogue_broker import (
@@ -22,8 +22,8 @@ PATIENCE_S = 20.0
 WILL = Message("t/status", b"gone", retain=True)
 END = Message("t/end", b"")
 
-Outcome = list[Rejected | None]
-"""What one message's `done` was called with: nothing yet, or one thing."""
+Outcome = list[Rejected | Deferred | None]
+"""What one message's `answer` or `done` was called with: nothing yet, or one thing."""
 
 
 class Bench(Protocol):
@@ -107,6 +107,13 @@ class PublisherContract:
                 outcomes = await deliver(session, messages)
             assert outcomes == [[None]] * 501
             assert await bench.heard(END) == plain(messages)
+
+    async def test_messages_that_nobody_acknowledges_arrive_too(self, bench: Bench) -> None:
+        often = [each._replace(qos=0) for each in numbered(500)]
+        async with bench:
+            async with bench.publisher(window=20).connect() as session:
+                assert await deliver(session, [*often, END]) == [[None]] * 501
+            assert await bench.heard(END) == plain([*often, END])
 
     async def test_window_of_one_is_enough(self, bench: Bench) -> None:
         messages = [*numbered(20), END]
@@ -411,6 +418,8 @@ class Mqtt5PublisherContract(NetworkPublisherContract):
             (0x87, "Not authorized (0x87)"),
             (0x90, "Topic name invalid (0x90)"),
             (0x99, "Payload format invalid (0x99)"),
+            (0x80, "Unspecified error (0x80)"),
+            (0x83, "Implementation specific error (0x83)"),
         ],
     )
     async def test_refused_message_is_rejected_with_the_brokers_reason(
@@ -433,15 +442,32 @@ class Mqtt5PublisherContract(NetworkPublisherContract):
         async with self.publisher(rogue.port).connect() as session:
             assert await deliver(session, [END]) == [[None]]
 
-    async def test_quota_ends_the_session_and_keeps_the_message(self, rogue: RogueBroker) -> None:
+    async def test_message_that_exceeds_a_quota_is_deferred(self, rogue: RogueBroker) -> None:
         rogue.reasons["t/much"] = 0x97
         outcome: Outcome = []
         publisher = self.publisher(rogue.port)
         async with publisher.connect() as session:
             session.publish(Message("t/much", b""), outcome.append)
-            assert "quota" in await condemned(session)
-        assert outcome == []
-        await works(publisher)
+            assert await deliver(session, [END]) == [[None]]
+        [deferred] = outcome
+        assert isinstance(deferred, Deferred)
+        assert str(deferred) == f"{publisher.name}: Quota exceeded (0x97)"
+
+    async def test_quota_costs_neither_a_message_nor_the_order_nor_the_connection(
+        self, rogue: RogueBroker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rogue.reasons["t/number"] = 0x97
+        async with self.publisher(rogue.port, window=5).connect() as session:
+            delivering = asyncio.create_task(deliver(session, [*numbered(20), END]))
+            async with asyncio.timeout(PATIENCE_S):
+                while len(rogue.messages) < 5:
+                    await asyncio.sleep(0.001)
+            del rogue.reasons["t/number"]
+            assert await delivering == [[None]] * 21
+        assert rogue.messages[:5] == numbered(5)  # refused
+        assert rogue.messages[-21:] == [*numbered(20), END]
+        assert len(rogue.connects) == 1
+        assert "Quota exceeded (0x97)" in caplog.text
 
     async def test_window_shrinks_to_the_brokers_receive_maximum(self, rogue: RogueBroker) -> None:
         rogue.announces = receive_maximum(3)

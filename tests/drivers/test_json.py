@@ -18,7 +18,8 @@ from drivers.driver import Frame
 from drivers.instrument import PtyInstrument
 from drivers.json import DRIVER, Options, simulator
 from drivers.json.codec import JsonLines
-from gateway.model import Value, system_clock
+from gateway.clock import system_clock
+from gateway.model import Value
 from tests.contracts.driver import DriverContract, is_scalar, is_subsequence
 
 

@@ -32,8 +32,9 @@ from drivers.port import (
     explain,
     holders,
 )
+from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
-from gateway.model import Stamp, system_clock
+from gateway.model import Stamp
 from tests.support.mosquitto import program
 from tests.support.ports import free_port
 from tests.support.ser2net import Ser2net
@@ -485,7 +486,7 @@ import asyncio, concurrent.futures.thread, os, sys
 from types import SimpleNamespace
 from drivers.port import SerialPort
 from gateway.errors import LinkError
-from gateway.model import system_clock
+from gateway.clock import system_clock
 
 async def attempt():
     options = SimpleNamespace(

@@ -9,8 +9,8 @@ import pytest
 
 from drivers.driver import DriverOptions
 from drivers.port import OPEN_TIMEOUT_S, SerialPort
+from gateway.clock import system_clock
 from gateway.errors import LinkAbsent
-from gateway.model import system_clock
 
 
 async def seconds_until_absent(url: str) -> float:

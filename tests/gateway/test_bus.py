@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
@@ -197,6 +198,8 @@ async def test_publishing_after_close_is_a_wiring_bug() -> None:
     bus.close()
     with pytest.raises(RuntimeError, match="Reading published after the bus was closed"):
         await bus.publish(_reading(0))
+    with pytest.raises(RuntimeError, match="Reading published after the bus was closed"):
+        bus.put(_reading(0))
 
 
 async def test_subscription_to_a_closed_bus_ends_at_once() -> None:
@@ -208,6 +211,97 @@ async def test_subscription_to_a_closed_bus_ends_at_once() -> None:
 async def test_mailbox_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="room for at least one"):
         _subscribe(EventBus(), 0, Overflow.WAIT)
+
+
+async def test_batches_bring_all_that_is_there_but_no_more_than_a_mailbox_full() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 4, Overflow.WAIT)
+    for seq in range(10):
+        bus.put(_reading(seq))
+    bus.close()
+    batches = [[reading.seq for reading in batch] async for batch in mailbox.batches()]
+    assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+async def test_reader_of_batches_waits_for_mail_and_is_woken_by_close() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 4, Overflow.WAIT)
+
+    async def read() -> list[int]:
+        return [len(batch) async for batch in mailbox.batches()]
+
+    reading = asyncio.ensure_future(read())
+    for _ in range(3):
+        await asyncio.sleep(1)
+        await bus.publish(_reading(0))
+    await asyncio.sleep(1)
+    bus.close()
+    assert await reading == [1, 1, 1]
+
+
+async def test_what_is_put_without_waiting_is_kept_beyond_the_room_unless_the_mailbox_drops() -> None:
+    bus = EventBus()
+    mailboxes = [_subscribe(bus, 2, overflow) for overflow in Overflow]
+    for seq in range(4):
+        bus.put(_reading(seq))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await bus.publish(_reading(4))
+    bus.close()
+    assert [await _drain(each) for each in mailboxes] == [[0, 1, 2, 3, 4], [3, 4], [0, 1]]
+
+
+async def test_publisher_goes_on_when_its_own_event_has_found_room() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 2, Overflow.WAIT)
+    for seq in range(4):
+        bus.put(_reading(seq))
+    waiting = asyncio.ensure_future(bus.publish(_reading(4)))
+    late = asyncio.ensure_future(bus.publish(_reading(5)))
+    await asyncio.sleep(0)
+    for seq in range(3):
+        assert not waiting.done()
+        assert (await anext(mailbox)).seq == seq
+        await asyncio.sleep(0)
+    assert waiting.done()
+    assert not late.done()
+    assert (await anext(mailbox)).seq == 3
+    await late
+
+
+async def test_flooding_publishers_share_the_mailbox_and_the_loop_turns_meanwhile() -> None:
+    bus = EventBus()
+    mailbox = _subscribe(bus, 32, Overflow.WAIT)
+    turns = 0
+    sent: Counter[str] = Counter()
+    got: Counter[str] = Counter()
+
+    async def flood(name: str) -> None:
+        while True:
+            for _ in range(15):
+                bus.put(Reading(at=NOW, device=name, values={}))
+            await bus.publish(Reading(at=NOW, device=name, values={}))
+            sent[name] += 16
+
+    async def read() -> None:
+        last = -1
+        async for batch in mailbox.batches():
+            assert turns > last
+            last = turns
+            got.update(reading.device for reading in batch)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(flood(name)) for name in "abcdefgh"]
+        tasks.append(group.create_task(read()))
+        for _ in range(1000):
+            turns += 1
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+    assert max(got.values()) - min(got.values()) <= 4 * 16
+    assert got.total() <= 32 * turns
+    assert got.total() >= 32 * (turns // 2)
+    assert all(sent[name] <= got[name] + 32 for name in got)
 
 
 async def test_subscribing_later_gets_what_comes_from_then_on() -> None:

@@ -11,7 +11,7 @@ from drivers.driver import DriverOptions
 from gateway.bus import EventBus, Overflow
 from gateway.errors import LinkAbsent, LinkLost
 from gateway.model import Availability, Event, Reading
-from gateway.source import Source
+from gateway.source import STRETCH, Source
 from gateway.supervisor import Supervisor
 from tests.support.scripted_driver import Ended, Instrument, Step, loop_clock
 
@@ -180,3 +180,17 @@ async def test_broken_frames_are_told_once_for_each_stretch(caplog: pytest.LogCa
         "boiler: 3 broken frames in the last 1h: 3 checksum",
         "boiler: 2 broken frames in the last 1h: 2 too long",
     ]
+
+
+async def test_flood_waits_for_room_and_nothing_of_it_is_lost_when_its_source_is_cancelled() -> None:
+    bus = EventBus()
+    mailbox = bus.subscribe(Reading, name="test", capacity=8, overflow=Overflow.WAIT)
+    options = DriverOptions.model_validate({"driver": "scripted", "port": "/dev/ttyUSB0"})
+    instrument = Instrument([{"t": number} for number in range(1000)])
+    source = Source("boiler", instrument.driver(), options, bus, loop_clock)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await Supervisor().run([source.child()])
+    assert 8 < source.readings <= 8 + STRETCH
+    bus.close()
+    assert [reading.seq async for reading in mailbox] == list(range(1, source.readings + 1))

@@ -129,6 +129,24 @@ def test_availability_carries_its_reason_when_there_is_one() -> None:
     }
 
 
+def test_reading_and_availability_say_so_while_the_clock_cannot_be_believed() -> None:
+    at = Stamp(0, 0.0, synchronised=False)
+    fresh = Reading(at=at, device="boiler", values={"t": 21.5}, seq=812)
+    assert orjson.loads(wire.encode(fresh, "7f3a")) == {
+        "time": "1970-01-01T00:00:00.000Z",
+        "seq": 812,
+        "run": "7f3a",
+        "values": {"t": 21.5},
+        "clock": "unsynchronised",
+    }
+    online = Availability(at=at, device="gps", presence=Presence.ONLINE, reason="")
+    assert orjson.loads(wire.encode_availability(online)) == {
+        "state": "online",
+        "since": "1970-01-01T00:00:00.000Z",
+        "clock": "unsynchronised",
+    }
+
+
 def test_status_tells_since_when_and_which_version() -> None:
     status = wire.encode_status(online=True, since_ns=ns("2026-11-22T00:00:00"), version="0.1.0")
     assert orjson.loads(status) == {

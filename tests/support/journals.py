@@ -15,7 +15,7 @@ from gateway.journal.journal import Journal
 from gateway.journal.record import Entry, Record
 from gateway.journal.store import Limits
 from gateway.model import Gap
-from tests.support.journal_writer import payload
+from tests.support.shown_writer import payload
 
 MB = 10**6
 BOOT = "this boot"

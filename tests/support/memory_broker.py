@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from gateway.errors import Rejected, Unreachable
+from gateway.errors import Dismissed, Rejected, Unreachable
 from gateway.publish.publisher import Done, Message
 
 
 class MemoryBroker:
     """Well-behaved until one of its settings says otherwise; they may be changed at any time."""
 
-    def __init__(self, *, window: int = 20, latency_s: float = 0.02, will: Message | None = None) -> None:
-        self.name = "memory"
+    def __init__(
+        self, *, window: int = 20, latency_s: float = 0.02, will: Message | None = None, name: str = "memory"
+    ) -> None:
+        self.name = name
         self.window = window
         self.latency_s = latency_s
         """There and back: a message arrives after half of it."""
@@ -26,11 +28,17 @@ class MemoryBroker:
         """Topics whose messages it never acknowledges."""
         self.refuses: dict[str, str] = {}
         """By topic, why."""
+        self.chokes_on: set[bytes] = set()
+        """It hangs up on payloads that hold one of these."""
+        self.polite = False
+        """It says that it has reasons of its own when it does."""
+        self.maximum_packet_size: int | None = None
         self.breaks_after: int | None = None
         """So many more messages arrive, then the link breaks: the last one's acknowledgement is lost."""
         # What it saw.
         self.messages: list[Message] = []
         self.connections = 0
+        self.choked = 0
         self.goodbyes = 0
         self.most_unacknowledged = 0
         self._session: _Session | None = None
@@ -66,10 +74,12 @@ class MemoryBroker:
 class _Session:
     def __init__(self, broker: MemoryBroker) -> None:
         self.window = broker.window
+        self.maximum_packet_size = broker.maximum_packet_size
         self._broker = broker
         self._there: deque[tuple[Message, Done]] = deque()
         self._back: deque[tuple[Done, Rejected | None]] = deque()
         self._unacknowledged = 0
+        self._dismissed = False
         self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def publish(self, message: Message, done: Done) -> None:
@@ -78,7 +88,7 @@ class _Session:
 
     async def ended(self) -> NoReturn:
         await asyncio.wait([self._end])
-        raise Unreachable(f"{self._broker.name}: {self._end.result()}")
+        raise (Dismissed if self._dismissed else Unreachable)(f"{self._broker.name}: {self._end.result()}")
 
     def end(self, why: str, *, will: Message | None) -> None:
         """The first end counts."""
@@ -92,6 +102,11 @@ class _Session:
             return
         broker = self._broker
         message, done = self._there.popleft()
+        if any(each in message.payload for each in broker.chokes_on):
+            broker.choked += 1
+            self._dismissed = broker.polite
+            broker.break_link()
+            return
         refusal = broker.refuses.get(message.topic)
         if refusal is None:
             broker.messages.append(message)

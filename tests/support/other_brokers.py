@@ -32,6 +32,7 @@ class OtherBroker(ABC):
         self._process = subprocess.Popen(
             self._command(),
             env=self._environment(),
+            cwd=self._folder,  # where Erlang leaves MnesiaCore.* when it is killed
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from gateway.publish.publisher import Message
 
@@ -54,6 +54,8 @@ class RogueBroker:
         """Topics whose messages it never acknowledges."""
         self.reasons: dict[str, int] = {}
         """The reason code in PUBACK (5), by topic."""
+        self.keeps_a_session = False
+        """Says so in CONNACK."""
         self.resets_after: int | None = None
         """So many more messages, then RST."""
         self.deaf = False
@@ -103,6 +105,11 @@ class RogueBroker:
         self.reset()
         while self.links:
             await asyncio.sleep(0)
+
+    def hang_up(self) -> None:
+        """Without a word."""
+        for link in list(self.links):
+            link.hang_up()
 
     def expel(self, reason: int) -> None:
         """DISCONNECT with this reason (5), then the end."""
@@ -207,6 +214,9 @@ class _Link(asyncio.Protocol):
     def stop_reading(self) -> None:
         self._transport.pause_reading()
 
+    def hang_up(self) -> None:
+        self._transport.close()
+
     def expel(self, reason: int) -> None:
         if self._version == _V5:
             self._say(_DISCONNECT, bytes([reason]))
@@ -255,7 +265,7 @@ class _Link(asyncio.Protocol):
         announces = b""
         if self._version == _V5:
             announces = bytes([len(broker.announces)]) + broker.announces
-        self._say(_CONNACK, bytes([0, broker.refuses or 0]) + announces)
+        self._say(_CONNACK, bytes([broker.keeps_a_session, broker.refuses or 0]) + announces)
         if broker.refuses is not None or broker.hangs_up == "after":
             self._transport.close()
             return
@@ -263,11 +273,12 @@ class _Link(asyncio.Protocol):
 
     def _take(self, flags: int, fields: "Fields") -> None:
         broker = self._broker
-        topic, identifier = fields.text(), fields.number()
+        qos: Literal[0, 1] = 1 if flags & 0x02 else 0
+        topic, identifier = fields.text(), fields.number() if qos else 0
         if self._version == _V5:
             fields.properties()
-        broker.messages.append(Message(topic, fields.rest(), retain=bool(flags & 1)))
-        self._unacknowledged += 1
+        broker.messages.append(Message(topic, fields.rest(), retain=bool(flags & 1), qos=qos))
+        self._unacknowledged += qos
         broker.most_unacknowledged = max(broker.most_unacknowledged, self._unacknowledged)
         if broker.resets_after is not None:
             broker.resets_after -= 1
@@ -275,7 +286,7 @@ class _Link(asyncio.Protocol):
                 broker.resets_after = None
                 self.reset()
                 return
-        if not broker.acknowledges or topic in broker.forgets:
+        if not qos or not broker.acknowledges or topic in broker.forgets:
             return
         self._due.append((identifier, broker.reasons.get(topic, 0)))
         if broker.latency_s or broker.backwards > 1:
@@ -337,7 +348,8 @@ class Fields:
         if flags & 0x04:
             if version == _V5:
                 self.properties()
-            will = Message(self.text(), self.binary(), retain=bool(flags & 0x20))
+            qos: Literal[0, 1] = 1 if flags & 0x08 else 0
+            will = Message(self.text(), self.binary(), retain=bool(flags & 0x20), qos=qos)
         username = self.text() if flags & 0x80 else None
         password = self.text() if flags & 0x40 else None
         return (

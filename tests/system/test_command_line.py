@@ -263,7 +263,12 @@ def test_tail_prints_readings_as_lines_and_as_json(tmp_path: Path) -> None:
         reading = (
             '{"time":"2026-11-22T17:07:01.123Z","seq":1,"run":"a","values":{"t":21.5,"door":"open\\u001b"}}'
         )
-        for where, payload in ((topic, reading), ("sallyport/g/status", "not JSON \x07")):
+        batch = f"[{reading},{reading.replace('21.5', '22')}]"
+        for where, payload in (
+            (topic, reading),
+            ("sallyport/g/gps/batch", batch),
+            ("sallyport/g/status", "not JSON \x07"),
+        ):
             subprocess.run(
                 [
                     program("mosquitto_pub"),
@@ -280,12 +285,14 @@ def test_tail_prints_readings_as_lines_and_as_json(tmp_path: Path) -> None:
                 check=True,
             )
         url = f"mqtt://127.0.0.1:{broker.port}"
-        lines = sallyport("tail", "--url", url, "--count", "2")
+        lines = sallyport("tail", "--url", url, "--count", "3")
         as_json = sallyport("tail", "--url", url, "--topic", topic, "--json", "--count", "1")
     assert lines.returncode == as_json.returncode == 0
     assert sorted(lines.stdout.decode().splitlines()) == [
         "              sallyport/g/status  not JSON \\x07",
         "17:07:01.123  boiler  t=21.5  door=open\\x1b",
+        "17:07:01.123  gps  t=21.5  door=open\\x1b",
+        "17:07:01.123  gps  t=22  door=open\\x1b",
     ]
     assert json.loads(as_json.stdout) == {"topic": topic, "payload": json.loads(reading)}
 
@@ -330,10 +337,36 @@ def test_tail_says_what_is_wrong_with_the_broker(url: str, status: int, reason: 
     assert "Traceback" not in done.stderr.decode()
 
 
+def test_tail_follows_the_second_address_when_the_first_does_not_answer(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        urls = f'["mqtt://127.0.0.1:1", "mqtt://127.0.0.1:{broker.port}"]'
+        file = _config(tmp_path, f'[gateway]\nname = "g"\n[mqtt]\nurls = {urls}\n')
+        publish = [program("mosquitto_pub"), "-p", str(broker.port), "-r", "-t", "sallyport/g/x", "-m", "1"]
+        subprocess.run(publish, check=True)
+        done = sallyport("tail", "--config", str(file), "--count", "1")
+    assert done.returncode == 0
+    assert done.stdout.decode().split() == ["sallyport/g/x", "1"]
+    assert "127.0.0.1:1: " in done.stderr.decode()
+
+
+def test_check_tries_every_address_of_every_broker(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        url = f"mqtt://127.0.0.1:{broker.port}"
+        file = _config(
+            tmp_path, f'[mqtt]\nurls = ["{url}", "mqtt://127.0.0.1:1"]\n[mqtt.cloud]\nurl = "{url}"\n'
+        )
+        done = sallyport("check", "--connect", str(file))
+    lines = done.stdout.decode().splitlines()
+    assert done.returncode == 1
+    assert sum(f"127.0.0.1:{broker.port} let us in" in line for line in lines) == 2
+    assert sum(line.startswith("FAILED  broker: 127.0.0.1:1: ") for line in lines) == 1
+
+
 def test_tail_draws_a_table(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker:
         for topic, payload in (
             ("boiler", '{"values":{"t":21.5}}'),
+            ("gps/batch", '[{"values":{"n":1}},{"values":{"n":777}}]'),
             ("boiler/availability", '{"state":"online"}'),
         ):
             subprocess.run(
@@ -350,9 +383,12 @@ def test_tail_draws_a_table(tmp_path: Path) -> None:
                 check=True,
             )
         url = f"mqtt://127.0.0.1:{broker.port}"
-        done = sallyport("tail", "--url", url, "--topic", "a/#", "--table", "--count", "2")
+        done = sallyport("tail", "--url", url, "--topic", "a/#", "--table", "--count", "3")
     assert done.returncode == 0
-    assert "boiler: online, 1 readings" in " ".join(done.stdout.decode().split())
+    shown = " ".join(done.stdout.decode().split())
+    assert "boiler: online, 1" in shown
+    assert "gps: , 2 readings" in shown
+    assert "777" in shown  # the newest of its batch
     assert "21.5" in done.stdout.decode()
 
 

@@ -225,6 +225,7 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         [gateway]
         name = "plant"
         stop_timeout = "250ms"
+        status_interval = "5m"
         log_level = "debug"
         [mqtt]
         url = "wss://broker.example/mqtt"
@@ -235,6 +236,11 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         prefix = "plant/hall-2"
         layout = "metric"
         window = 1000
+        [mqtt.cloud]
+        urls = ["mqtts://a.example", "mqtt://b.example:1884"]
+        catch_up = "batched"
+        catch_up_rate = 5000
+        tls.insecure = false
         [journal]
         max_size = "1GiB"
         when_full = "drop_newest"
@@ -248,7 +254,12 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
     )
     assert config.warnings == ()
     assert config.model_dump(mode="json", exclude_unset=True) == {
-        "gateway": {"name": "plant", "stop_timeout": "250ms", "log_level": "debug"},
+        "gateway": {
+            "name": "plant",
+            "stop_timeout": "250ms",
+            "status_interval": "5m",
+            "log_level": "debug",
+        },
         "mqtt": {
             "url": "wss://broker.example:443/mqtt",
             "username": "plant",
@@ -258,6 +269,14 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
             "prefix": "plant/hall-2",
             "layout": "metric",
             "window": 1000,
+        },
+        "further_brokers": {
+            "cloud": {
+                "urls": ["mqtts://a.example:8883", "mqtt://b.example:1884"],
+                "catch_up": "batched",
+                "catch_up_rate": 5000,
+                "tls": {"insecure": False},
+            }
         },
         "journal": {"max_size": "1GiB", "when_full": "drop_newest"},
         "devices": {
@@ -299,8 +318,33 @@ def test_the_gateway_is_named_after_its_host(
 
 
 def test_the_client_is_named_after_its_gateway_unless_it_has_a_name(loaded: Load) -> None:
-    assert loaded('[gateway]\nname = "plant"\n').client_id == "sallyport-plant"
-    assert loaded('[gateway]\nname = "plant"\n[mqtt]\nclient_id = "x"\n').client_id == "x"
+    gateway = '[gateway]\nname = "plant"\n'
+    assert loaded(gateway).client_id() == "sallyport-plant"
+    assert loaded(f'{gateway}[mqtt]\nclient_id = "x"\n').client_id() == "x"
+    cloud = '[mqtt.cloud]\nurl = "mqtt://localhost"\n'
+    assert loaded(gateway + cloud).client_id("cloud") == "sallyport-plant-cloud"
+    assert loaded(f'{gateway}{cloud}client_id = "x"').client_id("cloud") == "x"
+
+
+def test_every_broker_has_a_name_and_the_main_one_always_the_same(loaded: Load) -> None:
+    config = loaded('[mqtt.cloud]\nurl = "mqtt://cloud.example"\n[mqtt.Hall-2]\nurl = "embedded"\n')
+    assert {name: [str(way) for way in mqtt.ways] for name, mqtt in config.brokers.items()} == {
+        "mqtt": ["mqtt://localhost:1883"],
+        "cloud": ["mqtt://cloud.example:1883"],
+        "Hall-2": ["embedded"],
+    }
+
+
+def test_doubts_about_a_further_broker_are_told_like_those_about_the_main_one(loaded: Load) -> None:
+    config = loaded(
+        f'[mqtt.cloud]\nurl = "mqtts://cloud.example"\nusername = "x"\npassword = "hunter2"\n'
+        f"tls.insecure = true\n{DEVICE}"
+    )
+    assert [each.split(": ")[0] + ": " + each.split(": ")[1] for each in config.warnings] == [
+        "gateway.toml:4:1: mqtt.cloud.password",
+        "gateway.toml:5:5: mqtt.cloud.tls.insecure",
+    ]
+    assert "hunter2" not in repr(config)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import JournalError
 from gateway.journal.journal import Journal
-from tests.support.journal_writer import payload
+from tests.support.shown_writer import payload
 from tests.support.journals import (
     by_device,
     drained,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.journal.opening import boot_id
-from tests.support.journal_writer import DEVICES, payload
+from tests.support.shown_writer import DEVICES, payload
 from tests.support.journals import by_device, opened, waiting
 
 pytestmark = pytest.mark.real_time
@@ -30,7 +30,7 @@ class Seen:
 
 def _fill_and_kill(path: Path, sync: str, per_turn: int, seconds: float) -> Seen:
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.journal_writer", str(path), sync, str(per_turn)],
+        [sys.executable, "-m", "tests.support.shown_writer", str(path), sync, str(per_turn)],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert child.stdout is not None

@@ -15,7 +15,7 @@ from gateway.journal import journal as journals
 from gateway.journal import opening
 from gateway.journal.record import Entry
 from gateway.model import Gap
-from tests.support.journal_writer import payload
+from tests.support.shown_writer import payload
 from tests.support.journals import (
     BOOT,
     MB,
@@ -452,7 +452,7 @@ async def test_what_a_broker_will_never_take_is_kept_where_a_person_can_find_it(
 async def test_second_process_is_refused_by_name_and_pid(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     other = subprocess.Popen(  # noqa: ASYNC220 - it starts at once
-        [sys.executable, "-m", "tests.support.journal_writer", str(path), "never", "1"],
+        [sys.executable, "-m", "tests.support.shown_writer", str(path), "never", "1"],
         stdout=subprocess.PIPE,
     )
     assert other.stdout is not None

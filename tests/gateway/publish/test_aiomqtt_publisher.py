@@ -3,7 +3,7 @@ from typing import Any, Literal
 
 import pytest
 
-from gateway.errors import Rejected
+from gateway.errors import Deferred, Rejected
 from gateway.publish.aiomqtt_publisher import AiomqttPublisher
 from gateway.publish.broker import Broker
 from gateway.publish.publisher import Message, Publisher
@@ -63,7 +63,7 @@ async def test_paho_does_not_write_to_the_log(rogue: RogueBroker, caplog: pytest
 
 
 async def test_bug_in_a_callback_comes_out_of_the_session_as_it_is(rogue: RogueBroker) -> None:
-    def stumble(_outcome: Rejected | None) -> None:
+    def stumble(_outcome: Rejected | Deferred | None) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -23,7 +23,8 @@ def test_settings_come_from_the_configuration() -> None:
             "window": 7,
         }
     )
-    assert Broker.of(mqtt, client_id="x") == Broker(
+    [broker] = Broker.ways(mqtt, client_id="x")
+    assert broker == Broker(
         host="broker.example",
         port=80,
         transport="websockets",
@@ -40,5 +41,15 @@ def test_settings_come_from_the_configuration() -> None:
 
 def test_embedded_broker_is_on_the_loopback_and_speaks_3_1_1() -> None:
     mqtt = MqttOptions.model_validate({"url": "embedded", "embedded_port": 2883})
-    broker = Broker.of(mqtt, client_id="x")
+    [broker] = Broker.ways(mqtt, client_id="x")
     assert (broker.host, broker.port, broker.version) == ("127.0.0.1", 2883, "3.1.1")
+
+
+def test_each_of_several_addresses_is_a_way_of_its_own_with_tls_only_where_it_is_spoken() -> None:
+    urls = ["mqtts://a.example", "mqtt://b.example", "wss://c.example/gate"]
+    mqtt = MqttOptions.model_validate({"urls": urls})
+    a, b, c = Broker.ways(mqtt, client_id="x")
+    assert [each.name for each in (a, b, c)] == ["a.example:8883", "b.example:1883", "c.example:443"]
+    assert a.tls is c.tls is not None
+    assert b.tls is None
+    assert (b.path, c.path, c.transport) == ("", "/gate", "websockets")

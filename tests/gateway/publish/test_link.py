@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import Rejected
+from gateway.errors import Deferred, Rejected
 from gateway.publish.broker import Broker, Version
 from gateway.publish.link import LinkPublisher, _Link
 from gateway.publish.publisher import Message, Publisher
@@ -140,13 +140,56 @@ async def test_lost_connection_writes_nothing_to_the_log(
     assert caplog.messages == []
 
 
-async def test_bug_in_a_callback_comes_out_of_the_session_as_it_is(rogue: RogueBroker) -> None:
-    def stumble(_outcome: Rejected | None) -> None:
+async def test_last_words_of_a_broker_are_heard_when_a_write_fails_first(rogue: RogueBroker) -> None:
+    rogue.deaf = True
+    outcome: Outcome = []
+    publisher = publisher_to(rogue.port, keepalive_s=3600)
+    async with asyncio.timeout(PATIENCE_S), publisher.connect() as session:
+        session.publish(END, outcome.append)
+        await asyncio.sleep(0.05)  # it lies there unread, so that hanging up is a reset
+        assert isinstance(session, _Link)
+        assert session._transport is not None
+        session._transport.pause_reading()  # a loop that is busy elsewhere
+        rogue.say(b"\x40\x02\0\x01")
+        rogue.expel(SESSION_TAKEN_OVER)
+        while rogue.links:
+            await asyncio.sleep(0)
+        while not session._transport.is_closing():
+            session._transport.write(b"\xc0\0")
+        assert "another client came" in await condemned(session)
+    assert outcome == [None]
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_broker_that_hangs_up_again_without_a_word_may_have_another_client_of_our_name(
+    rogue: RogueBroker, version: Version
+) -> None:
+    publisher = publisher_to(rogue.port, version)
+    for _ in range(2):
+        async with publisher.connect() as session:
+            rogue.hang_up()
+            assert (await condemned(session)).endswith("the broker hung up")
+        rogue.refuses = 0x88
+        await refused(publisher)  # it was restarted, and let nobody in at first
+        rogue.refuses = None
+    for ending in ("the broker hung up", 'perhaps another client has the same client id, "test"'):
+        async with publisher.connect() as session:
+            rogue.hang_up()
+            assert (await condemned(session)).endswith(ending)
+
+
+@pytest.mark.parametrize(
+    "message", [END, END._replace(qos=0), Message("t/#", b"")], ids=["taken", "left", "rejected"]
+)
+async def test_bug_in_a_callback_comes_out_of_the_session_as_it_is(
+    rogue: RogueBroker, message: Message
+) -> None:
+    def stumble(_outcome: Rejected | Deferred | None) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         async with asyncio.timeout(5), publisher_to(rogue.port).connect() as session:
-            session.publish(END, stumble)
+            session.publish(message, stumble)
             await session.ended()
 
 
@@ -208,6 +251,24 @@ async def test_broker_that_does_not_read_loses_and_mixes_up_nothing(rogue: Rogue
                 await asyncio.sleep(0.001)
     assert rogue.messages == messages
     assert outcomes == [[None]] * 40
+
+
+async def test_message_of_qos_0_has_its_answer_when_it_has_left(rogue: RogueBroker) -> None:
+    messages = [Message("t/large", bytes([number]) * 1_000_000, qos=0) for number in range(40)]
+    outcomes: list[Outcome] = [[] for _ in messages]
+    rogue.deaf = True
+    async with publisher_to(rogue.port).connect() as session:
+        for message, outcome in zip(messages, outcomes, strict=True):
+            session.publish(message, outcome.append)
+            await asyncio.sleep(0)
+        assert outcomes[-1] == []  # so that a window bounds what waits for a slow line
+        rogue.listen()
+        async with asyncio.timeout(PATIENCE_S):
+            while [] in outcomes:
+                await asyncio.sleep(0.001)
+        assert await deliver(session, [END]) == [[None]]
+    assert outcomes == [[None]] * 40
+    assert rogue.messages == [*messages, END]
 
 
 async def test_broker_that_never_reads_again_can_be_left(rogue: RogueBroker) -> None:
@@ -335,6 +396,12 @@ async def test_broker_without_acknowledgements_is_of_no_use(rogue: RogueBroker) 
     )
 
 
+async def test_broker_that_kept_a_session_which_we_did_not_want_is_left(rogue: RogueBroker) -> None:
+    rogue.keeps_a_session = True
+    assert "clean start" in await refused(publisher_to(rogue.port, "5"))
+    await works(publisher_to(rogue.port, "3.1.1"))
+
+
 async def test_retained_message_is_rejected_where_nothing_is_retained(rogue: RogueBroker) -> None:
     rogue.announces = b"\x25\0"
     async with publisher_to(rogue.port).connect() as session:
@@ -358,6 +425,26 @@ async def test_broker_that_lost_count_of_packets_gets_them_again(rogue: RogueBro
         session.publish(END, outcome.append)
         assert "Packet identifier in use (0x91)" in await condemned(session)
     assert outcome == []
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        (0x96, Deferred("127.0.0.1:{port}: Message rate too high (0x96)")),
+        (0x89, Deferred("127.0.0.1:{port}: Server busy (0x89)")),
+        (0xC1, Rejected("reason code 0xc1 (0xc1)")),
+    ],
+)
+async def test_answer_that_the_standard_does_not_know_is_taken_by_its_meaning(
+    rogue: RogueBroker, code: int, outcome: Rejected | Deferred
+) -> None:
+    rogue.reasons["t/bad"] = code
+    outcomes: Outcome = []
+    async with publisher_to(rogue.port).connect() as session:
+        session.publish(Message("t/bad", b""), outcomes.append)
+        assert await deliver(session, [END]) == [[None]]
+    [found] = outcomes
+    assert (type(found), str(found)) == (type(outcome), str(outcome).format(port=rogue.port))
 
 
 async def test_client_identifier_that_the_broker_gave_us_is_the_one_that_is_named(rogue: RogueBroker) -> None:

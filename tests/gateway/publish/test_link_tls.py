@@ -159,7 +159,7 @@ def test_file_that_went_bad_after_it_was_checked_is_the_operators_error(authorit
 
 def test_password_of_the_broker_is_not_in_its_repr() -> None:
     options = MqttOptions.model_validate({"url": "mqtt://b", "username": "me", "password": "T0PSECRET"})
-    assert "T0PSECRET" not in repr(Broker.of(options, client_id="x"))
+    assert "T0PSECRET" not in repr(Broker.ways(options, client_id="x"))
 
 
 def test_old_tls_versions_are_not_spoken() -> None:
@@ -169,5 +169,5 @@ def test_old_tls_versions_are_not_spoken() -> None:
 def test_only_mqtts_and_wss_are_encrypted(authority: Authority) -> None:
     for url, encrypted in (("mqtts://b", True), ("wss://b", True), ("mqtt://b", False), ("ws://b", False)):
         tls = {"tls": {"ca": authority.file}} if encrypted else {}
-        broker = Broker.of(MqttOptions.model_validate({"url": url, **tls}), client_id="x")
+        [broker] = Broker.ways(MqttOptions.model_validate({"url": url, **tls}), client_id="x")
         assert (broker.tls is not None) is encrypted

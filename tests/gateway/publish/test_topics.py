@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import wire
-from gateway.journal.journal import Record
+from gateway.journal.record import Record
 from gateway.model import Availability, Presence, Reading, Stamp, Value
 from gateway.publish.publisher import Message
 from gateway.publish.topics import Topics, safe

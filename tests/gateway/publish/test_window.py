@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from gateway.errors import Rejected, Unreachable
-from gateway.publish.publisher import Done, Message
-from gateway.publish.window import Window
+from gateway.errors import Deferred, Rejected, Unreachable
+from gateway.publish.publisher import Answer, Message
+from gateway.publish.window import RETRY_FIRST_S, RETRY_MAX_S, Window
 
 PATIENCE_S = 20.0
 
@@ -19,21 +19,27 @@ class Line:
 
     def __init__(self, window: int) -> None:
         self.window = window
+        self.maximum_packet_size = None
         self.sent: list[bytes] = []
-        self.unacknowledged: deque[Done] = deque()
+        self.unacknowledged: deque[Answer] = deque()
 
-    def publish(self, message: Message, done: Done) -> None:
+    def publish(self, message: Message, answer: Answer) -> None:
         self.sent.append(message.payload)
-        self.unacknowledged.append(done)
+        self.unacknowledged.append(answer)
 
     async def ended(self) -> NoReturn:
         await asyncio.Event().wait()
         raise AssertionError
 
-    def acknowledge(self, place: int = 0, error: Rejected | None = None) -> None:
-        done = self.unacknowledged[place]
+    def acknowledge(self, place: int = 0, error: Rejected | Deferred | None = None) -> None:
+        answer = self.unacknowledged[place]
         del self.unacknowledged[place]
-        done(error)
+        answer(error)
+
+    def taken(self) -> list[bytes]:
+        """What was sent since this was last asked."""
+        sent, self.sent = self.sent, []
+        return sent
 
 
 def ignore(_outcome: Rejected | None) -> None:
@@ -227,3 +233,147 @@ async def test_place_is_not_lost_on_a_sender_who_gives_up_as_it_becomes_free() -
         assert not window.busy
         async with asyncio.timeout(1):
             await send(window, 1)
+
+
+# What the broker defers.
+
+LATER = Deferred("broker: Quota exceeded (0x97)")
+
+
+async def test_deferred_message_is_sent_again_and_its_sender_hears_only_the_end() -> None:
+    window = Window(line := Line(3), ack_timeout_s=PATIENCE_S)
+    outcomes: list[Rejected | None] = []
+    await window.send(message(0), outcomes.append)
+    line.acknowledge(error=LATER)
+    assert window.busy
+    await asyncio.sleep(RETRY_FIRST_S)
+    assert line.sent == [b"0", b"0"]
+    assert outcomes == []
+    line.acknowledge()
+    assert outcomes == [None]
+    assert not window.busy
+
+
+async def test_deferred_message_that_is_rejected_in_the_end_is_rejected() -> None:
+    window = Window(line := Line(3), ack_timeout_s=PATIENCE_S)
+    outcomes: list[Rejected | None] = []
+    await window.send(message(0), outcomes.append)
+    line.acknowledge(error=LATER)
+    await asyncio.sleep(RETRY_FIRST_S)
+    line.acknowledge(error=(no := Rejected("no")))
+    assert outcomes == [no]
+    assert not window.busy
+
+
+async def test_nothing_new_is_sent_and_one_is_risked_until_the_broker_takes_it() -> None:
+    window = Window(line := Line(4), ack_timeout_s=PATIENCE_S)
+    await send(window, 3)
+    line.taken()
+    for _ in range(3):
+        line.acknowledge(error=LATER)
+    async with in_background(send(window, 3)) as [sending]:  # the fourth place is free
+        for _ in range(3):
+            taken: list[bytes] = []
+            while not taken:
+                await asyncio.sleep(0.1)
+                taken = line.taken()
+            assert taken == [b"0"]
+            line.acknowledge(error=LATER)
+        await asyncio.sleep(PATIENCE_S)
+        assert line.taken() == [b"0"]
+        line.acknowledge()
+        await asyncio.sleep(0)
+        assert line.taken() == [b"1", b"2", b"0", b"1"]
+        line.acknowledge()
+        await asyncio.sleep(0)
+        assert line.taken() == [b"2"]
+        assert sending.done()
+
+
+async def test_waits_between_attempts_grow_and_never_exceed_the_longest() -> None:
+    window = Window(line := Line(1), ack_timeout_s=PATIENCE_S)
+    loop = asyncio.get_running_loop()
+    await send(window, 1)
+    waits = []
+    async with in_background(window.watch()) as [watch]:
+        for _ in range(50):
+            line.acknowledge(error=LATER)
+            before = loop.time()
+            while not line.unacknowledged:
+                await asyncio.sleep(0.1)
+            waits.append(loop.time() - before)
+        assert not watch.done()  # the broker has answered each time
+    assert waits[0] <= RETRY_FIRST_S + 0.1
+    assert max(waits[:3]) < RETRY_MAX_S / 2
+    assert RETRY_MAX_S / 2 < max(waits) <= RETRY_MAX_S + 0.1
+
+
+async def test_broker_that_does_not_answer_the_one_that_is_risked_is_condemned() -> None:
+    window = Window(line := Line(1), ack_timeout_s=PATIENCE_S)
+    await send(window, 1)
+    line.acknowledge(error=LATER)
+    assert PATIENCE_S <= await watched(window) <= PATIENCE_S + RETRY_FIRST_S
+
+
+async def test_older_value_is_never_the_last_word_on_its_topic() -> None:
+    """A message that was taken after an older one of its topic was deferred is sent again, after that one."""
+    window = Window(line := Line(10), ack_timeout_s=PATIENCE_S)
+    landed: list[str] = []
+    for name in ("a1", "b1", "a2", "b2", "a3"):
+        await window.send(
+            Message(name[0], name.encode()),
+            lambda _outcome, name=name: landed.append(name),  # type: ignore[misc]
+        )
+    line.acknowledge()
+    line.acknowledge()
+    line.acknowledge(error=LATER)
+    line.acknowledge()
+    line.acknowledge()
+    assert landed == ["a1", "b1", "b2"]
+    await asyncio.sleep(RETRY_FIRST_S)
+    line.acknowledge()
+    line.acknowledge()
+    assert line.sent == [b"a1", b"b1", b"a2", b"b2", b"a3", b"a2", b"a3"]
+    assert landed == ["a1", "b1", "b2", "a2", "a3"]
+    assert not window.busy
+
+
+async def test_window_has_its_whole_size_again_after_a_quota() -> None:
+    window = Window(line := Line(5), ack_timeout_s=PATIENCE_S)
+    async with in_background(send(window, 1000)) as [sending]:
+        for turn in range(2000):
+            await asyncio.sleep(0.1)
+            assert len(line.unacknowledged) <= 5
+            if line.unacknowledged:
+                line.acknowledge(error=LATER if turn % 3 == 0 and turn < 1000 else None)
+            if sending.done():
+                break
+        while line.unacknowledged:
+            line.acknowledge()
+            await asyncio.sleep(RETRY_FIRST_S)
+        assert not window.busy
+        await send(window, 5)
+    assert len(line.unacknowledged) == 5
+
+
+async def test_sender_that_gives_up_during_a_quota_leaves_its_place_to_others() -> None:
+    window = Window(line := Line(1), ack_timeout_s=PATIENCE_S)
+    await send(window, 1)
+    async with in_background(send(window, 1)):
+        await asyncio.sleep(0)
+        line.acknowledge(error=LATER)
+    await asyncio.sleep(RETRY_FIRST_S)
+    line.acknowledge()
+    assert not window.busy
+    async with asyncio.timeout(1):
+        await send(window, 1)
+
+
+async def test_quota_is_told_once_for_each_connection(caplog: pytest.LogCaptureFixture) -> None:
+    window = Window(line := Line(1), ack_timeout_s=PATIENCE_S)
+    for _ in range(5):
+        await send(window, 1)
+        line.acknowledge(error=LATER)
+        await asyncio.sleep(RETRY_FIRST_S)
+        line.acknowledge()
+    assert caplog.messages == ["broker: Quota exceeded (0x97); what the broker defers is sent again later"]

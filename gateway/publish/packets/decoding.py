@@ -1,324 +1,29 @@
-"""MQTT as a publisher speaks it, without input or output: packets to bytes, bytes to packets.
-
-Section numbers are those of MQTT 5.0 (OASIS, 2019); where MQTT 3.1.1 (OASIS, 2014) has the thing elsewhere,
-its number follows in brackets. Names are the standard's.
-"""
+"""What we hear: bytes to packets."""
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NewType
 
-from gateway.errors import BadPacket, Rejected
+from gateway.errors import BadPacket
 from gateway.publish.broker import Version
-from gateway.publish.publisher import Message
-
-
-class PacketType(IntEnum):
-    """Source: section 2.1.2 [2.2.1], table 2-1."""
-
-    CONNECT = 1
-    CONNACK = 2
-    PUBLISH = 3
-    PUBACK = 4
-    PUBREC = 5
-    PUBREL = 6
-    PUBCOMP = 7
-    SUBSCRIBE = 8
-    SUBACK = 9
-    UNSUBSCRIBE = 10
-    UNSUBACK = 11
-    PINGREQ = 12
-    PINGRESP = 13
-    DISCONNECT = 14
-    AUTH = 15
-
-
-MAXIMUM_REMAINING_LENGTH: Final = 268_435_455
-"""Source: section 2.1.4 [2.2.3]."""
-LARGEST_PACKET: Final = 65_536
-"""What we are ready to read, and tell the broker so; only a PUBLISH, which is not kept, may be larger."""
-RECEIVE_MAXIMUM: Final = 0xFFFF
-"""Where nobody says another one. Source: section 3.1.2.11.3."""
-
-NORMAL_DISCONNECTION: Final = 0x00
-UNSPECIFIED_ERROR: Final = 0x80
-MALFORMED_PACKET: Final = 0x81
-PROTOCOL_ERROR: Final = 0x82
-UNSUPPORTED_PROTOCOL_VERSION: Final = 0x84
-SESSION_TAKEN_OVER: Final = 0x8E
-PACKET_IDENTIFIER_IN_USE: Final = 0x91
-RECEIVE_MAXIMUM_EXCEEDED: Final = 0x93
-PACKET_TOO_LARGE: Final = 0x95
-QUOTA_EXCEEDED: Final = 0x97
-
-REASONS: Final[Mapping[int, str]] = MappingProxyType(
-    {
-        0x00: "Success",
-        0x04: "Disconnect with will message",
-        0x10: "No matching subscribers",
-        0x80: "Unspecified error",
-        0x81: "Malformed packet",
-        0x82: "Protocol error",
-        0x83: "Implementation specific error",
-        0x84: "Unsupported protocol version",
-        0x85: "Client identifier not valid",
-        0x86: "Bad user name or password",
-        0x87: "Not authorized",
-        0x88: "Server unavailable",
-        0x89: "Server busy",
-        0x8A: "Banned",
-        0x8B: "Server shutting down",
-        0x8C: "Bad authentication method",
-        0x8D: "Keep alive timeout",
-        0x8E: "Session taken over",
-        0x8F: "Topic filter invalid",
-        0x90: "Topic name invalid",
-        0x91: "Packet identifier in use",
-        0x92: "Packet identifier not found",
-        0x93: "Receive maximum exceeded",
-        0x94: "Topic alias invalid",
-        0x95: "Packet too large",
-        0x96: "Message rate too high",
-        0x97: "Quota exceeded",
-        0x98: "Administrative action",
-        0x99: "Payload format invalid",
-        0x9A: "Retain not supported",
-        0x9B: "QoS not supported",
-        0x9C: "Use another server",
-        0x9D: "Server moved",
-        0x9E: "Shared subscriptions not supported",
-        0x9F: "Connection rate exceeded",
-        0xA0: "Maximum connect time",
-        0xA1: "Subscription identifiers not supported",
-        0xA2: "Wildcard subscriptions not supported",
-    }
+from gateway.publish.packets.names import (
+    LARGEST_PACKET,
+    MALFORMED_PACKET,
+    NORMAL_DISCONNECTION,
+    PACKET_TOO_LARGE,
+    PROTOCOL_ERROR,
+    RECEIVE_MAXIMUM,
+    UNSPECIFIED_ERROR,
+    UNSUPPORTED_PROTOCOL_VERSION,
+    PacketType,
+    Property,
 )
-"""Source: section 2.4, table 2-6."""
 
 _RETURN_CODES: Final = MappingProxyType({1: 0x84, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87})
 """CONNACK's return codes in 3.1.1, as the reason codes that say the same. Source: [3.2.2.3], table 3.1."""
-
-
-def reason_name(code: int) -> str:
-    return REASONS.get(code, f"reason code 0x{code:02x}")
-
-
-# What we say.
-
-
-def variable_byte_integer(value: int) -> bytes:
-    """Layout: seven bits in each byte, the lowest first; the top bit says that more follow.
-
-    Source: section 1.5.5 [2.2.3].
-    """
-    encoded = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def binary_data(data: bytes) -> bytes:
-    """Raises: ValueError. Source: section 1.5.6."""
-    if len(data) > 0xFFFF:  # noqa: PLR2004 - two bytes
-        raise ValueError(f"{len(data)} bytes; MQTT allows at most 65535 here")
-    return len(data).to_bytes(2, "big") + data
-
-
-def utf8_string(text: str) -> bytes:
-    """Raises: ValueError, also for characters at which a broker may hang up. Source: section 1.5.4 [1.5.3]."""
-    for char in text:
-        code = ord(char)
-        if (
-            code <= 0x1F  # noqa: PLR2004 - control characters, U+0000 among them
-            or 0x7F <= code <= 0x9F  # noqa: PLR2004 - likewise
-            or 0xD800 <= code <= 0xDFFF  # noqa: PLR2004 - surrogates
-            or 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004 - "noncharacters"
-            or code & 0xFFFE == 0xFFFE  # noqa: PLR2004 - likewise
-        ):
-            raise ValueError(f"holds U+{code:04X}, which MQTT does not allow")
-    return binary_data(text.encode())
-
-
-def topic_name(topic: str) -> bytes:
-    """Raises: ValueError. Source: sections 3.3.2.1 and 4.7."""
-    if not topic:
-        raise ValueError("is empty")
-    if "+" in topic or "#" in topic:
-        raise ValueError('holds a wildcard, "+" or "#"')
-    return utf8_string(topic)
-
-
-def _packet(first: int, *parts: bytes) -> bytes:
-    rest = b"".join(parts)
-    return bytes([first]) + variable_byte_integer(len(rest)) + rest
-
-
-def connect(
-    *,
-    version: Version,
-    client_id: str,
-    keep_alive: int,
-    username: str | None = None,
-    password: str | None = None,
-    will: Message | None = None,
-    clean_start: bool = True,
-) -> bytes:
-    """CONNECT; the will has QoS 1. Raises: ValueError, when a text cannot be said in MQTT.
-
-    Source: section 3.1.
-    """
-    flags = 0x02 if clean_start else 0
-    properties, will_properties = b"", b""
-    if version == "5":
-        properties = struct.pack(">BBI", 5, Property.MAXIMUM_PACKET_SIZE, LARGEST_PACKET)
-        will_properties = b"\0"
-    payload = [utf8_string(client_id)]
-    if will is not None:
-        flags |= 0x04 | 1 << 3 | (0x20 if will.retain else 0)
-        payload += [will_properties, topic_name(will.topic), binary_data(will.payload)]
-    if username is not None:
-        flags |= 0x80
-        payload.append(utf8_string(username))
-    if password is not None:
-        flags |= 0x40
-        payload.append(binary_data(password.encode()))
-    header = b"\0\x04MQTT" + struct.pack(">BBH", 5 if version == "5" else 4, flags, keep_alive)
-    return _packet(PacketType.CONNECT << 4, header, properties, *payload)
-
-
-PINGREQ_PACKET: Final = b"\xc0\0"
-"""Source: section 3.12."""
-DISCONNECT_PACKET: Final = b"\xe0\0"
-"""Normal disconnection, the same in both versions. Source: section 3.14."""
-
-
-def disconnect(code: int) -> bytes:
-    """Version 5 only. Source: section 3.14.2.1."""
-    return bytes([PacketType.DISCONNECT << 4, 1, code])
-
-
-def acknowledgement(kind: PacketType, identifier: int) -> bytes:
-    """PUBACK, PUBREC or PUBCOMP: success. Source: sections 3.4, 3.5 and 3.7."""
-    return struct.pack(">BBH", kind << 4, 2, identifier)
-
-
-class Publications:
-    """PUBLISH packets on one connection. Source: section 3.3.
-
-    Layout (QoS 1):
-        3f LL TT… II II [PP] payload
-        f  0x2 for QoS 1, 0x1 for retain      L  remaining length      T  topic, with two bytes of length
-        I  packet identifier                  P  length of the properties, version 5: always 0
-    """
-
-    _TOPICS = 4096
-    """So many encoded topics are remembered; then all are forgotten, and those in use come back."""
-
-    def __init__(
-        self, version: Version, *, maximum_packet_size: int | None = None, retain_available: bool = True
-    ) -> None:
-        self._properties = b"\0" if version == "5" else b""
-        self._overhead = 2 + len(self._properties)
-        self._maximum_packet_size = maximum_packet_size
-        self._retain_available = retain_available
-        self._largest = MAXIMUM_REMAINING_LENGTH
-        if maximum_packet_size is not None:
-            self._largest = min(self._largest, _largest_rest(maximum_packet_size))
-        self._topics: dict[str, bytes] = {}
-
-    def at_least_once(self, message: Message, identifier: int) -> bytes:
-        """QoS 1. Raises: Rejected, when no packet can hold it that the broker would take."""
-        name, payload, retain = message.topic, message.payload, message.retain
-        topic = self._topics.get(name) or self._encoded(name)
-        length = len(topic) + self._overhead + len(payload)
-        if length > self._largest or (retain and not self._retain_available):
-            raise self._refusal(length)
-        first = 0x33 if retain else 0x32
-        # Written out for the lengths that readings have: this is the hot path.
-        if length < 0x80:  # noqa: PLR2004 - seven bits
-            header = bytes((first, length))
-        elif length < 0x4000:  # noqa: PLR2004 - fourteen bits
-            header = bytes((first, length & 0x7F | 0x80, length >> 7))
-        else:
-            header = bytes((first,)) + variable_byte_integer(length)
-        return b"".join((header, topic, identifier.to_bytes(2, "big"), self._properties, payload))
-
-    def at_most_once(self, message: Message) -> bytes:
-        """QoS 0. Raises: Rejected."""
-        topic = self._topics.get(message.topic) or self._encoded(message.topic)
-        length = len(topic) + len(self._properties) + len(message.payload)
-        if length > self._largest or (message.retain and not self._retain_available):
-            raise self._refusal(length)
-        return _packet(0x31 if message.retain else 0x30, topic, self._properties, message.payload)
-
-    def _encoded(self, topic: str) -> bytes:
-        try:
-            encoded = topic_name(topic)
-        except ValueError as error:
-            raise Rejected(f"the topic {error}") from None
-        if len(self._topics) >= self._TOPICS:
-            self._topics.clear()
-        self._topics[topic] = encoded
-        return encoded
-
-    def _refusal(self, length: int) -> Rejected:
-        if length <= self._largest:
-            return Rejected("Retain not supported (0x9a)")
-        size = 1 + len(variable_byte_integer(length)) + length
-        largest = self._maximum_packet_size or 5 + MAXIMUM_REMAINING_LENGTH
-        return Rejected(f"{size} bytes; the broker takes at most {largest}")
-
-
-def _largest_rest(packet_size: int) -> int:
-    """The largest remaining length of a packet that is no larger than this."""
-    return max(
-        packet_size - 1 - digits for digits in (1, 2, 3, 4) if _digits(packet_size - 1 - digits) <= digits
-    )
-
-
-def _digits(length: int) -> int:
-    return len(variable_byte_integer(max(0, length)))
-
-
-# What we hear.
-
-
-class Property(IntEnum):
-    """Source: section 2.2.2.2, table 2-4."""
-
-    PAYLOAD_FORMAT_INDICATOR = 0x01
-    MESSAGE_EXPIRY_INTERVAL = 0x02
-    CONTENT_TYPE = 0x03
-    RESPONSE_TOPIC = 0x08
-    CORRELATION_DATA = 0x09
-    SUBSCRIPTION_IDENTIFIER = 0x0B
-    SESSION_EXPIRY_INTERVAL = 0x11
-    ASSIGNED_CLIENT_IDENTIFIER = 0x12
-    SERVER_KEEP_ALIVE = 0x13
-    AUTHENTICATION_METHOD = 0x15
-    AUTHENTICATION_DATA = 0x16
-    REQUEST_PROBLEM_INFORMATION = 0x17
-    WILL_DELAY_INTERVAL = 0x18
-    REQUEST_RESPONSE_INFORMATION = 0x19
-    RESPONSE_INFORMATION = 0x1A
-    SERVER_REFERENCE = 0x1C
-    REASON_STRING = 0x1F
-    RECEIVE_MAXIMUM = 0x21
-    TOPIC_ALIAS_MAXIMUM = 0x22
-    TOPIC_ALIAS = 0x23
-    MAXIMUM_QOS = 0x24
-    RETAIN_AVAILABLE = 0x25
-    USER_PROPERTY = 0x26
-    MAXIMUM_PACKET_SIZE = 0x27
-    WILDCARD_SUBSCRIPTION_AVAILABLE = 0x28
-    SUBSCRIPTION_IDENTIFIER_AVAILABLE = 0x29
-    SHARED_SUBSCRIPTION_AVAILABLE = 0x2A
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,8 +49,12 @@ class Publish(NamedTuple):
     identifier: int
 
 
-class Puback(NamedTuple):
-    """Source: section 3.4."""
+Accepted = NewType("Accepted", int)
+"""The packet identifier of a PUBACK that says yes: no more than a number, for there is one for each reading."""
+
+
+class Refused(NamedTuple):
+    """A PUBACK that says no. Source: section 3.4.2.1."""
 
     identifier: int
     reason: int
@@ -370,7 +79,7 @@ class Disconnect(NamedTuple):
     server_reference: str | None = None
 
 
-Packet = Connack | Publish | Puback | Pubrel | Pingresp | Disconnect
+Packet = Accepted | Refused | Connack | Publish | Pubrel | Pingresp | Disconnect
 
 
 class _Fields:
@@ -520,6 +229,9 @@ _FLAGS: Final = {
 """The lower half of the first byte, of what a broker may say to a publisher. Source: section 2.1.3 [2.2.2]."""
 
 
+_SHORT_PUBACK: Final = struct.Struct(">HH")
+"""Packet type and remaining length, packet identifier."""
+_PUBACK, _PUBACK_WITH_REASON = 0x4002, 0x4003
 _LARGEST_HEAD: Final = 2 + 0xFFFF + 2
 """Of a PUBLISH: topic and packet identifier."""
 
@@ -529,6 +241,7 @@ class Decoder:
 
     def __init__(self, version: Version) -> None:
         self._version = version
+        self._puback_with_reason = _PUBACK_WITH_REASON if version == "5" else None
         self._rest = b""
         self._skip = 0
 
@@ -543,13 +256,20 @@ class Decoder:
         data, self._rest = self._rest + data, b""
         place, end = 0, len(data)
         while end - place >= 2:  # noqa: PLR2004 - the shortest packet
-            # An acknowledgement that says no more than yes: this is the hot path.
-            if end - place >= 4 and data[place] == 0x40 and data[place + 1] == 2:  # noqa: PLR2004
-                identifier = data[place + 2] << 8 | data[place + 3]
-                if identifier:
-                    yield Puback(identifier, 0)
+            # The two shortest ways to say yes, written out: this is the hot path.
+            if end - place >= _SHORT_PUBACK.size:
+                head, identifier = _SHORT_PUBACK.unpack_from(data, place)
+                if head == _PUBACK and identifier:
+                    yield Accepted(identifier)
                     place += 4
                     continue
+                if head == self._puback_with_reason and identifier:
+                    if end - place == _SHORT_PUBACK.size:
+                        break
+                    if data[place + 4] < UNSPECIFIED_ERROR:
+                        yield Accepted(identifier)
+                        place += 5
+                        continue
             found = self._next(data, place)
             if found is None:
                 break
@@ -636,7 +356,9 @@ class Decoder:
             packet = self._connack(fields)
         elif fields.kind is PacketType.PUBACK:
             identifier, code, properties = self._acknowledgement(fields)
-            packet = Puback(identifier, code, properties.get(Property.REASON_STRING))
+            packet = Accepted(identifier)
+            if code >= UNSPECIFIED_ERROR:
+                packet = Refused(identifier, code, properties.get(Property.REASON_STRING))
         elif fields.kind is PacketType.PUBREL:
             packet = Pubrel(self._acknowledgement(fields)[0])
         elif fields.kind is PacketType.DISCONNECT:

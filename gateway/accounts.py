@@ -1,0 +1,106 @@
+"""What was read, kept, sent and lost since the start, and that it adds up.
+
+recorded           = read, less what is still on the bus
+recorded           = journaled + refused
+found + journaled  = acknowledged + set aside + evicted + waiting, for each broker
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gateway import wire
+from gateway.journal.journal import Journal
+from gateway.model import Clock, Gap
+from gateway.publish.delivery import Delivery
+from gateway.source import Source
+
+log = logging.getLogger(__name__)
+
+
+class Accounts:
+    def __init__(self, journal: Journal, sources: Iterable[Source], clock: Clock) -> None:
+        self.deliveries: Sequence[Delivery] = ()
+        self._journal = journal
+        self._sources = tuple(sources)
+        self._clock = clock
+        self._since = clock()
+        self._first = journal.readings.last
+        self._lost: Counter[str] = Counter()
+
+    def note(self, gap: Gap) -> None:
+        self._lost[gap.device] += gap.lost
+
+    @property
+    def journaled(self) -> int:
+        return self._journal.readings.last - self._first
+
+    def as_json(self) -> bytes:
+        return wire.encode_counters(
+            at_ns=self._clock().wall_ns,
+            since_ns=self._since.wall_ns,
+            counters={
+                "devices": {
+                    source.name: {
+                        "read": source.readings,
+                        "rejected": source.tally_rejected().total(),
+                        "dropped": source.tally_dropped().total(),
+                        "lost": self._lost[source.name],
+                    }
+                    for source in self._sources
+                },
+                "journal": {
+                    "recorded": self._journal.appended,
+                    "journaled": self.journaled,
+                    "refused": self._journal.refused,
+                },
+                "brokers": {each.name: _of(each) for each in self.deliveries},
+            },
+        )
+
+    def tell(self, kept_in: Path | None) -> None:
+        """The last lines of the log: everything read has gone somewhere."""
+        for source in self._sources:
+            for what, tally in (("rejected", source.tally_rejected()), ("dropped", source.tally_dropped())):
+                if tally:
+                    reasons = ", ".join(f"{count} {reason}" for reason, count in tally.most_common())
+                    log.info("%s: %s: %s", source.name, what, reasons)
+        log.info(
+            "stopped: %d readings read, %d journaled, %d refused by a full journal",
+            sum(source.readings for source in self._sources), self.journaled, self._journal.refused,
+        )  # fmt: skip
+        for delivery in self.deliveries:
+            lane = delivery.forwarder.readings
+            log.info(
+                "stopped: %s: %d acknowledged, %d set aside, %d forced out of the journal, %d left; %d were found",
+                delivery.child.name, lane.acknowledged, lane.set_aside, lane.evicted, lane.waiting, lane.found,
+            )  # fmt: skip
+            if lane.waiting and kept_in is None:
+                log.warning(
+                    "the %s has not taken the last %d readings: they are lost",
+                    delivery.child.name,
+                    lane.waiting,
+                )
+            elif lane.waiting:
+                log.info(
+                    "the %s has not taken %d readings: they stay in %s",
+                    delivery.child.name,
+                    lane.waiting,
+                    kept_in,
+                )
+
+
+def _of(delivery: Delivery) -> dict[str, int]:
+    lane = delivery.forwarder.readings
+    return {
+        "connects": delivery.forwarder.connects,
+        "found": lane.found,
+        "sent": lane.sent,
+        "repeated": lane.repeated,
+        "acknowledged": lane.acknowledged,
+        "set_aside": lane.set_aside,
+        "evicted": lane.evicted,
+        "waiting": lane.waiting,
+        "urgent_waiting": delivery.forwarder.urgent.waiting,
+    }
