@@ -354,13 +354,16 @@ class Store:
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def purge(self, state: State, losses: Iterable[Loss], wall: int) -> None:
-        """Everything that waits is given up, and noted."""
+        """Everything that waits is given up, and the readings are noted."""
+        given_up: dict[str, Loss] = {}
         with self._transaction():
+            for (devices,) in self._db.execute("SELECT devices FROM readings ORDER BY last"):
+                for loss in _losses(devices, "purged"):
+                    before = given_up.get(loss.device, loss._replace(lost=0))
+                    given_up[loss.device] = before._replace(last=loss.last, lost=before.lost + loss.lost)
+            self._note(Work(at=0, wall=wall, losses=[*losses, *given_up.values()]), ())
             for stream in STREAMS:
-                rows = self._db.execute(f"DELETE FROM {stream} RETURNING devices").fetchall()  # noqa: S608 - ours
-                given_up = [loss for (devices,) in rows for loss in _losses(devices, "purged")]
-                self._note(Work(at=0, wall=wall, losses=[*losses, *given_up]), ())
-                losses = ()
+                self._db.execute(f"DELETE FROM {stream}")  # noqa: S608 - ours
                 state.cursors[stream] = dict.fromkeys(state.cursors[stream], state.lasts[stream])
         self._db.executescript("PRAGMA incremental_vacuum")
 
