@@ -1,6 +1,7 @@
 """`sallyport journal`: what waits on disk for the brokers."""
 
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -8,6 +9,7 @@ import orjson
 from gateway import config, wire
 from gateway.errors import UsageError
 from gateway.journal import lock, look
+from gateway.journal.opening import boot_id
 
 NS = 10**9
 SHOWN = 10
@@ -73,6 +75,6 @@ def _purge(path: Path, *, sure: bool) -> int:
         if answer.strip().lower() not in ("y", "yes"):
             print("nothing was deleted")
             return 1
-    look.purge(path)
+    look.purge(path, boot=boot_id(), wall=int(time.time()))
     print(f"{path}: {waiting} readings deleted")
     return 0

@@ -10,16 +10,15 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-import orjson
-
 from gateway.clock import system_clock
+from gateway.errors import JournalError
 from gateway.journal import opening, store
 from gateway.journal.losses import Losses
 from gateway.journal.opening import Files, boot_id, open_files
@@ -42,15 +41,18 @@ STATE_S = 10.0
 """How often numbers and cursors go to the disk."""
 STATE_RECORDS = opening.SKIPPED // 4
 """And after so many records: what is skipped after a power cut must be more than was given out since."""
+MOST_UNKNOWN = opening.SKIPPED // 2
+"""Numbers that go out in a run while the disk cannot take note of them."""
 STALL_S = 5.0
 """A disk that has not answered for this long is in trouble."""
+TICKS = 0.4
+"""Of `sync` is one tick: what was read just after one goes to the disk with the second, which takes its time."""
 LONGEST_TICK_S = 0.5
 READ_AGAIN_S = 1.0
 GAP_S = 1.0
 """Losses are gathered for this long before they are announced."""
 MOST_URGENT = 10_000
 """Events that may wait for a broker."""
-MOST_ASIDE = 1000
 
 NS = 10**9
 
@@ -73,12 +75,12 @@ class Journal:
         """Bytes on the disk."""
         readers = tuple(readers)
         self.readings, self.urgent = self._streams = tuple(
-            Stream(name, readers, self._fetch, self._wake) for name in STREAMS
+            Stream(name, readers, self._fetch, self._note_commit) for name in STREAMS
         )
         self._path = path
         self._limits = limits
         self._always = sync_s == 0
-        self._tick_s = LONGEST_TICK_S if sync_s is None else min(LONGEST_TICK_S, sync_s / 2)
+        self._tick_s = LONGEST_TICK_S if sync_s is None else min(LONGEST_TICK_S, sync_s * TICKS)
         self._forced = sync_s is not None
         self._clock = clock
         self._boot = boot
@@ -95,13 +97,15 @@ class Journal:
         self._slate_works = True
         self._slate_dirty = False
         self._full = False
+        self._nearly_full = False
         self._unfinished = False
-        self._damaged: str | None = None
+        self._error: Exception | None = None
         self._aside: list[Aside] = []
         self._unwritten: list[Loss] = []
         self._work_to_do = asyncio.Event()
         self._moved = asyncio.Event()
-        self._closing = asyncio.Event()
+        self._hurry = asyncio.Event()  # no time for a tick
+        self._closing = False
 
     @classmethod
     @asynccontextmanager
@@ -127,18 +131,23 @@ class Journal:
                 return
             await journal._open()
             async with asyncio.TaskGroup() as group:
-                group.create_task(journal._keep(), name="journal")
+                keeping = group.create_task(journal._keep(), name="journal")
                 try:
                     yield journal
                 finally:
                     journal.seal()
-                    journal._closing.set()
+                    journal._closing = True
+                    journal._hurry.set()
                     journal._wake()
+                    await asyncio.wait([keeping])  # else the group would cancel it, if the body has failed
         finally:
             journal.losses.end("closed")
-            if journal._files is not None:
-                journal._files.close()
-            journal._disk.shutdown()
+            try:
+                if path is not None:
+                    # After whatever the thread is doing, and without stopping the loop for that.
+                    await journal._on_disk(journal._close_files)
+            finally:
+                journal._disk.shutdown(wait=False)
 
     def last_seq(self, device: str) -> int:
         """Where its numbers go on, in this process or after one before it."""
@@ -166,7 +175,7 @@ class Journal:
     def set_aside(self, reader: str, record: Record, topic: str, reason: str) -> None:
         """A broker will never take this record: keep it where a person can find it."""
         self._aside.append(Aside(reader, record.device, record.seq, topic, reason, record.payload))
-        del self._aside[:-MOST_ASIDE]
+        del self._aside[: -store.KEPT_ASIDE]
         self._wake()
 
     def seal(self) -> None:
@@ -195,14 +204,16 @@ class Journal:
         records = stream.add(entries)
         if not records:
             return
-        if self._files is not None and not self._always and self._slate_works:
+        self._slate_dirty = True
+        if self._files is not None and self._slate_works:
             try:
                 kind = STREAMS.index(stream.name) + 1
                 self._files.slate.write(kind, records[0].offset, pack(records))
-                self._slate_dirty = True
             except OSError as error:
-                self._slate_works = False
+                self._slate_fails()
                 self._fall_into_trouble(error)
+        if self.trouble:
+            self._number_safely()
         if not self._always or self.trouble or self._path is None:
             stream.show(stream.last)
         self._wake()
@@ -234,9 +245,14 @@ class Journal:
             if (record := stream.evict()) is not None:
                 lost.append(record)
             size -= before - stream.size
+        spare = 0
+        while size > room:  # more at once than there is room for
+            size -= len(good[spare].payload) + OVERHEAD
+            lost.append(Record(0, *good[spare]))
+            spare += 1
         if lost:
             self._lose(lost, newest=False)
-        return good
+        return good[spare:]
 
     def _lose(self, records: Sequence[Record], *, newest: bool) -> None:
         which = "newest" if newest else "oldest"
@@ -254,12 +270,14 @@ class Journal:
         if self._path is None or self.trouble:
             return False
         self._moved.clear()
-        try:
-            async with asyncio.timeout(STALL_S):
-                await self._moved.wait()
-        except TimeoutError:
-            self._fall_into_trouble(TimeoutError(f"no answer for {written_duration(STALL_S)}"))
+        self._hurry.set()
+        self._wake()
+        await self._moved.wait()
         return not self.trouble
+
+    def _note_commit(self) -> None:
+        self._slate_dirty = True
+        self._wake()
 
     def _wake(self) -> None:
         self._work_to_do.set()
@@ -273,40 +291,56 @@ class Journal:
             self._fall_into_trouble(error)
 
     async def _open_files(self) -> None:
-        assert self._path is not None
-        files = await self._on_disk(
-            open_files, self._path, self._limits, forced=self._forced, boot=self._boot, wall=self._wall()
-        )
-        self._files = files
-        self.run, self._state = files.store.run, files.state
+        files = await self._on_disk(self._opened, self._opening(open_files, self._limits))
+        self.run, self._state = files.run, files.state
         self._opened_at = self._loop.time() - files.at
         for stream in self._streams:
             cursors = files.state.cursors[stream.name]
             stream.last = stream.shown = stream.stored = files.state.lasts.get(stream.name, 0)
             stream.extent = files.extents[stream.name]
+            # What is not there any more was delivered, even if there was no time to note that.
             oldest = stream.extent.first - 1 if stream.extent != NOTHING else stream.last
-            stream.cursors = {reader: cursors.get(reader, oldest) for reader in stream.cursors}
-            self._boundary[stream.name] = stream.last
+            stream.cursors = {reader: max(cursors.get(reader, 0), oldest) for reader in stream.cursors}
+        self._nearly_full = self.readings.extent != NOTHING
+        self._saved, self._saved_last = self._now_state(), self.readings.last
         self._tell(files)
-        self._turn_slate(files)
+        self._turn_slate(files, self._now_state())
+
+    def _opening(self, how: Callable[..., Files], *args: object, **options: object) -> Callable[[], Files]:
+        return partial(
+            how, self._path, *args, forced=self._forced, boot=self._boot, wall=self._wall(), **options
+        )
+
+    def _opened(self, opening: Callable[[], Files]) -> Files:
+        """In the disk's thread: whoever waits for it may be cancelled, and the files want to be closed then."""
+        self._files = opening()
+        return self._files
+
+    def _close_files(self) -> None:
+        if self._files is not None:
+            self._files.close()
 
     async def _keep(self) -> None:
         """The disk's task: while there is something to do, one transaction in each tick, if one is needed."""
         backoff = Backoff(first_s=0.5, cap_s=30.0)
         while True:
-            await self._work_to_do.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._state_due_at()):
+                    await self._work_to_do.wait()
             self._work_to_do.clear()
             if not self._always:
                 await self._pause(self._tick_s)
-            closing = self._closing.is_set()
+            closing, hurry = self._closing, self._hurry.is_set()
+            if not closing:
+                self._hurry.clear()
             try:
-                await self._settle(closing=closing)
+                await self._settle(everything=hurry, closing=closing)
                 if closing:
                     await self._finish()
                     return
                 backoff.reset()
                 self._recover()
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, JournalError) as error:
                 self._fall_into_trouble(error)
                 if closing:
                     self._tell_what_is_lost(error)
@@ -317,15 +351,15 @@ class Journal:
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._closing.wait()
+                await self._hurry.wait()
 
-    async def _settle(self, *, closing: bool) -> None:
-        """Into the database goes what was not delivered since the tick before this one.
+    async def _settle(self, *, everything: bool, closing: bool) -> None:
+        """Into the database goes what was not delivered since the tick before this one, or all that was not.
 
-        Raises: sqlite3.Error, OSError.
+        Raises: sqlite3.Error, OSError, JournalError.
         """
         files = await self._working_files()
-        everything = self._always or closing or bool(self.trouble)
+        everything = everything or self._always or bool(self.trouble)
         upto = {each.name: each.last if everything else self._boundary[each.name] for each in self._streams}
         records = {each.name: each.unstored(upto[each.name]) for each in self._streams}
         trim = {
@@ -335,50 +369,67 @@ class Journal:
         }
         aside, self._aside = self._aside, []
         losses, self._unwritten = self._unwritten, []
+        state = self._now_state()
         work = Work(
             at=self._now(), wall=self._wall(), records={name: each for name, each in records.items() if each},
             delivered=trim, given=self.readings.given, losses=losses, aside=aside,
-            state=self._due_state(at_once=closing),
+            state=state if closing or self._state_is_due(state) else None,
         )  # fmt: skip
         if work.records or trim or aside or losses or work.state or self._unfinished:
             try:
-                done = await self._on_disk(files.store.write, work)
+                done = await self._write(files, work, upto)
             except BaseException:
                 self._aside = aside + self._aside
-                self._unwritten = losses + self._unwritten
+                self._unwritten = [*losses, *self._unwritten]
                 raise
             self._take_in(done, work)
         for stream in self._streams:
-            stream.stored = max(stream.stored, upto[stream.name])
+            stream.store(upto[stream.name])
             if self._always:
                 stream.show(stream.stored)
             while stream.size > TAIL_BYTES and stream.first_in_memory <= min(stream.stored, stream.shown):
                 excess = (stream.last - stream.first_in_memory) // 8
                 stream.forget(min(stream.stored, stream.shown, stream.first_in_memory + excess))
         if self._slate_dirty or not self._slate_works:
-            self._turn_slate(files)
+            # Numbers of readings that nobody has seen or can see any more need not be remembered.
+            self._turn_slate(files, self._now_state() if self.trouble else state)
         self._moved.set()
         if self._unsettled():
             self._wake()
 
+    async def _write(self, files: Files, work: Work, upto: Mapping[str, int]) -> Done:
+        for stream in self._streams:
+            stream.under_way = upto[stream.name]
+        self.readings.evicting = upto["readings"] if self._nearly_full else 0
+        try:
+            return await self._on_time(files.store.write, work)
+        except BaseException:
+            if lost := self.readings.refused(work.records.get("readings", ())):
+                self._lose(lost, newest=False)
+            raise
+        finally:
+            for stream in self._streams:
+                stream.under_way = stream.evicting = 0
+
     def _take_in(self, done: Done, work: Work) -> None:
         self.size, self._full, self._unfinished = done.size, done.full, done.unfinished
+        self._nearly_full = done.nearly_full
         for stream in self._streams:
             stream.extent = done.extents[stream.name]
         for extent, losses in done.evicted:
             self.losses.begin(f"{losses[0].reason}: from now on the oldest readings are lost")
             self.losses.add(losses)
             self.readings.lost(extent)
+            self.readings.forget(extent.last)
         if work.state is not None:
             self._saved = work.state
             self._saved_at = self._loop.time()
-            self._saved_last = self.readings.last
+            self._saved_last = work.state.lasts["readings"]
 
     def _unsettled(self) -> bool:
         return (
             self._slate_dirty
             or self._unfinished
-            or self._saved != self._now_state()
             or any(
                 each.unstored(each.last) or (each.extent != NOTHING and each.extent.first <= each.committed)
                 for each in self._streams
@@ -388,31 +439,53 @@ class Journal:
     async def _finish(self) -> None:
         """Nothing is needed but the database any more."""
         assert self._files is not None
-        await self._on_disk(self._files.store.mark, self._now_state(), clean=1)
+        await self._on_time(self._files.mark, self._now_state(), run=self.run, clean=1)
         self._files.slate.wipe()
 
-    def _turn_slate(self, files: Files) -> None:
-        state = self._now_state()
-        said = {
-            "run": self.run, "boot": self._boot, "base": state.base, "seqs": state.seqs, "lasts": state.lasts,
-            "cursors": state.cursors, "stored": {each.name: each.extent.last for each in self._streams},
-        }  # fmt: skip
-        files.slate.turn(orjson.dumps(said))
+    def _turn_slate(self, files: Files, state: State) -> None:
+        """Raises: OSError."""
+        extents = {each.name: each.extent for each in self._streams}
+        try:
+            files.slate.turn(opening.note(self.run, self._boot, state, extents))
+        except OSError:
+            self._slate_fails()
+            raise
         self._slate_works, self._slate_dirty = True, False
         self._boundary = {each.name: each.last for each in self._streams}
 
-    async def _fetch(self, stream: str, first: int, limit: int) -> tuple[Sequence[Record], int]:
+    def _slate_fails(self) -> None:
+        """Whoever opens this journal next must know that numbers went out which are not there."""
+        assert self._files is not None
+        self._slate_works = False
+        try:
+            self._files.slate.tear()
+        except OSError:
+            self._begin_run()
+
+    def _number_safely(self) -> None:
+        """Of a run, no more numbers than will be skipped go out without the disk's knowing."""
+        if self._files is not None and self.readings.last - self._saved_last > MOST_UNKNOWN:
+            self._begin_run()
+
+    def _begin_run(self) -> None:
+        """One that the disk has never heard of, so that nobody can go on with its numbers."""
+        if self._files is not None and self.run == self._files.run:
+            self.run = secrets.token_hex(4)
+            log.warning("journal: %s: numbers cannot be noted: run %s begins", self._path, self.run)
+
+    async def _fetch(self, stream: str, first: int, limit: int) -> tuple[Sequence[Record], int | None]:
         """Of a backlog; and how far it was looked for."""
-        if self._files is not None and not self.trouble:
+        if self._files is not None:
             try:
-                records, lost, last = await self._on_disk(self._files.store.read, stream, first, limit=limit)
+                records, lost, last = await self._on_time(self._files.store.read, stream, first, limit=limit)
             except sqlite3.Error as error:
                 self._fall_into_trouble(error)
-                self._wake()
             else:
                 if lost:
                     self.losses.begin("damaged: readings are lost")
                     self.losses.add(lost)
+                    self._unwritten += lost
+                    self._wake()
                 return records, last
         await asyncio.sleep(READ_AGAIN_S)
         return [], first - 1
@@ -420,8 +493,9 @@ class Journal:
     # Trouble.
 
     def _fall_into_trouble(self, error: Exception) -> None:
-        if isinstance(error, sqlite3.Error) and store.damaged(error):
-            self._damaged = f"damaged ({error})"
+        if self._error is None or not store.damaged(self._error):
+            self._error = error
+        self._wake()
         if self.trouble:
             return
         self.trouble = f"{self._path}: {error}"
@@ -439,33 +513,44 @@ class Journal:
             after = written_duration(max(1, round(self._loop.time() - self._trouble_since)))
             log.warning("journal: %s: works again after %s", self._path, after)
             self.trouble = ""
+            self._error = None
             self._troubled("")
 
     def _tell_what_is_lost(self, error: Exception) -> None:
+        if self._files is not None and self._slate_works:
+            return  # they stand on the slate
         waiting = sum(len(each.unstored(each.last)) for each in self._streams)
         if waiting:
             log.error("journal: %s: %s: the last %d readings are lost", self._path, error, waiting)
 
     async def _working_files(self) -> Files:
         """Raises: sqlite3.Error, OSError; JournalError."""
-        assert self._path is not None
         if self._files is None:
-            self._files = await self._on_disk(
-                opening.start_over, self._path, self._limits, self._now_state(), run=self.run,
-                forced=self._forced, boot=self._boot, wall=self._wall(),
-            )  # fmt: skip
-        elif self.trouble:
-            await self._on_disk(
-                opening.replace, self._path, self._files, self._now_state(), self._damaged,
-                forced=self._forced, wall=self._wall(),
-            )  # fmt: skip
-        else:
+            opened = self._opening(opening.start_over, self._limits, self._now_state(), run=self.run)
+            files = await self._on_time(self._opened, opened)
+            self._turn_slate(files, self._now_state())
+        elif not self.trouble:
             return self._files
-        self._damaged = None
+        elif self._error is not None and store.no_room(self._error):
+            files = self._files  # readers need it, and to open it again would take more room
+            await self._on_time(files.mark, self._now_state(), run=self.run)
+        else:
+            why = f"damaged ({self._error})" if self._error and store.damaged(self._error) else None
+            self._error = None  # it is set aside once
+            expected = {each.name: each.only_stored for each in self._streams}
+            opened = self._opening(
+                opening.renew, self._files, self._now_state(), why, run=self.run, expected=expected
+            )
+            slate = self._files.slate
+            files = await self._on_time(self._opened, opened)
+            if files.slate is not slate:
+                self._turn_slate(files, self._now_state())
         for stream in self._streams:
-            stream.extent = self._files.extents[stream.name]
-        self._tell(self._files)
-        return self._files
+            stream.extent = files.extents[stream.name]
+            stream.stored = stream.extent.last
+        self._error = None
+        self._tell(files)
+        return files
 
     def _tell(self, files: Files) -> None:
         for line in files.news:
@@ -485,16 +570,13 @@ class Journal:
             base=state.base,
         )
 
-    def _due_state(self, *, at_once: bool) -> State | None:
-        """For the disk, where it goes seldom: the slate has it too."""
-        due = (
-            at_once
-            or self._loop.time() - self._saved_at >= STATE_S
-            or self.readings.last - self._saved_last >= STATE_RECORDS
-        )
-        if not due or (state := self._now_state()) == self._saved:
-            return None
-        return state
+    def _state_due_at(self) -> float | None:
+        """It goes to the disk seldom: the slate has it too."""
+        return None if self._saved == self._now_state() else self._saved_at + STATE_S
+
+    def _state_is_due(self, state: State) -> bool:
+        late = self._loop.time() - self._saved_at >= STATE_S
+        return (late or self.readings.last - self._saved_last >= STATE_RECORDS) and state != self._saved
 
     def _now(self) -> float:
         """The journal's own clock."""
@@ -502,6 +584,15 @@ class Journal:
 
     def _wall(self) -> int:
         return self._clock().wall_ns // NS
+
+    async def _on_time(self, work: Callable[..., T], *args: object, **options: object) -> T:
+        """A disk that does not answer is in trouble, long before it does."""
+        late = TimeoutError(f"no answer for {written_duration(STALL_S)}")
+        timer = self._loop.call_later(STALL_S, self._fall_into_trouble, late)
+        try:
+            return await self._on_disk(work, *args, **options)
+        finally:
+            timer.cancel()
 
     async def _on_disk(self, work: Callable[..., T], *args: object, **options: object) -> T:
         return await self._loop.run_in_executor(self._disk, partial(work, *args, **options))

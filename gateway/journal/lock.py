@@ -24,8 +24,17 @@ class Lock:
             os.close(self._file)
             raise
 
+    def holds(self, journal: Path) -> bool:
+        """Whether the file that is locked still stands there."""
+        try:
+            return os.path.samestat(os.fstat(self._file), _beside(journal).stat())
+        except OSError:
+            return False
+
     def close(self) -> None:
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def holder(journal: Path) -> str | None:

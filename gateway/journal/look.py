@@ -1,8 +1,9 @@
 """Looking into a journal, also beside the gateway that is writing it."""
 
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import orjson
 
 from gateway.errors import JournalError
 from gateway.journal import record, slate, store
-from gateway.journal.lock import Lock
+from gateway.journal.opening import open_files
 from gateway.journal.record import Record
-from gateway.journal.store import APPLICATION_ID, STREAMS, Aside, Loss
+from gateway.journal.store import APPLICATION_ID, Aside, Limits, Loss
 
+ROWS = 16
 READINGS = 1
 """The kind of the slate's chunks that hold readings."""
 
@@ -37,7 +39,8 @@ def view(path: Path, *, last: int) -> View:
     """With so many of the gaps and of what was set aside. Raises: JournalError."""
     with _reading(path) as db:
         cursors = _cursors(path, db)
-        newest = max((each.offset for each in _records(path, db, 0)), default=0)
+        newest = db.execute("SELECT ifnull(max(last), 0) FROM readings").fetchone()[0]
+        newest = max((newest, *(each.offset for each in _on_slate(path))))
         oldest = db.execute(
             "SELECT min(wall) FROM readings WHERE last > ?", (min(cursors.values(), default=0),)
         ).fetchone()[0]
@@ -67,7 +70,7 @@ def records(path: Path) -> Iterator[Record]:
         yield from _records(path, db, min(_cursors(path, db).values(), default=0))
 
 
-def purge(path: Path) -> None:
+def purge(path: Path, *, boot: str, wall: int) -> None:
     """Delete everything that waits; numbers go on.
 
     Raises: JournalError, also while a gateway has it.
@@ -75,25 +78,13 @@ def purge(path: Path) -> None:
     with _reading(path):
         pass  # it is one
     try:
-        holder = Lock(path)
+        files = open_files(path, Limits(max_size=sys.maxsize), forced=True, boot=boot, wall=wall)
         try:
-            with closing(sqlite3.connect(path, isolation_level=None)) as db:
-                state = store.Store(path, db, store.Limits(max_size=0), "").load()
-                db.execute("BEGIN IMMEDIATE")
-                db.executemany("REPLACE INTO devices VALUES (?, ?)", state.seqs.items())
-                for stream in STREAMS:
-                    db.execute("REPLACE INTO meta VALUES (?, ?)", (f"last {stream}", state.lasts[stream]))
-                    db.execute(
-                        "UPDATE cursors SET offset = ? WHERE stream = ?", (state.lasts[stream], stream)
-                    )
-                    db.execute(f"DELETE FROM {stream}")  # noqa: S608 - ours
-                db.execute("DELETE FROM gaps")
-                db.execute("DELETE FROM aside")
-                db.execute("COMMIT")
-                db.executescript("PRAGMA incremental_vacuum")
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            files.store.purge(files.state, files.losses, wall)
+            files.mark(files.state, run=files.run, clean=1)
+            files.slate.wipe()
         finally:
-            holder.close()
+            files.close()
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"{path}: {error}") from error
 
@@ -108,7 +99,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
                 raise JournalError(f"{path}: this is no journal of Sallyport")
             store.refuse_newer(path, db)
             yield db
-    except sqlite3.Error as error:
+    except store.DAMAGE as error:
         raise JournalError(f"{path}: {error}") from error
 
 
@@ -122,15 +113,21 @@ def _cursors(path: Path, db: sqlite3.Connection) -> dict[str, int]:
 
 def _records(path: Path, db: sqlite3.Connection, offset: int) -> Iterator[Record]:
     """From the database, then what is on the slate only."""
-    for last, first, chunk in db.execute(
-        "SELECT last, first, records FROM readings WHERE last > ? ORDER BY last", (offset,)
-    ):
-        yield from (each for each in record.unpack(chunk, first) if each.offset > offset)
-        offset = last
+    # A few rows at a time: while a query is open, SQLite cannot begin its log anew, and the gateway's would grow.
+    query = f"SELECT last, first, records FROM readings WHERE last > ? ORDER BY last LIMIT {ROWS}"  # noqa: S608
+    while rows := db.execute(query, (offset,)).fetchall():
+        for last, first, chunk in rows:
+            with suppress(*store.DAMAGE):  # the gateway will say so
+                yield from [each for each in record.unpack(chunk, first) if each.offset > offset]
+            offset = last
+    for each in _on_slate(path):
+        if each.offset > offset:
+            offset = each.offset
+            yield each
+
+
+def _on_slate(path: Path) -> Iterator[Record]:
     for side in slate.read(path):
         for chunk in side.chunks:
             if chunk.kind == READINGS:
-                for each in record.unpack(chunk.body, chunk.first):
-                    if each.offset > offset:
-                        offset = each.offset
-                        yield each
+                yield from record.unpack(chunk.body, chunk.first)

@@ -9,6 +9,9 @@ from gateway.journal.store import Loss
 
 log = logging.getLogger("gateway.journal")
 
+MOST_PENDING = 1000
+"""Announcements; if nobody takes them, those of a device become one."""
+
 
 class Losses:
     def __init__(self) -> None:
@@ -49,8 +52,11 @@ class Losses:
         for place in range(len(self.pending) - 1, -1, -1):
             before = self.pending[place]
             if before.device == loss.device:
-                if before.reason == loss.reason and before.last + 1 == loss.first:
-                    self.pending[place] = before._replace(last=loss.last, lost=before.lost + loss.lost)
+                follows = before.reason == loss.reason and loss.first in (before.last + 1, 0)
+                if follows or len(self.pending) >= MOST_PENDING:
+                    self.pending[place] = before._replace(
+                        last=max(before.last, loss.last), lost=before.lost + loss.lost
+                    )
                     return
                 break
         self.pending.append(loss)

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +13,21 @@ from gateway.journal import record, rescue, slate
 from gateway.journal.lock import Lock
 from gateway.journal.record import Record
 from gateway.journal.slate import Side, Slate
-from gateway.journal.store import NOTHING, STREAMS, Extent, Limits, Loss, State, Store, Work
+from gateway.journal.store import (
+    DAMAGE,
+    NOTHING,
+    STREAMS,
+    Extent,
+    Limits,
+    Loss,
+    State,
+    Store,
+    Work,
+    damaged,
+)
 
-SKIPPED = 100_000
-"""Numbers that are skipped after a power cut: some may have gone out with readings that the disk does not have."""
+SKIPPED = 1_000_000
+"""Numbers that are skipped when it is not known which went out last: after a power cut, or trouble with the disk."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,20 +36,37 @@ class Files:
 
     lock: Lock
     slate: Slate
-    store: Store
-    state: State
-    at: float
+    run: str = field(init=False)
+    """As the database has it."""
+    store: Store = field(init=False)
+    state: State = field(init=False)
+    at: float = field(init=False)
     """The journal's own clock."""
-    extents: Mapping[str, Extent]
+    extents: Mapping[str, Extent] = field(init=False)
     """What the database holds."""
     losses: list[Loss] = field(default_factory=list)
     news: list[str] = field(default_factory=list)
     """What the operator should hear, as finished lines."""
 
+    def mark(self, state: State, *, run: str, clean: int = 0) -> None:
+        """Raises: sqlite3.Error, OSError."""
+        self.store.mark(state, run=run, clean=clean)
+        self.run = run
+
     def close(self) -> None:
         self.store.close()
         self.slate.close()
         self.lock.close()
+
+
+def note(run: str, boot: str, state: State, extents: Mapping[str, Extent]) -> bytes:
+    """What stands at the beginning of a slate."""
+    return orjson.dumps(
+        {
+            "run": run, "boot": boot, "base": state.base, "seqs": state.seqs, "lasts": state.lasts,
+            "cursors": state.cursors, "extents": {stream: tuple(each) for stream, each in extents.items()},
+        }
+    )  # fmt: skip
 
 
 def boot_id() -> str:
@@ -86,118 +115,168 @@ def start_over(
             files.news.append(
                 f"{path}: could not be read at the start: set aside, with its readings, as {aside.name}"
             )
-        files.store = Store.open(path, limits, run=run, forced=forced)
+        files.store = Store.open(path, limits, run=run, state=state, forced=forced)
         files.store.mark(state, clean=0, boot=boot)
-        files.state, files.extents, files.losses = state, files.store.extents(), []
+        files.run, files.state, files.extents, files.losses = run, state, files.store.extents(), []
     except BaseException:
-        files.slate.close()
-        files.lock.close()
+        files.close()
         raise
     return files
 
 
-def replace(path: Path, files: Files, state: State, why: str | None, *, forced: bool, wall: int) -> None:
-    """The database, opened once more by a journal that knows its state; `why` it is set aside, if it is to be.
+def renew(
+    path: Path, files: Files, state: State, why: str | None, *,
+    run: str, expected: Mapping[str, Extent], forced: bool, boot: str, wall: int,
+) -> Files:  # fmt: skip
+    """All files, opened once more by a journal that knows its state; `why` the database is set aside, if it is to be.
 
-    Raises: sqlite3.Error, OSError.
+    `expected`: what of the database nobody else has.
+    Raises: sqlite3.Error, OSError; JournalError, when another process has taken it meanwhile.
     """
-    files.store.close()
+    if not files.lock.holds(path):  # another disk stands there now
+        files.lock.close()
+        files.lock = Lock(path)
+        surface = Slate.open(path, files.slate.last)
+        files.slate.close()
+        files.slate = surface
+    old = files.store
     why = why or rescue.fault(path)
-    aside = rescue.set_aside(path, wall) if why else None
-    files.store = Store.open(path, files.store.limits, run=files.store.run, forced=forced)
-    if aside:
-        saved = rescue.copy(aside, files.store)
-        files.losses += saved.losses
-        files.news.append(f"{path}: {why}: set aside as {aside.name}; {saved}")
-    files.extents = files.store.extents()
-    files.store.mark(state, clean=0)
+    if why:
+        old.close()
+        aside = rescue.set_aside(path, wall)
+    # Until this one works, readers may go on with the old one.
+    store = Store.open(path, old.limits, run=run, state=state, forced=forced)
+    try:
+        if why:
+            saved = rescue.copy(aside, store, expected)
+            files.losses += saved.losses
+            files.news.append(f"{path}: {why}: set aside as {aside.name}; {saved}")
+        store.mark(state, clean=0, boot=boot, run=run)
+        files.extents = store.extents()
+    except BaseException:
+        store.close()
+        raise
+    old.close()
+    files.store, files.run = store, run
+    return files
 
 
 def _opened(
     path: Path, limits: Limits, lock: Lock, surface: Slate, sides: Sequence[Side], *,
     forced: bool, boot: str, wall: int,
 ) -> Files:  # fmt: skip
-    fault = rescue.fault(path)
-    aside = rescue.set_aside(path, wall) if fault else None
-    there = path.exists() and path.stat().st_size > 0
     news = []
-    if there and rescue.foreign_log(path):
+    if rescue.foreign_log(path):
         log = rescue.set_aside(path, wall, log_only=True)
         news.append(f"{path}: its write-ahead log is another journal's: set aside as {log.name}-wal")
+    files = Files(lock=lock, slate=surface, news=news)
+    fault = rescue.fault(path)
+    try:
+        _fill(files, path, limits, sides, fault, forced=forced, boot=boot, wall=wall)
+    except DAMAGE as error:
+        if fault or not damaged(error):
+            raise
+        fault = f"damaged ({error})"  # in a place where the first look did not go
+        files = Files(lock=lock, slate=surface, news=news)
+        _fill(files, path, limits, sides, fault, forced=forced, boot=boot, wall=wall)
+    return files
+
+
+def _fill(
+    files: Files, path: Path, limits: Limits, sides: Sequence[Side], fault: str | None, *,
+    forced: bool, boot: str, wall: int,
+) -> None:  # fmt: skip
+    aside = rescue.set_aside(path, wall) if fault else None
+    there = path.exists() and path.stat().st_size > 0
     if not there and not aside:
         sides = []  # a journal that was deleted is made anew
     # The slate alone is good for all numbers, if it is of this boot.
-    run = _says(sides[-1], "run") if sides and _says(sides[-1], "boot") == boot else secrets.token_hex(4)
-    database = Store.open(path, limits, run=run, forced=forced)
+    of_this_boot = bool(sides) and _says(sides[-1], "boot") == boot
+    run = _says(sides[-1], "run") if of_this_boot else secrets.token_hex(4)
+    state = State()
+    for side in sides:
+        if _says(side, "run") == run:
+            _merge(state, side)
+    files.store = store = Store.open(path, limits, run=run, state=state, forced=forced)
     try:
-        sides = [side for side in sides if _says(side, "run") == database.run]
-        files = Files(
-            lock=lock,
-            slate=surface,
-            store=database,
-            state=State(),
-            at=database.age(boot),
-            extents={},
-            news=news,
-        )
+        files.run = store.run
+        sides = [side for side in sides if _says(side, "run") == files.run]
+        unclean = bool(aside) or (there and not store.meta("clean"))
         if aside:
-            saved = rescue.copy(aside, database)
+            saved = rescue.copy(aside, store, _expected(sides))
             files.state = saved.state
             files.losses += saved.losses
             ending = "" if sides else "; a new run begins"
             if not sides:
                 files.state.seqs = {}
-            news.append(f"{path}: {fault}: set aside as {aside.name}; {saved}{ending}")
+            files.news.append(f"{path}: {fault}: set aside as {aside.name}; {saved}{ending}")
         else:
-            files.state = database.load()
-        if aside or (there and not database.meta("clean")):
-            _take_up(path, files, sides, wall)
-        if there and not database.meta("clean") and not (sides and _says(sides[-1], "boot") == boot):
-            _skip_numbers(files)
-        files.extents = database.extents()
+            files.state = store.load()
+        files.at = store.age(boot)
+        if unclean and sides:
+            _take_up(path, files, sides, wall, counted=bool(aside))
+        if unclean and sides and sides[-1].torn:
+            _skip_numbers(files, "the journal was damaged, or could not be written")
+        elif unclean and not (aside or (sides and of_this_boot)):
+            _skip_numbers(files, "the power was cut")
+        files.extents = store.extents()
+        with suppress(OSError):  # whoever writes it next will see
+            files.slate.turn(note(files.run, boot, files.state, files.extents))
         # All of this, and the names of the files, outlive a power cut from here on.
-        database.mark(files.state, clean=0, boot=boot)
+        store.mark(files.state, clean=0, boot=boot)
         _sync_folder(path.parent)
     except BaseException:
-        database.close()
+        store.close()
         raise
-    return files
 
 
-def _skip_numbers(files: Files) -> None:
+def _skip_numbers(files: Files, why: str) -> None:
     state = files.state
     state.base += SKIPPED
     for device, seq in state.seqs.items():
-        reason = "the power was cut: these numbers are skipped"
+        reason = f"{why}: these numbers are skipped"
         files.losses.append(Loss(device, seq + 1, seq + SKIPPED, 0, reason))
         state.seqs[device] = seq + SKIPPED
 
 
-def _take_up(path: Path, files: Files, sides: Sequence[Side], wall: int) -> None:
-    """What stands on the slate goes on top of what the database says."""
-    if not sides:
-        return
+def _take_up(path: Path, files: Files, sides: Sequence[Side], wall: int, *, counted: bool) -> None:
+    """What stands on the slate goes on top of what the database says; `counted`: so is what the database lacks."""
     state = files.state
     for side in sides:
         _merge(state, side)
-    stored = orjson.loads(sides[-1].state)["stored"]
+    said = orjson.loads(sides[-1].state)
     extents = files.store.extents()
     found: dict[str, list[Record]] = {}
     for number, stream in enumerate(STREAMS, 1):
-        held = max(extents[stream].last, min(state.cursors[stream].values(), default=0))
-        missing = stored[stream] - held
-        if missing > 0 and stream == "readings":
-            files.news.append(f"{path}: its end is missing: {missing} readings are lost")
-            files.losses.append(Loss("(unknown)", 0, 0, missing, "the journal was damaged"))
+        taken = min(state.cursors[stream].values(), default=0)
+        held = max(extents[stream].last, files.store.gone(stream), taken)
         found[stream] = []
+        missing = 0
         for each in _records(sides, number):
             if stream == "readings":
                 state.seqs[each.device] = max(each.seq, state.seqs.get(each.device, 0))
             state.lasts[stream] = max(each.offset, state.lasts[stream])
             if each.offset > held:
                 found[stream].append(each)
+                missing += each.offset - held - 1
                 held = each.offset
-    files.store.write(Work(at=files.at, wall=wall, records=found, state=state))
+        missing += max(0, said["lasts"][stream] - held)
+        if missing and not counted:
+            files.news.append(f"{path}: its end is missing: {missing} {stream} are lost")
+            files.losses.append(Loss("(unknown)", 0, 0, missing, "the journal was damaged"))
+    done = files.store.write(Work(at=files.at, wall=wall, records=found, state=state))
+    files.losses += [loss for each in done.evicted for loss in each.losses]
+
+
+def _expected(sides: Sequence[Side]) -> dict[str, Extent]:
+    """What the database held when the slate was turned last, as far as it was not delivered."""
+    expected = dict.fromkeys(STREAMS, NOTHING)
+    if sides:
+        said = orjson.loads(sides[-1].state)
+        for stream, (first, last) in said["extents"].items():
+            waiting = max(first, min(said["cursors"][stream].values(), default=0) + 1)
+            expected[stream] = Extent(waiting, last) if waiting <= last else NOTHING
+    return expected
 
 
 def _merge(state: State, side: Side) -> None:

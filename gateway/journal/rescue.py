@@ -1,7 +1,7 @@
 """A journal that cannot be used: why, where it is kept for whoever wants to look, and what can be read of it."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway.journal import record, store
-from gateway.journal.store import APPLICATION_ID, STREAMS, Loss, Row, State, Store
+from gateway.journal.store import APPLICATION_ID, DAMAGE, STREAMS, Extent, Loss, Row, State, Store
 
 NEWEST_FORMAT = 4
 
 
 @dataclass(slots=True)
 class Saved:
-    run: str = ""
-    """Whose records they are."""
     kept: int = 0
     losses: list[Loss] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -62,15 +60,29 @@ def _verdict(path: Path, db: sqlite3.Connection) -> str | None:
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if not tables.issuperset((*STREAMS, "meta", "cursors", "devices", "gaps", "aside")):
         return "damaged (parts of it are missing)"
-    return None if isinstance(_run(db), str) else "damaged (it does not say whose it is)"
+    if not (isinstance(_salt(db), str) and isinstance(_meta(db, "run"), str)):
+        return "damaged (it does not say whose it is)"
+    return None
 
 
 def foreign_log(path: Path) -> bool:
-    """Whether the write-ahead log is another journal's: SQLite would bring it into this one."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as alone:
-        run = _run(alone)
-    with closing(_connect(path)) as db:
-        return bool(_run(db) != run)
+    """Whether the write-ahead log is another journal's: SQLite would bring it into this one.
+
+    Raises: OSError.
+    """
+    _, wal, _ = store.files(path)
+    if not path.exists() or not wal.exists() or not wal.stat().st_size:
+        return False
+    try:
+        with closing(_connect(path, "immutable=1")) as alone:
+            salt = _salt(alone)
+    except sqlite3.DatabaseError:
+        return False  # no journal; or what was half brought into the file, and is whole with its log
+    try:
+        with closing(_connect(path)) as db:
+            return bool(_salt(db) != salt)
+    except sqlite3.DatabaseError as error:
+        return store.damaged(error)
 
 
 def set_aside(path: Path, wall: int, *, log_only: bool = False) -> Path:
@@ -91,25 +103,27 @@ def remove(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def copy(aside: Path, into: Store) -> Saved:
+def copy(aside: Path, into: Store, expected: Mapping[str, Extent]) -> Saved:
     """What can be read of it, from both ends: damage is often a place in the middle."""
     saved = Saved()
     try:
         with closing(_connect(aside)) as db:
-            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                return saved
-            saved.run = str(_run(db))
-            for stream in STREAMS:
-                _copy(db, into, stream, saved)
-            saved.state = Store(aside, db, into.limits, saved.run).load()
-    except (sqlite3.DatabaseError, TypeError, ValueError):
+            # Not an empty one: SQLite would delete its log, even so.
+            if aside.stat().st_size and db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+                salt = str(_salt(db))
+                for stream in STREAMS:
+                    saved.kept += _copy(db, into, stream, salt)
+                saved.state = Store(aside, db, into.limits, salt).load()
+    except DAMAGE:
         pass  # as far as one can read
     for stream, extent in into.extents().items():
         saved.state.lasts[stream] = max(saved.state.lasts.get(stream, 0), extent.last)
+        if missing := into.missing(stream, expected[stream]):
+            saved.losses.append(Loss("(unknown)", 0, 0, missing, "the journal was damaged"))
     return saved
 
 
-def _copy(db: sqlite3.Connection, into: Store, stream: str, saved: Saved) -> None:
+def _copy(db: sqlite3.Connection, into: Store, stream: str, salt: str) -> int:
     last = 0
 
     def readable(which: str) -> Iterator[Row]:
@@ -117,24 +131,37 @@ def _copy(db: sqlite3.Connection, into: Store, stream: str, saved: Saved) -> Non
         query = f"SELECT last, first, at, wall, devices, records, crc FROM {stream} {which}"  # noqa: S608 - ours
         try:
             for *row, crc in db.execute(query):
-                if record.checksum(row[-1], saved.run) == crc:
+                if _sound(row, crc, salt):
                     last = row[0]
                     yield tuple(row)
-        except (sqlite3.DatabaseError, OverflowError, TypeError):
+        except DAMAGE:
             return
 
-    saved.kept += into.adopt(stream, readable("ORDER BY last"))
-    saved.kept += into.adopt(stream, readable(f"WHERE first > {last} ORDER BY last DESC"))
-    if missing := into.holes(stream):
-        saved.losses.append(Loss("(unknown)", 0, 0, missing, "the journal was damaged"))
+    kept = into.adopt(stream, readable("ORDER BY last"))
+    return kept + into.adopt(stream, readable(f"WHERE first > {last} ORDER BY last DESC"))
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
+def _sound(row: Sequence[Any], crc: int, salt: str) -> bool:
+    last, first, at, wall, devices, chunk = row
+    try:
+        store.stretches(devices)
+        held = len(record.unpack(chunk, first)) == last - first + 1
+        return held and record.checksum(chunk, salt) == crc and at >= 0 and wall >= 0
+    except DAMAGE:
+        return False
+
+
+def _connect(path: Path, how: str = "mode=ro") -> sqlite3.Connection:
+    # Only to look: the last connection that may write brings the log into the file as it is closed.
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=2.0)
     db.text_factory = lambda content: content.decode(errors="replace")
     return db
 
 
-def _run(db: sqlite3.Connection) -> Any:
-    row = db.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
+def _salt(db: sqlite3.Connection) -> Any:
+    return _meta(db, "salt")
+
+
+def _meta(db: sqlite3.Connection, key: str) -> Any:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return row[0] if row else None

@@ -5,20 +5,26 @@ readings every few milliseconds that would be most of what the gateway spends. S
 here, each group with one `pwrite` of a few microseconds, and forced to no disk. Two files take turns: while
 what stands in one is delivered or brought into the database, the other one is written.
 
-Layout of a file: chunks (little endian) until the first that is not whole or belongs to an earlier turn.
+Layout of a file: `!` when it is torn, else 0; then chunks (little endian) until the first that is not whole or
+belongs to an earlier turn.
     crc 4 (of all that follows)   length 4   turn 8   kind 1   first offset 8   body
     kind 0 is the state at the beginning of the turn (JSON), always the first chunk;
     others number the stream whose records (`record.pack`) follow.
 """
 
+import errno
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
 STATE = 0
+LARGEST = 64_000_000
+"""Bytes of a file. It comes near to that only while the database cannot follow."""
+KEPT = 4_000_000
+"""Of a file that was larger once: to cut it each time would be work for nothing."""
+_TORN = b"!"
 _CRC = struct.Struct("<I")
 _HEAD = struct.Struct("<IQBQ")
 _START = _CRC.size + _HEAD.size
@@ -36,13 +42,21 @@ class Side(NamedTuple):
     turn: int
     state: bytes
     chunks: list[Chunk]
+    torn: bool
+    """Readings were shown that are not here."""
 
 
 class Slate:
     def __init__(self, files: tuple[int, int], turn: int) -> None:
         self._files = files
         self._turn = turn
-        self._place = 0
+        self._place = 1
+        self._ends = [os.fstat(file).st_size for file in files]
+
+    @property
+    def last(self) -> int:
+        """The number of the turn."""
+        return self._turn
 
     @classmethod
     def open(cls, journal: Path, turn: int) -> Self:
@@ -59,22 +73,42 @@ class Slate:
     def turn(self, state: bytes) -> None:
         """Begin the other file with this state: nothing that stands there is needed any more. Raises: OSError."""
         self._turn += 1
+        side = self._turn % 2
+        if self._ends[side] > KEPT:
+            os.ftruncate(self._files[side], KEPT)
+            self._ends[side] = KEPT
         self._place = 0
-        self.write(STATE, 0, state)
+        self._put(b"\0" + self._chunk(STATE, 0, state))
 
     def write(self, kind: int, first: int, body: bytes) -> None:
         """Raises: OSError."""
+        self._put(self._chunk(kind, first, body))
+
+    def tear(self) -> None:
+        """Note that what is shown from now on is not here. It needs no room on the disk. Raises: OSError."""
+        for file, end in zip(self._files, self._ends, strict=True):
+            if end:
+                os.pwrite(file, _TORN, 0)
+
+    def _chunk(self, kind: int, first: int, body: bytes) -> bytes:
         head = _HEAD.pack(len(body), self._turn, kind, first)
-        chunk = b"".join((_CRC.pack(zlib.crc32(body, zlib.crc32(head))), head, body))
+        return b"".join((_CRC.pack(zlib.crc32(body, zlib.crc32(head))), head, body))
+
+    def _put(self, data: bytes) -> None:
+        if self._place + len(data) > LARGEST:
+            raise OSError(errno.EFBIG, "the database has not followed for too long")
         # Not in a thread: a write into the page cache costs less than telling another thread of it.
-        if os.pwrite(self._files[self._turn % 2], chunk, self._place) != len(chunk):
-            raise OSError("the disk took a part of a write only")
-        self._place += len(chunk)
+        side = self._turn % 2
+        if os.pwrite(self._files[side], data, self._place) != len(data):
+            raise OSError(errno.ENOSPC, "the disk took a part of a write only")
+        self._place += len(data)
+        self._ends[side] = max(self._place, self._ends[side])
 
     def wipe(self) -> None:
         """Everything is safe elsewhere."""
         for file in self._files:
             os.ftruncate(file, 0)
+        self._ends = [0, 0]
 
     def close(self) -> None:
         for file in self._files:
@@ -87,34 +121,37 @@ def paths(journal: Path) -> tuple[Path, Path]:
 
 def read(journal: Path) -> list[Side]:
     """What the two files hold, the older one first; nothing of a file that is not there or not whole."""
-    sides = [side for path in paths(journal) if (side := _read(path)) is not None]
-    return sorted(sides, key=lambda side: side.turn)
+    files = [_content(path) for path in paths(journal)]
+    sides = [side for data in files if (side := _side(data)) is not None]
+    sides.sort(key=lambda side: side.turn)
+    # Except before its second turn, a slate has two sides.
+    if sides and len(sides) < len(files) and (all(files) or sides[-1].turn > 1):
+        sides[-1] = sides[-1]._replace(torn=True)
+    return sides
 
 
-def _read(path: Path) -> Side | None:
+def _content(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError:
-        return None
-    turn: int | None = None
-    found = []
-    for this, chunk in _chunks(data):
-        if turn is not None and this != turn:
-            break
-        turn = this
-        found.append(chunk)
-    if turn is None or found[0].kind != STATE:
-        return None
-    return Side(turn, found[0].body, found[1:])
+        return b""
 
 
-def _chunks(data: bytes) -> Iterator[tuple[int, Chunk]]:
-    place = 0
+def _side(data: bytes) -> Side | None:
+    turn = 0
+    found: list[Chunk] = []
+    place, this = 1, 0
     while place + _START <= len(data):
         (crc,) = _CRC.unpack_from(data, place)
-        length, turn, kind, first = _HEAD.unpack_from(data, place + _CRC.size)
+        length, this, kind, first = _HEAD.unpack_from(data, place + _CRC.size)
         end = place + _START + length
-        if end > len(data) or zlib.crc32(data[place + _CRC.size : end]) != crc:
-            return
-        yield turn, Chunk(kind, first, data[place + _START : end])
-        place = end
+        whole = end <= len(data) and zlib.crc32(data[place + _CRC.size : end]) == crc
+        if not whole or (found and this != turn):
+            break
+        turn = this
+        found.append(Chunk(kind, first, data[place + _START : end]))
+        place, this = end, 0
+    if not found or found[0].kind != STATE:
+        return None
+    # A chunk of the same turn that is not whole: somebody has seen it, unless the process ended in the middle of it.
+    return Side(turn, found[0].body, found[1:], torn=this == turn or data.startswith(_TORN))

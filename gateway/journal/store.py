@@ -4,8 +4,11 @@ A row holds a chunk of records, not one: that costs a tenth of a row for each, a
 as it fills. What a chunk held is known without reading it, so that it can be accounted for when it goes.
 """
 
+import errno
 import json
+import math
 import os
+import secrets
 import sqlite3
 import struct
 import time
@@ -32,6 +35,21 @@ LARGEST_WAL = 1024
 """Pages, after which the write-ahead log is brought into the file."""
 EVICT_ROWS = 16
 READ_BYTES = 1_000_000
+ROW = 30
+"""Bytes that a record takes besides its payload."""
+
+DAMAGE = (sqlite3.Error, struct.error, ValueError, TypeError, OverflowError)
+"""What a file may raise in which stands what nobody ever wrote. Not each `sqlite3.Error` says so: see `damaged`."""
+_DAMAGED = frozenset(
+    (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        # The schema is not the one that it claims to be.
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+    )
+)
 
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID, STRICT",
@@ -135,6 +153,8 @@ class Done:
     evicted: Sequence[Eviction]
     size: int
     """Bytes of the files."""
+    nearly_full: bool
+    """So that the next write may evict."""
     full: bool
     """It keeps no more than this; the oldest has gone, or the newest must."""
     unfinished: bool
@@ -152,22 +172,28 @@ class Limits:
 
 
 class Store:
-    def __init__(self, path: Path, db: sqlite3.Connection, limits: Limits, run: str) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, limits: Limits, salt: str) -> None:
+        self.limits = limits
+        self.salt = salt
+        """What tells this database from any other; `run` may change, this does not."""
         self._path = path
         self._db = db
-        self.limits = limits
-        self.run = run
         self._seqs: dict[str, int] = {}  # as the database has them
+        self._damaged: set[tuple[str, int]] = set()  # chunks that have been reported
 
     @classmethod
-    def open(cls, path: Path, limits: Limits, *, run: str, forced: bool) -> Self:
-        """`run`: for a new file. `forced`: each transaction is on the disk when it ends.
+    def open(cls, path: Path, limits: Limits, *, run: str, state: State, forced: bool) -> Self:
+        """`run` and `state`: for a new file. `forced`: each transaction is on the disk when it ends.
 
         Raises: sqlite3.Error, OSError; JournalError, when a newer Sallyport wrote it.
         """
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))  # SQLite's own files follow it
-        wal_pages = max(16, min(LARGEST_WAL, limits.max_size // 16 // PAGE))
+        disk = os.statvfs(path.parent)
+        share = min(limits.max_size, disk.f_blocks * disk.f_frsize) // 16
+        wal_pages = max(16, min(LARGEST_WAL, share // PAGE))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+        db.text_factory = lambda content: content.decode(errors="replace")
+        opened = cls(path, db, limits, secrets.token_hex(8))
         try:
             db.execute(f"PRAGMA page_size = {PAGE}")
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -175,15 +201,22 @@ class Store:
             db.execute(f"PRAGMA synchronous = {'FULL' if forced else 'NORMAL'}")
             db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
             db.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE}")
+            db.execute(
+                "PRAGMA secure_delete = OFF"
+            )  # Debian builds it in: what is deleted would be written once more
             db.execute("PRAGMA cache_size = -1000")
             if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                _create(db, run)
+                opened._create(run, state)
             refuse_newer(path, db)
-            [(kept_run,)] = db.execute("SELECT value FROM meta WHERE key = 'run'")
+            opened.salt = str(opened.meta("salt"))
         except BaseException:
             db.close()
             raise
-        return cls(path, db, limits, str(kept_run))
+        return opened
+
+    @property
+    def run(self) -> str:
+        return str(self.meta("run"))
 
     def write(self, work: Work) -> Done:
         """Raises: sqlite3.Error, OSError."""
@@ -191,33 +224,40 @@ class Store:
         with self._transaction():
             for stream, offset in work.delivered.items():
                 self._db.execute(f"DELETE FROM {stream} WHERE last <= ?", (offset,))  # noqa: S608 - ours
+                self._set_meta(**{f"gone {stream}": offset})
             if self.limits.max_age_s is not None:
-                evicted += self._evict("at < ?", work.at - self.limits.max_age_s, work.given, "too old")
+                evicted += self._evict_older(work.at - self.limits.max_age_s, work.given)
+            coming = sum(len(each.payload) + ROW for records in work.records.values() for each in records)
+            evicted += self._make_room(work.given, coming)  # what goes leaves its pages to what comes
             for stream, records in work.records.items():
                 self._insert(stream, records, work)
             evicted += self._make_room(work.given)
+            if evicted:
+                newest = max(evicted[-1].extent.last, self.gone("readings"))
+                self._set_meta(**{"gone readings": newest})
             self._note(work, evicted)
             if work.state is not None:
                 self._save(work.state)
                 self._set_meta(at=work.at, boottime=boottime())
         return self._measure(evicted)
 
-    def read(self, stream: str, first: int, *, limit: int) -> tuple[list[Record], list[Loss], int]:
-        """Whole chunks from the one that holds `first` on; what was damaged; the last offset that was looked at.
+    def read(self, stream: str, first: int, *, limit: int) -> tuple[list[Record], list[Loss], int | None]:
+        """Whole chunks from the one that holds `first` on; what was damaged, once; the last offset looked at.
 
         Raises: sqlite3.Error.
         """
         found: list[Record] = []
         lost: list[Loss] = []
-        looked_at, size = 0, 0
+        looked_at, size = None, 0
         rows = self._db.execute(
             f"SELECT last, first, devices, crc, records FROM {stream} WHERE last >= ? ORDER BY last",  # noqa: S608
             (first,),
         )
         for last, start, devices, crc, chunk in rows:
-            records = self._opened(chunk, start, crc)
+            records = self._opened(chunk, start, last, crc)
             found += records
-            if not records:
+            if not records and (stream, last) not in self._damaged:
+                self._damaged.add((stream, last))
                 lost += _losses(devices, "the journal was damaged")
             looked_at = last
             size += len(chunk)
@@ -228,14 +268,18 @@ class Store:
             found = [each for each in found if each.offset >= first]
         return found, lost, looked_at
 
+    def gone(self, stream: str) -> int:
+        """What is not here any more up to this offset was delivered or evicted."""
+        return int(self.meta(f"gone {stream}") or 0)
+
     def extents(self) -> dict[str, Extent]:
         return {stream: self._extent(stream) for stream in STREAMS}
 
     def load(self) -> State:
-        """Raises: sqlite3.Error, ValueError, TypeError: it is damaged."""
+        """Raises: whatever `damaged` says yes to."""
         cursors: dict[str, dict[str, int]] = {stream: {} for stream in STREAMS}
         for stream, reader, offset in self._db.execute("SELECT stream, reader, offset FROM cursors"):
-            cursors[stream][reader] = int(offset)
+            cursors.setdefault(stream, {})[reader] = int(offset)
         seqs = {str(name): int(seq) for name, seq in self._db.execute("SELECT name, seq FROM devices")}
         for (text,) in self._db.execute("SELECT devices FROM readings"):
             for device, stretch in stretches(text).items():
@@ -267,7 +311,7 @@ class Store:
         count = 0
         with self._transaction():
             for last, first, at, wall, devices, chunk in rows:
-                crc = record.checksum(chunk, self.run)
+                crc = record.checksum(chunk, self.salt)
                 self._db.execute(
                     f"INSERT OR IGNORE INTO {stream} VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
                     (last, first, at, wall, devices, crc, chunk),
@@ -280,12 +324,18 @@ class Store:
         at = float(self.meta("at") or 0)
         if self.meta("boot") == boot:
             at += max(0.0, boottime() - float(self.meta("boottime") or 0))
-        return at
+        newest = self._db.execute("SELECT at FROM readings ORDER BY last DESC LIMIT 1").fetchone()
+        return max(at, *newest) if newest else at
 
-    def holes(self, stream: str) -> int:
-        """How many records are missing between those that are there."""
-        query = f"SELECT max(last) - min(first) + 1 - sum(last - first + 1) FROM {stream}"  # noqa: S608 - ours
-        return self._db.execute(query).fetchone()[0] or 0
+    def missing(self, stream: str, expected: Extent) -> int:
+        """How many records are not there, of those that should be and between those that are."""
+        query = f"SELECT min(first), max(last), sum(last - first + 1) FROM {stream}"  # noqa: S608 - ours
+        first, last, count = self._db.execute(query).fetchone()
+        if first is None:
+            return expected.last - expected.first + 1 if expected != NOTHING else 0
+        if expected != NOTHING:
+            first, last = min(first, expected.first), max(last, expected.last)
+        return max(0, int(last - first + 1 - count))
 
     def meta(self, key: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -296,13 +346,41 @@ class Store:
 
     def mark(self, state: State, **values: str | float) -> None:
         """Note this, and bring everything from the write-ahead log into the file and to the disk."""
+        with suppress(sqlite3.Error):  # on a disk that was full, the log is the room that there is
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         with self._transaction():
             self._save(state)
             self._set_meta(**values)
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def purge(self, state: State, losses: Iterable[Loss], wall: int) -> None:
+        """Everything that waits is given up, and the readings are noted."""
+        given_up: dict[str, Loss] = {}
+        with self._transaction():
+            for (devices,) in self._db.execute("SELECT devices FROM readings ORDER BY last"):
+                for loss in _losses(devices, "purged"):
+                    before = given_up.get(loss.device, loss._replace(lost=0))
+                    given_up[loss.device] = before._replace(last=loss.last, lost=before.lost + loss.lost)
+            self._note(Work(at=0, wall=wall, losses=[*losses, *given_up.values()]), ())
+            for stream in STREAMS:
+                self._db.execute(f"DELETE FROM {stream}")  # noqa: S608 - ours
+                state.cursors[stream] = dict.fromkeys(state.cursors[stream], state.lasts[stream])
+        self._db.executescript("PRAGMA incremental_vacuum")
+
     def close(self) -> None:
         self._db.close()
+
+    def _create(self, run: str, state: State) -> None:
+        with self._transaction():
+            for statement in _TABLES:
+                self._db.execute(statement)
+            # In one with the tables: a run never exists without its numbers.
+            self._set_meta(run=run, salt=self.salt)
+            self._save(state)
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        # The file says who it is, whatever becomes of the log.
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -327,28 +405,33 @@ class Store:
                     work.at,
                     work.wall,
                     json.dumps(record.stretches(each), ensure_ascii=False),
-                    record.checksum(chunk := record.pack(each), self.run),
+                    record.checksum(chunk := record.pack(each), self.salt),
                     chunk,
                 )
                 for each in record.chunks(records)
             ),
         )
 
-    def _make_room(self, given: int) -> Iterator[Eviction]:
+    def _make_room(self, given: int, coming: int = 0) -> Iterator[Eviction]:
         # What brokers must hear first is little, and stays.
-        oldest = f"last IN (SELECT last FROM readings WHERE first > ? ORDER BY last LIMIT {EVICT_ROWS})"  # noqa: S608
-        while self.limits.drop_oldest and self._used() > self._room():
+        while self.limits.drop_oldest and self._used() + coming > self._room():
             short = self._room() < self.limits.max_size - self._wal()
-            reason = "the disk was nearly full" if short else "the journal was full"
-            gone = self._evict(oldest, given, given, reason)
+            gone = self._evict(given, "the disk was nearly full" if short else "the journal was full")
             if not gone:
                 return
             yield from gone
 
-    def _evict(self, which: str, value: float, given: int, reason: str) -> list[Eviction]:
+    def _evict_older(self, than: float, given: int) -> Iterator[Eviction]:
+        while gone := self._evict(given, "too old", older=than):
+            yield from gone
+
+    def _evict(self, given: int, reason: str, *, older: float = math.inf) -> list[Eviction]:
+        """Some of the oldest chunks; not those of which a record may be on its way."""
+        # Those at the beginning: to look through all of them each time would cost more than all the rest.
         rows = self._db.execute(
-            f"DELETE FROM readings WHERE {which} AND first > ? RETURNING first, last, devices",  # noqa: S608 - ours
-            (value, given),
+            "DELETE FROM readings WHERE at < ? AND last IN"
+            " (SELECT last FROM readings WHERE first > ? ORDER BY last LIMIT ?) RETURNING first, last, devices",
+            (older, given, EVICT_ROWS),
         ).fetchall()
         return [
             Eviction(Extent(first, last), _losses(devices, reason)) for first, last, devices in sorted(rows)
@@ -384,18 +467,17 @@ class Store:
             extents=self.extents(),
             evicted=evicted,
             size=sum(file.stat().st_size for file in files(self._path) if file.exists()),
+            nearly_full=bool(evicted) or self._used() > self._room() // 2,
             full=not self.limits.drop_oldest and self._used() > self._room(),
             unfinished=unfinished,
         )
 
-    def _opened(self, chunk: bytes, first: int, crc: int) -> list[Record]:
+    def _opened(self, chunk: bytes, first: int, last: int, crc: int) -> list[Record]:
         """Nothing, if it is not what was written."""
-        if record.checksum(chunk, self.run) != crc:
+        if record.checksum(chunk, self.salt) != crc:
             return []
-        try:
-            return record.unpack(chunk, first)
-        except (ValueError, struct.error):
-            return []
+        records = record.unpack(chunk, first)
+        return records if records[-1].offset == last else []
 
     def _extent(self, stream: str) -> Extent:
         query = f"SELECT ifnull(min(first), 0), ifnull(max(last), 0) FROM {stream}"  # noqa: S608 - ours
@@ -407,9 +489,12 @@ class Store:
     def _room(self) -> int:
         """For what is used of the file: its share besides the log, or less when the disk has less."""
         pages = self._pragma("page_count") * PAGE
-        return max(0, min(self.limits.max_size - self._wal(), pages + self._free() - self.limits.min_free))
+        # A log that finds no room for what is to be deleted would be the end of it.
+        kept_free = max(self.limits.min_free, self._wal())
+        return max(0, min(self.limits.max_size - self._wal(), pages + self._free() - kept_free))
 
     def _wal(self) -> int:
+        """What the log may need."""
         return self._pragma("wal_autocheckpoint") * PAGE * 2
 
     def _free(self) -> int:
@@ -426,8 +511,17 @@ def files(path: Path) -> tuple[Path, ...]:
 
 def damaged(error: BaseException) -> bool:
     """The file itself is no good, whatever the disk."""
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        return code & 0xFF in _DAMAGED
+    return isinstance(error, DAMAGE)
+
+
+def no_room(error: BaseException) -> bool:
+    """The disk is full, and all else is well."""
+    if isinstance(error, sqlite3.Error):
+        return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def refuse_newer(path: Path, db: sqlite3.Connection) -> None:
@@ -442,7 +536,7 @@ def refuse_newer(path: Path, db: sqlite3.Connection) -> None:
 
 def stretches(text: str) -> dict[str, Stretch]:
     """Raises: ValueError, TypeError: it is damaged."""
-    return {device: Stretch(*map(int, numbers)) for device, numbers in json.loads(text).items()}
+    return {device: Stretch(*map(int, numbers)) for device, numbers in dict(json.loads(text)).items()}
 
 
 def boottime() -> float:
@@ -453,18 +547,5 @@ def boottime() -> float:
 def _losses(text: str, reason: str) -> list[Loss]:
     try:
         return [Loss(device, *numbers, reason) for device, numbers in stretches(text).items()]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError):  # it is damaged
         return [Loss("(unknown)", 0, 0, 1, reason)]
-
-
-def _create(db: sqlite3.Connection, run: str) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    for statement in _TABLES:
-        db.execute(statement)
-    db.execute("INSERT INTO meta VALUES ('run', ?)", (run,))
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    db.execute("COMMIT")
-    db.execute(
-        "PRAGMA wal_checkpoint(TRUNCATE)"
-    ).fetchall()  # the file says who it is, whatever becomes of the log

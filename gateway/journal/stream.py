@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from gateway.journal.record import Entry, Record
+from gateway.journal.record import CHUNK_RECORDS, Entry, Record
 from gateway.journal.store import NOTHING, Extent
 
 OVERHEAD = 200
@@ -12,8 +12,8 @@ OVERHEAD = 200
 SPENT = 1024
 """Records that may linger in memory after they are not needed any more: lists are cut seldom."""
 
-Fetch = Callable[[str, int, int], Awaitable[tuple[Sequence[Record], int]]]
-"""From the disk: stream, first offset, how many; records, and the last offset that was looked at."""
+Fetch = Callable[[str, int, int], Awaitable[tuple[Sequence[Record], int | None]]]
+"""From the disk: stream, first offset, how many; records, and the last offset looked at, None beyond the end."""
 
 
 class Stream:
@@ -29,6 +29,10 @@ class Stream:
         """Up to here, everything that is not delivered is in the database."""
         self.extent: Extent = NOTHING
         """What is in the database."""
+        self.under_way = 0
+        """Up to here it will be there soon, if all goes well."""
+        self.evicting = 0
+        """Up to here it may be evicted at this moment."""
         self.size = 0
         """Bytes in memory."""
         self.sealed = False
@@ -38,10 +42,10 @@ class Stream:
         self._tail: list[Record] = []
         self._spent = 0  # so many of them, the oldest ones, are not needed any more
         self._given: dict[str, int] = {}  # by reader, the newest offset it was given
-        self._overtaken: deque[Record] = deque()  # had to leave memory while they were on their way
-        self._holes: deque[Extent] = (
+        self._overtaken: deque[Record] = (
             deque()
-        )  # offsets that are lost, as long as some reader has not passed them
+        )  # had to leave memory while they were on their way to a broker
+        self._holes: deque[Extent] = deque()  # lost, and some reader has not passed them
         self._grown: asyncio.Future[None] | None = None
 
     # For readers.
@@ -62,29 +66,30 @@ class Stream:
         No more than `limit`, but a chunk that comes from the disk is not cut for that. What a reader was given
         stays until it is committed, even if the journal is full: it may be on its way.
         """
-        records = await self._next(offset, limit)
+        records = await self._next(reader, offset, limit)
         if records:
             self._given[reader] = records[-1].offset
         return records
 
-    async def _next(self, offset: int, limit: int) -> Sequence[Record]:
+    async def _next(self, reader: str, offset: int, limit: int) -> Sequence[Record]:
         while True:
             if offset >= self.shown:
                 if self.sealed and self.shown == self.last:
                     return []
                 await self._growth()
-            elif offset + 1 >= self.first_in_memory:
+            elif offset + 1 >= self.first_in_memory and offset >= self.evicting:
                 start = self._spent + offset + 1 - self.first_in_memory
                 return self._tail[start : start + min(limit, self.shown - offset)]
-            elif offset < self.extent.last:
+            elif offset < max(self.extent.last, self.evicting):
+                self._given[reader] = max(offset + limit + CHUNK_RECORDS, self._given.get(reader, 0))
                 records, looked_at = await self._fetch(self.name, offset + 1, limit)
                 if records:
                     return records
-                offset = max(offset, looked_at or self.first_in_memory - 1)
+                offset = max(offset, self.extent.last if looked_at is None else looked_at)
             elif self._overtaken and offset < self._overtaken[-1].offset:
                 return [each for each in self._overtaken if each.offset > offset][:limit]
             else:  # what was between has gone
-                offset = self.first_in_memory - 1
+                offset = max(offset, self.first_in_memory - 1)
 
     def commit(self, reader: str, offset: int) -> None:
         """Everything up to this offset is delivered, as far as this reader is concerned."""
@@ -114,6 +119,14 @@ class Stream:
     @property
     def first_in_memory(self) -> int:
         return self.last + 1 - (len(self._tail) - self._spent)
+
+    @property
+    def only_stored(self) -> Extent:
+        """What is waited for in the database, and not in memory."""
+        only = Extent(
+            max(self.extent.first, self.committed + 1), min(self.extent.last, self.first_in_memory - 1)
+        )
+        return only if only.first <= only.last else NOTHING
 
     @property
     def given(self) -> int:
@@ -152,7 +165,14 @@ class Stream:
         """In memory, not delivered, and not in the database."""
         first = max(self.stored, self.committed) + 1
         start = self._spent + max(0, first - self.first_in_memory)
-        return self._tail[start : self._spent + max(0, upto + 1 - self.first_in_memory)]
+        tail = self._tail[start : self._spent + max(0, upto + 1 - self.first_in_memory)]
+        return [each for each in self._overtaken if each.offset >= first] + tail if self._overtaken else tail
+
+    def store(self, upto: int) -> None:
+        """Up to here, the database has everything that is not delivered."""
+        self.stored = max(self.stored, upto)
+        while self._overtaken and self._overtaken[0].offset <= self.stored:
+            self._overtaken.popleft()
 
     def forget(self, offset: int) -> list[Record]:
         """Drop everything up to this offset from memory."""
@@ -170,13 +190,28 @@ class Stream:
     def evict(self) -> Record | None:
         """Drop the oldest record from memory, and say which it was if it is lost now."""
         [record] = self.forget(self.first_in_memory)
-        if record.offset <= max(self.committed, self.stored):
+        if record.offset <= max(self.committed, self.stored, self.under_way):
             return None
         if record.offset <= self.given:
             self._overtaken.append(record)
             return None
         self.lost(Extent(record.offset, record.offset))
         return record
+
+    def refused(self, records: Iterable[Record]) -> list[Record]:
+        """The database has not taken these; those of them that have left memory meanwhile, and are lost now."""
+        held = {each.offset for each in self._overtaken}
+        lost = []
+        for record in records:
+            if not max(self.committed, self.stored) < record.offset < self.first_in_memory:
+                continue
+            if record.offset > self.given:
+                self.lost(Extent(record.offset, record.offset))
+                lost.append(record)
+            elif record.offset not in held:
+                self._overtaken.append(record)
+        self._overtaken = deque(sorted(self._overtaken))
+        return lost
 
     def lost(self, hole: Extent) -> None:
         """These offsets are gone."""

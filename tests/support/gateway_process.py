@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -18,6 +19,13 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+def _environment(state: Path) -> dict[str, str]:
+    """As a service manager gives it: a folder for what it keeps."""
+    state.mkdir(exist_ok=True)
+    kept = {key: value for key, value in os.environ.items() if key != "JOURNAL_STREAM"}
+    return {**kept, "STATE_DIRECTORY": str(state)}
 
 
 class GatewayProcess:
@@ -36,10 +44,7 @@ class GatewayProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env={
-                **{key: value for key, value in os.environ.items() if key != "JOURNAL_STREAM"},
-                **(environment or {}),
-            },
+            env={**_environment(config.parent / "state"), **(environment or {})},
         )  # fmt: skip
         gateway = cls(process)
         async with asyncio.TaskGroup() as group:
@@ -50,6 +55,10 @@ class GatewayProcess:
                 if process.returncode is None:
                     process.kill()
                 await process.wait()
+
+    def kill(self) -> None:
+        """`kill -9`. It has ended when `running` is left."""
+        self._process.kill()
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -78,6 +87,25 @@ class GatewayProcess:
         """Resident bytes."""
         pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def listens_to(self, ports: Iterable[Path]) -> bool:
+        """Whether its event loop waits for bytes of all these: they are open, and flushed, which opening does."""
+        process = Path(f"/proc/{self._process.pid}")
+        watched: set[str] = set()
+        try:
+            names = {entry.name: str(entry.readlink()) for entry in (process / "fd").iterdir()}
+            for number, name in names.items():
+                if name == "anon_inode:[eventpoll]":
+                    found = re.findall(r"tfd:\s*(\d+)", (process / "fdinfo" / number).read_text())
+                    watched.update(names[each] for each in found if each in names)
+        except OSError:  # it has just closed what we look at, or it ends
+            return False
+        return watched.issuperset(os.path.realpath(port) for port in ports)
+
+    def held_up_s(self) -> float:
+        """For how long its threads were ready to run, and another process had the core."""
+        files = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        return sum(int(file.read_text().split()[1]) for file in files) / 1e9
 
     async def _follow_log(self) -> None:
         assert self._process.stderr is not None

@@ -23,22 +23,29 @@ def program(name: str) -> str:
 
 
 class Mosquitto:
-    """`listener` holds further lines for the listener, such as `protocol websockets` or `cafile …`."""
+    """`listener` holds further lines for the listener, such as `protocol websockets` or `cafile …`.
 
-    def __init__(self, folder: Path, *, listener: str = "", port: int | None = None) -> None:
+    `inflight`: how much may be unacknowledged at once, for each client in each direction; 0 is no limit.
+    """
+
+    def __init__(
+        self, folder: Path, *, listener: str = "", port: int | None = None, inflight: int = 0
+    ) -> None:
         self.host = "127.0.0.1"
         self.port = port or free_port()
         self._file = folder / f"mosquitto-{self.port}.conf"
         self._file.write_text(
             f"listener {self.port} {self.host}\nallow_anonymous true\n"
-            f"max_queued_messages 0\nmax_inflight_messages 0\npersistence false\nuser root\n{listener}\n"
+            f"max_queued_messages 0\nmax_inflight_messages {inflight}\npersistence false\nuser root\n{listener}\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path, *, listener: str = "", port: int | None = None) -> Iterator[Self]:
-        broker = cls(folder, listener=listener, port=port)
+    def running(
+        cls, folder: Path, *, listener: str = "", port: int | None = None, inflight: int = 0
+    ) -> Iterator[Self]:
+        broker = cls(folder, listener=listener, port=port, inflight=inflight)
         broker.start()
         try:
             yield broker

@@ -1,0 +1,1 @@
+"""Measurements beside other ways of doing the same, in one run: compare the columns, not the absolute figures."""

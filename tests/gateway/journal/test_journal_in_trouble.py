@@ -1,0 +1,355 @@
+"""A disk that is full, read-only, slow or not there: readings go on, in memory, and it is over by itself."""
+
+import asyncio
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import JournalError
+from gateway.journal import journal as journals
+from gateway.journal.journal import Journal
+from tests.support.journals import (
+    drained,
+    files_end_at,
+    fill,
+    gaps,
+    left_behind,
+    missing,
+    opened,
+    remount,
+    seqs,
+    settled,
+    small_disk,
+    stream_in,
+    waiting,
+)
+
+
+async def recovered(journal: Journal) -> None:
+    async with asyncio.timeout(300):
+        while journal.trouble:
+            await asyncio.sleep(1)
+    await settled()
+
+
+def about_trouble(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        each.getMessage().partition("journal.db: ")[2]
+        for each in caplog.records
+        if "held in memory" in each.getMessage() or "works again" in each.getMessage()
+    ]
+
+
+@pytest.mark.parametrize("sync_s", [0.2, 0.0, None], ids=["200ms", "always", "never"])
+@pytest.mark.parametrize("room", [0, 1, 20_000], ids=["none", "a byte", "little"])
+async def test_disk_that_takes_nothing_for_a_while_is_bridged_in_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, sync_s: float | None, room: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "journal.db"
+    told: list[str] = []
+    async with opened(path, sync_s=sync_s, troubled=told.append) as journal:
+        await stream_in(journal, 1000)
+        with files_end_at(room):
+            await stream_in(journal, 1000)
+            await asyncio.sleep(600)
+            assert journal.trouble
+            await stream_in(journal, 500)
+            assert seqs(await waiting(journal)) == list(range(1, 2501))
+        await recovered(journal)
+        await stream_in(journal, 500)
+        assert journal.losses.total == 0
+        killed = left_behind(journal, path, tmp_path / "killed")
+        last = journal.last_seq("boiler")
+    down, up = about_trouble(caplog)
+    assert down.endswith("from now on readings are held in memory only")
+    assert up.startswith("works again after ")
+    assert [bool(each) for each in told] == [True, False]
+    for each in (path, killed):
+        async with opened(each, sync_s=sync_s) as journal:
+            assert seqs(await waiting(journal)) == list(range(1, 3001))
+            assert (journal.last_seq("boiler"), gaps(journal)) == (last, [])
+
+
+async def test_full_disk_that_is_freed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with small_disk(tmp_path / "small", "2m") as folder:
+        path = folder / "journal.db"
+        async with opened(path) as journal:
+            await stream_in(journal, 1000)
+            with pytest.raises(OSError, match="No space left"), (folder / "other").open("wb", 0) as other:
+                while True:
+                    other.write(bytes(4096))
+            await stream_in(journal, 4000)
+            assert "full" in journal.trouble or "No space" in journal.trouble
+            # What waits on the disk can be delivered all the same.
+            assert seqs(await drained(journal)) == list(range(1, 5001))
+            await stream_in(journal, 1000)
+            (folder / "other").unlink()
+            await recovered(journal)
+            await stream_in(journal, 1000)
+            assert journal.losses.total == 0
+        async with opened(path) as journal:
+            assert seqs(await waiting(journal)) == list(range(5001, 7001))
+    assert len(about_trouble(caplog)) == 2
+
+
+async def test_disk_that_is_too_small_for_what_the_journal_may_hold(tmp_path: Path) -> None:
+    """`min_free` alone, without `max_size`, keeps it within what there is: it evicts before the disk is full."""
+    with small_disk(tmp_path / "small", "4m") as folder:
+        async with opened(folder / "journal.db", min_free=10**6) as journal:
+            await stream_in(journal, 30_000)
+            assert not journal.trouble
+            kept = seqs(await drained(journal))
+            assert missing(gaps(journal)) + kept == list(range(1, 30_001))
+
+
+async def test_read_only_disk_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with small_disk(tmp_path / "small", "8m") as folder:
+        path = folder / "journal.db"
+        remount(folder, "ro")
+        async with opened(path) as journal:
+            run = journal.run
+            assert "Read-only file system" in journal.trouble
+            await stream_in(journal, 1000)
+            assert seqs(await waiting(journal)) == list(range(1, 1001))
+            remount(folder, "rw")
+            await recovered(journal)
+            await stream_in(journal, 100)
+            assert journal.run == run
+            killed = left_behind(journal, path, tmp_path / "killed")
+        for each in (path, killed):
+            async with opened(each) as journal:
+                assert journal.run == run
+                assert seqs(await waiting(journal)) == list(range(1, 1101))
+    assert len(about_trouble(caplog)) == 2
+
+
+async def test_folder_that_cannot_be_made_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "mount").write_text("not a folder yet")
+    path = tmp_path / "mount" / "journal.db"
+    async with opened(path) as journal:
+        assert journal.trouble
+        await fill(journal, 10)
+        journal.readings.commit("mqtt", 4)
+        (tmp_path / "mount").unlink()
+        await recovered(journal)
+        await fill(journal, 10)
+    async with opened(path) as journal:
+        assert seqs(await waiting(journal)) == list(range(5, 21))
+
+
+async def test_journal_that_could_not_be_read_at_the_start_is_kept_with_its_readings(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    async with opened(path) as journal:
+        await fill(journal, 100)
+        run = journal.run
+    with files_end_at(0):
+        opening = opened(path)
+        journal = await opening.__aenter__()
+        assert journal.trouble
+        assert journal.run != run  # nobody knows the numbers of the other
+        await fill(journal, 10)
+    await recovered(journal)
+    await opening.__aexit__(None, None, None)
+    [aside] = tmp_path.glob("journal.db.broken-*")
+    assert f"set aside, with its readings, as {aside.name}" in caplog.text
+    async with opened(aside) as journal:
+        assert (journal.run, seqs(await waiting(journal))) == (run, list(range(1, 101)))
+    async with opened(path) as journal:
+        assert seqs(await waiting(journal)) == list(range(1, 11))
+
+
+async def test_closing_in_trouble_says_what_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "journal.db"
+    opening = opened(path)
+    journal = await opening.__aenter__()
+    await fill(journal, 100)
+    await settled()
+    with files_end_at(0):
+        await fill(journal, 50)
+        run, last = journal.run, journal.last_seq("boiler")
+        await opening.__aexit__(None, None, None)
+    assert "the last 50 readings are lost" in caplog.text
+    async with opened(path) as journal:
+        assert seqs(await waiting(journal)) == list(range(1, 101))
+        assert journal.run != run or journal.last_seq("boiler") >= last
+
+
+async def test_trouble_with_the_database_alone_costs_nothing_even_if_the_process_ends_in_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db"
+    opening = opened(path)
+    journal = await opening.__aenter__()
+    await stream_in(journal, 1000)
+    await settled()
+    with files_end_at(70_000):  # the slate is smaller
+        await fill(journal, 50)
+        await asyncio.sleep(5)
+        await fill(journal, 50)
+        assert journal.trouble
+        killed = left_behind(journal, path, tmp_path / "killed")
+        await opening.__aexit__(None, None, None)
+    for each in (path, killed):
+        async with opened(each) as journal:
+            assert seqs(await waiting(journal)) == list(range(1, 1101))
+            assert gaps(journal) == []
+
+
+@pytest.mark.parametrize("sync_s", [0.2, 0.0], ids=["200ms", "always"])
+@pytest.mark.parametrize("room", [0, 1], ids=["none", "a byte"])
+async def test_no_number_is_given_out_twice_after_a_process_that_ended_in_trouble(
+    tmp_path: Path, room: int, sync_s: float
+) -> None:
+    path = tmp_path / "journal.db"
+    opening = opened(path, sync_s=sync_s)
+    journal = await opening.__aenter__()
+    await stream_in(journal, 1000)
+    await drained(journal)
+    with files_end_at(room):
+        await fill(journal, 1)  # the disk is found out by this one
+        await settled()
+        run = journal.run
+        await stream_in(journal, 1000)
+        shown = seqs(await drained(journal))
+        assert len(shown) == 1001
+        assert journal.trouble
+        killed = left_behind(journal, path, tmp_path / "killed")
+        await opening.__aexit__(None, None, None)
+    for each in (path, killed):
+        async with opened(each, sync_s=sync_s) as journal:
+            assert journal.run != run or journal.last_seq("boiler") >= shown[-1]
+            if room:  # it could be noted
+                assert journal.run == run
+                [gap] = gaps(journal)
+                assert gap.lost == 0
+                assert (gap.first - 1 <= 1001, gap.last >= shown[-1]) == (True, True)
+                assert "could not be written" in gap.reason
+
+
+async def test_more_numbers_than_are_skipped_are_not_given_out_in_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "MOST_UNKNOWN", 2000)
+    path = tmp_path / "journal.db"
+    async with opened(path) as journal:
+        await stream_in(journal, 1000)
+        run = journal.run
+        with files_end_at(1):
+            for _ in range(10):
+                await stream_in(journal, 500)
+                await drained(journal)
+            assert journal.run != run
+            new = journal.run
+            cut = left_behind(journal, path, tmp_path / "cut", power_cut=True)
+        await recovered(journal)
+        assert journal.run == new
+        await fill(journal, 10)
+        killed = left_behind(journal, path, tmp_path / "killed")
+        last = journal.last_seq("boiler")
+    async with opened(cut, boot="the next one") as journal:
+        assert journal.run == run  # it has never heard of the other
+    for each in (path, killed):
+        async with opened(each) as journal:
+            assert (journal.run, journal.last_seq("boiler")) == (new, last)
+            assert seqs(await waiting(journal)) == list(range(6001, 6011))
+
+
+@pytest.mark.parametrize("drop_oldest", [True, False])
+async def test_memory_is_bounded_in_trouble_and_accounts_add_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, drop_oldest: bool
+) -> None:
+    path = tmp_path / "journal.db"
+    async with opened(path, drop_oldest=drop_oldest) as journal:
+        await stream_in(journal, 1000)
+        await settled()
+        with files_end_at(1):
+            for _ in range(25):
+                await stream_in(journal, 500, size=1000)
+                if journal.appended == 6000:
+                    delivered = seqs(await drained(journal))
+            assert journal.readings.size <= journals.HELD_BYTES
+            lost = journal.losses.total
+            assert lost > 0
+        for _ in range(10):  # and while it recovers
+            await stream_in(journal, 100, size=1000)
+            await asyncio.sleep(1)
+        await recovered(journal)
+        told = gaps(journal)
+        left = seqs(await drained(journal))
+        assert journal.readings.behind("mqtt") == 0
+        total = journal.losses.total
+    which = "oldest" if drop_oldest else "newest"
+    assert f"memory is full (8MB) while the disk is in trouble: from now on the {which}" in caplog.text
+    assert sum(gap.lost for gap in told) == total
+    assert sorted(delivered + missing(told) + left) == list(range(1, journal.appended + 1))
+
+
+async def test_backlog_on_the_disk_is_not_passed_over_in_trouble(tmp_path: Path) -> None:
+    async with opened(tmp_path / "journal.db") as journal:
+        await stream_in(journal, 20_000)  # more than memory keeps
+        with files_end_at(0):
+            await fill(journal, 10)
+            await settled()
+            assert journal.trouble
+            offset = 0
+            while offset < 20_010:
+                records = await journal.readings.after("mqtt", offset, limit=100)
+                assert records[0].offset == offset + 1
+                offset = records[-1].offset
+        await recovered(journal)
+        assert seqs(await drained(journal)) == list(range(1, 20_011))
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("sync_s", [0.2, 0.0], ids=["200ms", "always"])
+async def test_disk_that_does_not_answer_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sync_s: float
+) -> None:
+    monkeypatch.setattr(journals, "STALL_S", 0.2)
+    path = tmp_path / "journal.db"
+    async with opened(path, sync_s=sync_s) as journal:
+        await fill(journal, 10)
+        await drained(journal)
+        answer = threading.Event()
+        journal._disk.submit(answer.wait)
+        for _ in range(60):  # more than memory may hold
+            await fill(journal, 500, size=1000)
+        assert journal.trouble.endswith("no answer for 200ms")
+        assert journal.readings.size <= journals.HELD_BYTES
+        kept = seqs(await waiting(journal))
+        answer.set()
+        async with asyncio.timeout(20):
+            while journal.trouble or journal.readings.extent.last < journal.readings.last:
+                await asyncio.sleep(0.01)
+        left = seqs(await drained(journal))
+        assert left[-len(kept) :] == kept
+        # What was on its way to the disk then has arrived, though memory had to let it go.
+        assert sorted(left + missing(gaps(journal))) == list(range(11, journal.appended + 1))
+    assert len(about_trouble(caplog)) == 2
+
+
+async def test_journal_that_a_newer_version_has_left_meanwhile_is_not_touched(tmp_path: Path) -> None:
+    newer = tmp_path / "newer.db"
+    async with opened(newer):
+        pass
+    content = bytearray(newer.read_bytes())
+    content[60:64] = (7).to_bytes(4)  # user_version
+    (tmp_path / "mount").write_text("not a folder yet")
+    path = tmp_path / "mount" / "journal.db"
+    async with opened(path) as journal:
+        await fill(journal, 10)
+        (tmp_path / "mount").unlink()
+        (tmp_path / "mount").mkdir()
+        path.write_bytes(content)
+        await asyncio.sleep(300)
+        assert journal.trouble
+        assert seqs(await waiting(journal)) == list(range(1, 11))
+    assert path.read_bytes() == bytes(content)
+    with pytest.raises(JournalError, match="a newer Sallyport wrote this journal"):
+        async with opened(path):
+            pass

@@ -1,0 +1,121 @@
+"""The journal as the operator meets it: `sallyport journal`, two gateways, a folder that cannot be written."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drivers.instrument import PtyInstrument
+from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
+from tests.support.mosquitto import Mosquitto
+from tests.support.subscriber import Subscriber
+
+pytestmark = pytest.mark.real_time
+
+
+def _config(folder: Path, port: int, path: str = "journal.db") -> Path:
+    file = folder / "gateway.toml"
+    file.write_text(
+        f'[gateway]\nname = "test"\nstop_timeout = "200ms"\n[mqtt]\nurl = "mqtt://127.0.0.1:{port}"\n'
+        f'retry_max = "200ms"\n[journal]\npath = "{path}"\n'
+        f'[devices.board]\ndriver = "json"\nport = "{folder / "board"}"\nretry_max = "200ms"\n'
+    )
+    return file
+
+
+def _journal(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", "journal", "--config", str(config), *arguments],
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+async def _reads(gateway: GatewayProcess, board: PtyInstrument) -> None:
+    """Speak until the gateway listens, then ten readings more."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not gateway.lines("board: online"):
+            await board.say(b'{"n":0}\n')
+            await asyncio.sleep(0.05)
+    for number in range(1, 11):
+        await board.say(b'{"n":%d}\n' % number)
+
+
+def _count(config: Path) -> int:
+    return len(_journal(config, "export").stdout.splitlines())
+
+
+async def test_journal_shows_exports_and_purges_what_the_broker_has_not_taken(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "board") as board:
+        config = _config(tmp_path, 1)  # nobody listens there
+        assert "there is no journal (yet)" in _journal(config).stderr
+        async with GatewayProcess.running(config) as gateway:
+            await _reads(gateway, board)
+            await until(lambda: '"n":10' in _journal(config, "export").stdout)
+            shown = _journal(config, "show")
+            assert shown.returncode == 0
+            assert "used by:   python" in shown.stdout
+            assert f"waiting:   {_count(config)} readings for mqtt" in shown.stdout
+            refused = _journal(config, "purge", "--yes")
+            assert refused.returncode == 1
+            assert f"{tmp_path}/journal.db: in use by python" in refused.stderr
+            assert await gateway.stop() == 0
+        lines = [json.loads(line) for line in _journal(config, "export").stdout.splitlines()]
+        assert [each["seq"] for each in lines] == list(range(1, len(lines) + 1))
+        assert lines[-1]["device"] == "board"
+        assert lines[-1]["reading"]["values"] == {"n": 10}
+        unsure = _journal(config, "purge")
+        assert (unsure.returncode, _count(config)) == (2, len(lines))
+        assert "--yes" in unsure.stderr
+        assert f"{len(lines)} readings deleted" in _journal(config, "purge", "--yes").stdout
+        assert _count(config) == 0
+
+
+async def test_second_gateway_on_the_same_journal_is_refused(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker:
+        config = _config(tmp_path, broker.port)
+        async with GatewayProcess.running(config) as gateway:
+            await gateway.said("broker: online")
+            async with GatewayProcess.running(config) as second:
+                assert await second.ended() == 1
+            assert f"sallyport: {tmp_path}/journal.db: in use by python" in "\n".join(second.log)
+            assert await gateway.stop() == 0
+
+
+async def test_folder_that_cannot_be_made_costs_no_reading(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("this is no folder")
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
+        config = _config(tmp_path, broker.port, "state/journal.db")
+        async with (
+            Subscriber.listening(broker.host, broker.port) as subscriber,
+            GatewayProcess.running(config) as gateway,
+        ):
+            await _reads(gateway, board)
+            await until(lambda: any(each["values"]["n"] == 10 for each in subscriber.readings()))
+            assert await gateway.stop() == 0
+        [line] = [each for each in gateway.log if "held in memory" in each]
+        assert f"{tmp_path}/state'" in line
+        assert not any("Traceback" in each for each in gateway.log)
+
+
+async def test_killed_gateway_goes_on_where_it_was(tmp_path: Path) -> None:
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
+        config = _config(tmp_path, broker.port)
+        async with Subscriber.listening(broker.host, broker.port) as subscriber:
+            for _ in range(3):
+                async with GatewayProcess.running(config) as gateway:
+                    seen = len(subscriber.readings())
+                    await _reads(gateway, board)
+                    await until(
+                        lambda seen=seen: any(  # type: ignore[misc]
+                            each["values"]["n"] == 10 for each in subscriber.readings()[seen:]
+                        )
+                    )
+        readings = subscriber.readings()
+        assert len({each["run"] for each in readings}) == 1
+        seqs = list(dict.fromkeys(each["seq"] for each in readings))
+        assert seqs == list(range(1, len(seqs) + 1))
+        by_seq = {each["seq"]: each["time"] for each in readings}
+        assert all(by_seq[each["seq"]] == each["time"] for each in readings)  # a repeat is the same reading
