@@ -1,12 +1,12 @@
 """`sallyport journal`: what waits on disk for the brokers."""
 
 import sys
-import time
 from pathlib import Path
 
 import orjson
 
 from gateway import config, wire
+from gateway.clock import system_clock
 from gateway.errors import UsageError
 from gateway.journal import lock, look
 from gateway.journal.opening import boot_id
@@ -75,6 +75,6 @@ def _purge(path: Path, *, sure: bool) -> int:
         if answer.strip().lower() not in ("y", "yes"):
             print("nothing was deleted")
             return 1
-    look.purge(path, boot=boot_id(), wall=int(time.time()))
+    look.purge(path, boot=boot_id(), wall=system_clock().wall_ns // NS)
     print(f"{path}: {waiting} readings deleted")
     return 0

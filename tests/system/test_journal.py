@@ -85,9 +85,9 @@ async def test_second_gateway_on_the_same_journal_is_refused(tmp_path: Path) -> 
 
 
 async def test_folder_that_cannot_be_made_costs_no_reading(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("this is no folder")
+    (tmp_path / "kept").write_text("this is no folder")
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
-        config = _config(tmp_path, broker.port, "state/journal.db")
+        config = _config(tmp_path, broker.port, "kept/journal.db")
         async with (
             Subscriber.listening(broker.host, broker.port) as subscriber,
             GatewayProcess.running(config) as gateway,
@@ -96,7 +96,7 @@ async def test_folder_that_cannot_be_made_costs_no_reading(tmp_path: Path) -> No
             await until(lambda: any(each["values"]["n"] == 10 for each in subscriber.readings()))
             assert await gateway.stop() == 0
         [line] = [each for each in gateway.log if "held in memory" in each]
-        assert f"{tmp_path}/state'" in line
+        assert f"{tmp_path}/kept'" in line
         assert not any("Traceback" in each for each in gateway.log)
 
 

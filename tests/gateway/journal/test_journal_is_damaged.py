@@ -10,7 +10,6 @@ import pytest
 
 from gateway.errors import JournalError
 from gateway.journal.journal import Journal
-from tests.support.shown_writer import payload
 from tests.support.journals import (
     by_device,
     drained,
@@ -23,6 +22,7 @@ from tests.support.journals import (
     stream_in,
     waiting,
 )
+from tests.support.shown_writer import payload
 
 COUNT = 1500
 
@@ -210,6 +210,25 @@ async def test_half_of_a_checkpoint_costs_nothing(tmp_path: Path, caplog: pytest
     left, _, lost = await opens(kept.path)
     assert (left, lost) == (list(range(1, COUNT + 1)), 0)
     assert not caplog.messages
+
+
+async def test_power_cut_while_the_file_is_made_is_undone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite has its log only after that: until then, what it changes stands in a file that undoes it."""
+    path = tmp_path / "journal.db"
+    made = tmp_path / "made.db"
+    with sqlite3.connect(made, isolation_level=None) as db:
+        db.execute("PRAGMA cache_size = 1")
+        db.execute("BEGIN")
+        db.execute("CREATE TABLE half (content)")
+        db.executemany("INSERT INTO half VALUES (?)", [(bytes(4000),)] * 50)
+        for ending in ("", "-journal"):
+            shutil.copy(f"{made}{ending}", f"{path}{ending}")
+    db.close()
+    assert path.stat().st_size > 50_000
+    left, _, _ = await opens(path)
+    assert (left, caplog.messages, broken(path)) == ([], [], [])
 
 
 @pytest.mark.parametrize("content", [b"", b"To be or not to be\n" * 1000, b"\0" * 10_000, os.urandom(8192)])

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gateway.journal.opening import boot_id
-from tests.support.shown_writer import DEVICES, payload
 from tests.support.journals import by_device, opened, waiting
+from tests.support.shown_writer import DEVICES, payload
 
 pytestmark = pytest.mark.real_time
 

@@ -15,7 +15,6 @@ from gateway.journal import journal as journals
 from gateway.journal import opening
 from gateway.journal.record import Entry
 from gateway.model import Gap
-from tests.support.shown_writer import payload
 from tests.support.journals import (
     BOOT,
     MB,
@@ -32,6 +31,7 @@ from tests.support.journals import (
     stream_in,
     waiting,
 )
+from tests.support.shown_writer import payload
 
 SYNCS = pytest.mark.parametrize("sync_s", [0.0, 0.2, 30.0, None], ids=["always", "200ms", "30s", "never"])
 
