@@ -31,7 +31,7 @@ def fault(path: Path) -> str | None:
     Not everything is read: a damaged chunk shows when its turn comes, and a damaged page stops SQLite.
     Raises: JournalError, when a newer Sallyport made it; sqlite3.Error, OSError, when it cannot be looked at.
     """
-    _, wal, *_ = store.files(path)
+    _, wal, _, undo = store.files(path)
     if not path.exists() or not path.stat().st_size:
         # SQLite would delete a log without its database, and whatever is in it.
         return "it is empty, but its write-ahead log is not" if wal.exists() and wal.stat().st_size else None
@@ -39,7 +39,9 @@ def fault(path: Path) -> str | None:
         header = file.read(100)
     # SQLite would take such a file for one of a later version, and not write it.
     # Source: sqlite.org/fileformat2.html, sections 1.3.3 and 1.3.10.
-    if header[18:20] not in (b"\1\1", b"\2\2") or int.from_bytes(header[44:48]) > NEWEST_FORMAT:
+    if not undo.exists() and (
+        header[18:20] not in (b"\1\1", b"\2\2") or int.from_bytes(header[44:48]) > NEWEST_FORMAT
+    ):
         return "damaged (its header), or no database at all"
     try:
         with closing(_connect(path)) as db:
