@@ -45,6 +45,8 @@ MOST_UNKNOWN = opening.SKIPPED // 2
 """Numbers that go out in a run while the disk cannot take note of them."""
 STALL_S = 5.0
 """A disk that has not answered for this long is in trouble."""
+TICKS = 0.4
+"""Of `sync` is one tick: what was read just after one goes to the disk with the second, which takes its time."""
 LONGEST_TICK_S = 0.5
 READ_AGAIN_S = 1.0
 GAP_S = 1.0
@@ -78,7 +80,7 @@ class Journal:
         self._path = path
         self._limits = limits
         self._always = sync_s == 0
-        self._tick_s = LONGEST_TICK_S if sync_s is None else min(LONGEST_TICK_S, sync_s / 2)
+        self._tick_s = LONGEST_TICK_S if sync_s is None else min(LONGEST_TICK_S, sync_s * TICKS)
         self._forced = sync_s is not None
         self._clock = clock
         self._boot = boot
@@ -203,7 +205,7 @@ class Journal:
         if not records:
             return
         self._slate_dirty = True
-        if self._files is not None and not self._always and self._slate_works:
+        if self._files is not None and self._slate_works:
             try:
                 kind = STREAMS.index(stream.name) + 1
                 self._files.slate.write(kind, records[0].offset, pack(records))
@@ -506,8 +508,6 @@ class Journal:
         self._trouble_since = self._loop.time()
         log.error("journal: %s: from now on readings are held in memory only", self.trouble)
         self._troubled(self.trouble)
-        if self._always and self._files is not None:
-            self._slate_fails()
         for stream in self._streams:
             stream.show(stream.last)
         self._moved.set()

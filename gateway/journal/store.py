@@ -187,7 +187,24 @@ class Store:
 
         Raises: sqlite3.Error, OSError; JournalError, when a newer Sallyport wrote it.
         """
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))  # SQLite's own files follow it
+        if not path.exists() or not path.stat().st_size:
+            # Elsewhere, and moved here when it is whole: a start that is interrupted leaves no half of a journal.
+            draft = path.with_name(f"{path.name}-draft")
+            for file in (*files(draft), path.with_name(f"{draft.name}-journal")):
+                file.unlink(missing_ok=True)
+            os.close(
+                os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            )  # SQLite's own files follow it
+            made = cls._connected(draft, limits, forced=True)
+            try:
+                made.create(run, state)
+            finally:
+                made.close()
+            draft.rename(path)
+        return cls._connected(path, limits, forced=forced)
+
+    @classmethod
+    def _connected(cls, path: Path, limits: Limits, *, forced: bool) -> Self:
         disk = os.statvfs(path.parent)
         share = min(limits.max_size, disk.f_blocks * disk.f_frsize) // 16
         wal_pages = max(16, min(LARGEST_WAL, share // PAGE))
@@ -203,16 +220,28 @@ class Store:
             db.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE}")
             db.execute(
                 "PRAGMA secure_delete = OFF"
-            )  # Debian builds it in: what is deleted would be written once more
+            )  # Debian builds it in: what goes would be written once more
             db.execute("PRAGMA cache_size = -1000")
-            if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                opened._create(run, state)
             refuse_newer(path, db)
-            opened.salt = str(opened.meta("salt"))
+            if db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                opened.salt = str(opened.meta("salt"))
         except BaseException:
             db.close()
             raise
         return opened
+
+    def create(self, run: str, state: State) -> None:
+        """The tables of a new file. Raises: sqlite3.Error."""
+        with self._transaction():
+            for statement in _TABLES:
+                self._db.execute(statement)
+            # In one with the tables: a run never exists without its numbers.
+            self._set_meta(run=run, salt=self.salt)
+            self._save(state)
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        # The file says who it is, whatever becomes of the log.
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @property
     def run(self) -> str:
@@ -369,18 +398,6 @@ class Store:
 
     def close(self) -> None:
         self._db.close()
-
-    def _create(self, run: str, state: State) -> None:
-        with self._transaction():
-            for statement in _TABLES:
-                self._db.execute(statement)
-            # In one with the tables: a run never exists without its numbers.
-            self._set_meta(run=run, salt=self.salt)
-            self._save(state)
-            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        # The file says who it is, whatever becomes of the log.
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

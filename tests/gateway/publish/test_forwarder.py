@@ -22,6 +22,7 @@ from gateway.publish.link import LinkPublisher
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Done, Message, Publisher
 from gateway.publish.topics import Topics
+from gateway.publish.window import Window
 from gateway.supervisor import Child, Report, Supervisor
 from tests.support.memory_broker import MemoryBroker
 from tests.support.memory_journal import MemoryJournal
@@ -690,6 +691,29 @@ async def test_broker_that_takes_nothing_at_all_costs_no_record() -> None:
         await site.delivered()
     assert once(numbers(broker)) == list(range(1, 31))
     assert not site.journal.aside
+
+
+async def test_record_is_to_blame_only_if_nothing_else_was_under_way() -> None:
+    site = Site(broker := MemoryBroker())
+    broker.acknowledges = False
+    await site.read(1)
+
+    async def lose(*, alone: bool) -> None:
+        site.readings.begin("memory", None)
+        async with broker.connect() as session:
+            sending = asyncio.create_task(site.readings.forward(Window(session, ack_timeout_s=ACK_TIMEOUT_S)))
+            await asyncio.sleep(10)
+            sending.cancel()
+            await asyncio.wait([sending])
+        site.readings.link_lost(Unreachable("memory: gone"), alone=alone)
+
+    for _ in range(12):
+        await lose(alone=False)
+    assert not site.readings.trusted
+    assert not site.journal.aside
+    for _ in range(3):
+        await lose(alone=True)
+    assert seqs_set_aside(site) == [1]
 
 
 async def test_open_breaker_spares_the_broker_and_then_risks_one_record() -> None:
