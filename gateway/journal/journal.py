@@ -323,13 +323,18 @@ class Journal:
     async def _keep(self) -> None:
         """The disk's task: while there is something to do, one transaction in each tick, if one is needed."""
         backoff = Backoff(first_s=0.5, cap_s=30.0)
+        took_s = 0.0
         while True:
+            if not self._work_to_do.is_set():
+                took_s = 0.0
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._state_due_at()):
                     await self._work_to_do.wait()
             self._work_to_do.clear()
             if not self._always:
-                await self._pause(self._tick_s)
+                # From one beginning to the next: two of them are within `sync`.
+                await self._pause(self._tick_s - took_s)
+            began = self._loop.time()
             closing, hurry = self._closing, self._hurry.is_set()
             if not closing:
                 self._hurry.clear()
@@ -340,6 +345,7 @@ class Journal:
                     return
                 backoff.reset()
                 self._recover()
+                took_s = self._loop.time() - began
             except (sqlite3.Error, OSError, JournalError) as error:
                 self._fall_into_trouble(error)
                 if closing:

@@ -55,7 +55,7 @@ def fault(path: Path) -> str | None:
 def _verdict(path: Path, db: sqlite3.Connection) -> str | None:
     anything = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        return "it is a database of another program" if anything else None
+        return "it is a database of another program" if anything else "it is an empty database"
     store.refuse_newer(path, db)
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if not tables.issuperset((*STREAMS, "meta", "cursors", "devices", "gaps", "aside")):

@@ -212,6 +212,30 @@ async def test_half_of_a_checkpoint_costs_nothing(tmp_path: Path, caplog: pytest
     assert not caplog.messages
 
 
+async def test_half_of_a_journal_that_was_being_made_is_no_journal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    drafts = [path.with_name(f"journal.db-draft{ending}") for ending in ("", "-journal", "-wal", "-shm")]
+    for each in drafts:
+        each.write_bytes(b"half of it")
+    left, _, _ = await opens(path)
+    assert (left, caplog.messages, broken(path)) == ([], [], [])
+    assert not any(each.exists() for each in drafts)
+
+
+async def test_database_without_tables_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with sqlite3.connect(path, isolation_level=None) as db:
+        db.execute("PRAGMA user_version = 0")
+        db.execute("VACUUM")
+    db.close()
+    assert path.stat().st_size
+    left, _, _ = await opens(path)
+    assert left == []
+    assert broken(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"To be or not to be\n" * 1000, b"\0" * 10_000, os.urandom(8192)])
 async def test_file_that_is_no_database(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
