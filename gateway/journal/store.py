@@ -190,11 +190,10 @@ class Store:
         if not path.exists() or not path.stat().st_size:
             # Elsewhere, and moved here when it is whole: a start that is interrupted leaves no half of a journal.
             draft = path.with_name(f"{path.name}-draft")
-            for file in (*files(draft), path.with_name(f"{draft.name}-journal")):
+            for file in files(draft):
                 file.unlink(missing_ok=True)
-            os.close(
-                os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            )  # SQLite's own files follow it
+            # SQLite's own files follow it.
+            os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
             made = cls._connected(draft, limits, forced=True)
             try:
                 made.create(run, state)
