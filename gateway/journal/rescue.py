@@ -31,7 +31,7 @@ def fault(path: Path) -> str | None:
     Not everything is read: a damaged chunk shows when its turn comes, and a damaged page stops SQLite.
     Raises: JournalError, when a newer Sallyport made it; sqlite3.Error, OSError, when it cannot be looked at.
     """
-    _, wal, _ = store.files(path)
+    _, wal, *_ = store.files(path)
     if not path.exists() or not path.stat().st_size:
         # SQLite would delete a log without its database, and whatever is in it.
         return "it is empty, but its write-ahead log is not" if wal.exists() and wal.stat().st_size else None
@@ -70,7 +70,7 @@ def foreign_log(path: Path) -> bool:
 
     Raises: OSError.
     """
-    _, wal, _ = store.files(path)
+    _, wal, *_ = store.files(path)
     if not path.exists() or not wal.exists() or not wal.stat().st_size:
         return False
     try:

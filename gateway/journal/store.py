@@ -522,7 +522,7 @@ class Store:
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    return tuple(path.with_name(f"{path.name}{suffix}") for suffix in ("", "-wal", "-shm"))
+    return tuple(path.with_name(f"{path.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal"))
 
 
 def damaged(error: BaseException) -> bool:
