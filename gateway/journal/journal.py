@@ -157,10 +157,14 @@ class Journal:
         """Where its numbers go on, in this process or after one before it."""
         return self._state.seqs.get(device, self._state.base)
 
-    async def append(self, entries: Sequence[Entry]) -> None:
-        """Readings, in order. Waits while the disk is too slow for them."""
+    async def room(self) -> None:
+        """Waits while the disk is too slow for readings."""
         while self.readings.size > HELD_BYTES // 2 and await self._relief():
             pass
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Readings, in order, once there is room."""
+        await self.room()
         for device, seq, _ in entries:
             self._state.seqs[device] = seq
         self.appended += len(entries)
