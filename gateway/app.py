@@ -152,8 +152,9 @@ class _Gateway:
                 source.tell_rejected(within=written_duration(pause_s))
 
     async def _record(self, readings: Subscription[Reading]) -> None:
-        run = self._journal.run
         async for batch in readings.batches():
+            await self._journal.room()
+            run = self._journal.run  # not before the loop, nor before the wait: another one may have begun
             await self._journal.append(
                 [Entry(reading.device, reading.seq, wire.encode(reading, run)) for reading in batch]
             )

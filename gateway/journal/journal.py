@@ -43,6 +43,9 @@ STATE_RECORDS = opening.SKIPPED // 4
 """And after so many records: what is skipped after a power cut must be more than was given out since."""
 MOST_UNKNOWN = opening.SKIPPED // 2
 """Numbers that go out in a run while the disk cannot take note of them."""
+MOST_UNREADABLE = 3
+"""So often an open database may have a place that the disk cannot read, before it is set aside and copied: a bad
+sector does not get better, and all that waits behind it would wait for ever."""
 STALL_S = 5.0
 """A disk that has not answered for this long is in trouble."""
 TICKS = 0.4
@@ -100,6 +103,7 @@ class Journal:
         self._nearly_full = False
         self._unfinished = False
         self._error: Exception | None = None
+        self._unreadable = 0  # so often has this been so of this database
         self._aside: list[Aside] = []
         self._unwritten: list[Loss] = []
         self._work_to_do = asyncio.Event()
@@ -153,10 +157,14 @@ class Journal:
         """Where its numbers go on, in this process or after one before it."""
         return self._state.seqs.get(device, self._state.base)
 
-    async def append(self, entries: Sequence[Entry]) -> None:
-        """Readings, in order. Waits while the disk is too slow for them."""
+    async def room(self) -> None:
+        """Waits while the disk is too slow for readings."""
         while self.readings.size > HELD_BYTES // 2 and await self._relief():
             pass
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Readings, in order, once there is room."""
+        await self.room()
         for device, seq, _ in entries:
             self._state.seqs[device] = seq
         self.appended += len(entries)
@@ -409,7 +417,8 @@ class Journal:
         self.readings.evicting = upto["readings"] if self._nearly_full else 0
         try:
             return await self._on_time(files.store.write, work)
-        except BaseException:
+        except BaseException as error:
+            self._unreadable += store.unreadable(error)
             if lost := self.readings.refused(work.records.get("readings", ())):
                 self._lose(lost, newest=False)
             raise
@@ -483,8 +492,10 @@ class Journal:
         """Of a backlog; and how far it was looked for."""
         if self._files is not None:
             try:
-                records, lost, last = await self._on_time(self._files.store.read, stream, first, limit=limit)
+                records, lost, last = await self._on_time(self._read, stream, first, limit=limit)
             except sqlite3.Error as error:
+                if not self.trouble:  # else the whole disk may be away, for a while
+                    self._unreadable += store.unreadable(error)
                 self._fall_into_trouble(error)
             else:
                 if lost:
@@ -495,6 +506,11 @@ class Journal:
                 return records, last
         await asyncio.sleep(READ_AGAIN_S)
         return [], first - 1
+
+    def _read(self, stream: str, first: int, *, limit: int) -> tuple[list[Record], list[Loss], int | None]:
+        """In the disk's thread: the database that is open by then, if another one takes its place just now."""
+        assert self._files is not None
+        return self._files.store.read(stream, first, limit=limit)
 
     # Trouble.
 
@@ -541,12 +557,15 @@ class Journal:
             files = self._files  # readers need it, and to open it again would take more room
             await self._on_time(files.mark, self._now_state(), run=self.run)
         else:
-            why = f"damaged ({self._error})" if self._error and store.damaged(self._error) else None
+            damaged = self._unreadable >= MOST_UNREADABLE or (self._error and store.damaged(self._error))
+            why = f"damaged ({self._error})" if damaged else None
             self._error = None  # it is set aside once
             expected = {each.name: each.only_stored for each in self._streams}
             opened = self._opening(
                 opening.renew, self._files, self._now_state(), why, run=self.run, expected=expected
             )
+            if damaged:
+                self._unreadable = 0
             slate = self._files.slate
             files = await self._on_time(self._opened, opened)
             if files.slate is not slate:

@@ -2,9 +2,10 @@
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -108,14 +109,14 @@ def start_over(
     files = open_files(path, limits, forced=forced, boot=boot, wall=wall)
     try:
         files.store.close()
-        aside = rescue.set_aside(path, wall)
+        make = partial(Store.open, path, limits, run=run, state=state, forced=forced)
+        aside, files.store = _replaced(path, wall, make)
         if files.extents == dict.fromkeys(STREAMS, NOTHING):
             rescue.remove(aside)
         else:
             files.news.append(
                 f"{path}: could not be read at the start: set aside, with its readings, as {aside.name}"
             )
-        files.store = Store.open(path, limits, run=run, state=state, forced=forced)
         files.store.mark(state, clean=0, boot=boot)
         files.run, files.state, files.extents, files.losses = run, state, files.store.extents(), []
     except BaseException:
@@ -141,13 +142,15 @@ def renew(
         files.slate = surface
     old = files.store
     why = why or rescue.fault(path)
+    make = partial(Store.open, path, old.limits, run=run, state=state, forced=forced)
+    aside = None
     if why:
         old.close()
-        aside = rescue.set_aside(path, wall)
-    # Until this one works, readers may go on with the old one.
-    store = Store.open(path, old.limits, run=run, state=state, forced=forced)
+        aside, store = _replaced(path, wall, make)
+    else:  # until this one works, readers may go on with the old one
+        store = make()
     try:
-        if why:
+        if aside:
             saved = rescue.copy(aside, store, expected)
             files.losses += saved.losses
             files.news.append(f"{path}: {why}: set aside as {aside.name}; {saved}")
@@ -186,9 +189,8 @@ def _fill(
     files: Files, path: Path, limits: Limits, sides: Sequence[Side], fault: str | None, *,
     forced: bool, boot: str, wall: int,
 ) -> None:  # fmt: skip
-    aside = rescue.set_aside(path, wall) if fault else None
-    there = path.exists() and path.stat().st_size > 0
-    if not there and not aside:
+    there = not fault and path.exists() and path.stat().st_size > 0
+    if not there and not fault:
         sides = []  # a journal that was deleted is made anew
     # The slate alone is good for all numbers, if it is of this boot.
     of_this_boot = bool(sides) and _says(sides[-1], "boot") == boot
@@ -197,7 +199,9 @@ def _fill(
     for side in sides:
         if _says(side, "run") == run:
             _merge(state, side)
-    files.store = store = Store.open(path, limits, run=run, state=state, forced=forced)
+    make = partial(Store.open, path, limits, run=run, state=state, forced=forced)
+    aside, store = _replaced(path, wall, make) if fault else (None, make())
+    files.store = store
     try:
         files.run = store.run
         sides = [side for side in sides if _says(side, "run") == files.run]
@@ -227,6 +231,16 @@ def _fill(
         _sync_folder(path.parent)
     except BaseException:
         store.close()
+        raise
+
+
+def _replaced(path: Path, wall: int, make: Callable[[], Store]) -> tuple[Path, Store]:
+    """What stands there is set aside, unless nothing can be made in its place: then it stays for the next attempt."""
+    aside = rescue.set_aside(path, wall)
+    try:
+        return aside, make()
+    except BaseException:
+        rescue.put_back(aside, path)
         raise
 
 

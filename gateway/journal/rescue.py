@@ -98,6 +98,14 @@ def set_aside(path: Path, wall: int, *, log_only: bool = False) -> Path:
     return aside
 
 
+def put_back(aside: Path, path: Path) -> None:
+    """In the place of whatever stands there now."""
+    remove(path)
+    for old, new in zip(store.files(aside), store.files(path), strict=True):
+        if old.exists():
+            old.rename(new)
+
+
 def remove(path: Path) -> None:
     for file in store.files(path):
         file.unlink(missing_ok=True)

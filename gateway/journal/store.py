@@ -533,6 +533,14 @@ def damaged(error: BaseException) -> bool:
     return isinstance(error, DAMAGE)
 
 
+def unreadable(error: BaseException) -> bool:
+    """The disk could not read a part of the file."""
+    return getattr(error, "sqlite_errorcode", None) in (
+        sqlite3.SQLITE_IOERR_READ,
+        sqlite3.SQLITE_IOERR_SHORT_READ,
+    )
+
+
 def no_room(error: BaseException) -> bool:
     """The disk is full, and all else is well."""
     if isinstance(error, sqlite3.Error):

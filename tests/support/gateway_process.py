@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -82,6 +83,11 @@ class GatewayProcess:
     def lines(self, about: str) -> list[str]:
         """The log's lines about one thing, without time and level."""
         return [line[28:] for line in self.log if line[28:].startswith(about)]
+
+    def let_files_grow_to(self, size: int) -> None:
+        """No file of its grows beyond so many bytes, as if the disk were full."""
+        _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, hard))
 
     def memory(self) -> int:
         """Resident bytes."""

@@ -119,3 +119,21 @@ async def test_killed_gateway_goes_on_where_it_was(tmp_path: Path) -> None:
         assert seqs == list(range(1, len(seqs) + 1))
         by_seq = {each["seq"]: each["time"] for each in readings}
         assert all(by_seq[each["seq"]] == each["time"] for each in readings)  # a repeat is the same reading
+
+
+async def test_run_that_begins_while_the_disk_cannot_take_note_of_numbers_is_said_in_each_reading(
+    tmp_path: Path,
+) -> None:
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
+        async with (
+            Subscriber.listening(broker.host, broker.port) as subscriber,
+            GatewayProcess.running(_config(tmp_path, broker.port)) as gateway,
+        ):
+            await _reads(gateway, board)
+            gateway.let_files_grow_to(0)
+            await board.say(b'{"n":11}\n')
+            await gateway.said("run ")
+            [line] = [each for each in gateway.log if "numbers cannot be noted" in each]
+            await board.say(b'{"n":12}\n')
+            await until(lambda: any(each["values"]["n"] == 12 for each in subscriber.readings()))
+            assert subscriber.readings()[-1]["run"] == line.rpartition("run ")[2].split()[0]

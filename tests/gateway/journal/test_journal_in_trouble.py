@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from gateway.errors import JournalError
 from gateway.journal import journal as journals
 from gateway.journal.journal import Journal
+from gateway.journal.store import Store
 from tests.support.journals import (
     drained,
     files_end_at,
@@ -330,6 +332,65 @@ async def test_disk_that_does_not_answer_holds_up_nobody(
         assert left[-len(kept) :] == kept
         # What was on its way to the disk then has arrived, though memory had to let it go.
         assert sorted(left + missing(gaps(journal))) == list(range(11, journal.appended + 1))
+    assert len(about_trouble(caplog)) == 2
+
+
+@pytest.mark.parametrize("how", ["read", "write"])
+async def test_place_that_the_disk_cannot_read_any_more_does_not_hold_up_the_rest_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    async with opened(tmp_path / "journal.db") as journal:
+        await stream_in(journal, 20_000)  # more than memory keeps
+        await settled()
+        assert journal._files is not None
+        salt = journal._files.store.salt
+        works = getattr(Store, how)
+
+        def fails(store: Store, *args: object, **options: object) -> object:
+            if store.salt == salt:
+                raise _bad_sector()
+            return works(store, *args, **options)
+
+        monkeypatch.setattr(Store, how, fails)
+        await fill(journal, 1)
+        offset = 0
+        while offset < 20_001:
+            records = await journal.readings.after("mqtt", offset, limit=100)
+            assert records[0].offset == offset + 1
+            offset = records[-1].offset
+        await recovered(journal)
+        assert journal.losses.total == 0
+    assert len(about_trouble(caplog)) <= 2 * journals.MOST_UNREADABLE
+    assert caplog.text.count("set aside as") == 1
+
+
+def _bad_sector() -> sqlite3.Error:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+    return error
+
+
+@pytest.mark.real_time
+async def test_reader_whose_database_is_replaced_meanwhile_reads_the_new_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path / "journal.db") as journal:
+        await stream_in(journal, 10_000)  # more than memory keeps
+        async with asyncio.timeout(20):
+            while journal.readings.first_in_memory == 1:
+                await asyncio.sleep(0.01)
+        answer = threading.Event()
+        journal._disk.submit(answer.wait)
+        journal._fall_into_trouble(OSError("a test"))
+        await asyncio.sleep(0.3)  # it is about to be opened anew
+        reading = asyncio.create_task(journal.readings.after("mqtt", 0, limit=100))
+        await asyncio.sleep(0)
+        answer.set()
+        async with asyncio.timeout(journals.READ_AGAIN_S * 0.9):  # at once, not at the second attempt
+            assert seqs(await reading)[0] == 1
+        async with asyncio.timeout(20):
+            while journal.trouble:
+                await asyncio.sleep(0.01)
     assert len(about_trouble(caplog)) == 2
 
 

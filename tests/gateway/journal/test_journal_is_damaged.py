@@ -1,5 +1,6 @@
 """Cut, flipped, mixed up: a gateway starts all the same, keeps what can be kept and says what happened."""
 
+import asyncio
 import os
 import random
 import shutil
@@ -13,11 +14,13 @@ from gateway.journal.journal import Journal
 from tests.support.journals import (
     by_device,
     drained,
+    files_end_at,
     fill,
     gaps,
     left_behind,
     missing,
     opened,
+    seqs,
     settled,
     stream_in,
     waiting,
@@ -321,6 +324,23 @@ async def test_damaged_chunk_is_not_delivered_but_announced_once(
     assert len([each for each in caplog.messages if "damaged" in each]) == 1
 
 
+async def ruin(journal: Journal, path: Path) -> None:
+    """All but the first page of the file, while it is open."""
+
+    def overwrite() -> None:
+        assert journal._files is not None
+        db = journal._files.store._db
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        db.execute("PRAGMA cache_size = 0")
+        db.execute("PRAGMA shrink_memory")
+        content = path.read_bytes()
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xff" * (len(content) - 4096))
+
+    await journal._loop.run_in_executor(journal._disk, overwrite)
+
+
 async def test_file_damaged_while_it_is_open_is_replaced_and_memory_written_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -329,18 +349,7 @@ async def test_file_damaged_while_it_is_open_is_replaced_and_memory_written_agai
         await stream_in(journal, COUNT)
         run = journal.run
 
-        def ruin() -> None:
-            assert journal._files is not None
-            db = journal._files.store._db
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            db.execute("PRAGMA cache_size = 0")
-            db.execute("PRAGMA shrink_memory")
-            content = path.read_bytes()
-            with path.open("r+b") as file:
-                file.seek(4096)
-                file.write(b"\xff" * (len(content) - 4096))
-
-        await journal._loop.run_in_executor(journal._disk, ruin)
+        await ruin(journal, path)
         await stream_in(journal, 500)
         await settled()
         assert not journal.trouble
@@ -353,3 +362,44 @@ async def test_file_damaged_while_it_is_open_is_replaced_and_memory_written_agai
         async with opened(each) as journal:
             assert by_device(await waiting(journal))["boiler"] == list(range(1, COUNT + 501))
             assert journal.run == run
+
+
+@pytest.mark.parametrize("room", [0, 20_000], ids=["none", "little"])
+async def test_damage_is_accounted_for_even_if_the_disk_has_no_room_for_a_new_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, room: int
+) -> None:
+    path = tmp_path / "journal.db"
+    async with opened(path) as journal:
+        await stream_in(journal, 20_000)  # more than memory keeps
+        await ruin(journal, path)
+        with files_end_at(room):
+            await stream_in(journal, 100)
+            await settled()
+            assert journal.trouble
+        await asyncio.sleep(300)
+        assert not journal.trouble
+        left = seqs(await waiting(journal))
+        assert len(left) < 20_100
+        assert len(left) + journal.losses.total == 20_100
+    assert len(broken(path)) == 1
+    assert "set aside as" in caplog.text
+
+
+async def test_damaged_journal_is_named_even_if_the_disk_has_no_room_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    kept = await made(path, killed=False)
+    content = b"\xff" * 100 + kept["db"][100:]
+    path.write_bytes(content)
+    with files_end_at(0):
+        opening = opened(path)
+        journal = await opening.__aenter__()
+        assert journal.trouble
+        assert path.read_bytes() == content
+    await asyncio.sleep(300)
+    assert not journal.trouble
+    await opening.__aexit__(None, None, None)
+    [aside] = broken(path)
+    assert aside.read_bytes() == content
+    assert f"set aside as {aside.name}" in caplog.text
