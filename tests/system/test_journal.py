@@ -84,8 +84,9 @@ async def test_second_gateway_on_the_same_journal_is_refused(tmp_path: Path) -> 
             assert await gateway.stop() == 0
 
 
-async def test_folder_that_cannot_be_made_costs_no_reading(tmp_path: Path) -> None:
-    (tmp_path / "kept").write_text("this is no folder")
+async def test_folder_that_cannot_be_made_costs_no_reading_and_stands_on_the_status(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("this is no folder")
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
         config = _config(tmp_path, broker.port, "kept/journal.db")
         async with (
@@ -94,7 +95,15 @@ async def test_folder_that_cannot_be_made_costs_no_reading(tmp_path: Path) -> No
         ):
             await _reads(gateway, board)
             await until(lambda: any(each["values"]["n"] == 10 for each in subscriber.readings()))
+            [status] = subscriber.on("/status")
+            assert status["journal"].startswith(f"readings are held in memory: {kept}/journal.db: ")
+            kept.unlink()  # it is tried again by itself, and the status says so at once
+            await until(lambda: len(subscriber.on("/status")) > 1)
+            del status["journal"]
+            assert subscriber.on("/status")[1:] == [status]
+            await gateway.said("works again")
             assert await gateway.stop() == 0
+            await until(lambda: subscriber.on("/status")[2:] == [{"state": "offline"}])
         [line] = [each for each in gateway.log if "held in memory" in each]
         assert f"{tmp_path}/kept'" in line
         assert not any("Traceback" in each for each in gateway.log)
