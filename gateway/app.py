@@ -162,8 +162,8 @@ class _Gateway:
                 source.tell_rejected(within=written_duration(pause_s))
 
     async def _record(self, readings: Subscription[Reading]) -> None:
-        run = self._journal.run
         async for batch in readings.batches():
+            run = self._journal.run  # another one may begin while the disk fails
             await self._journal.append(
                 [Entry(reading.device, reading.seq, wire.encode(reading, run)) for reading in batch]
             )
