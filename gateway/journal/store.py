@@ -182,6 +182,8 @@ class Store:
         self.limits = limits
         self.salt = salt
         """What tells this database from any other; `run` may change, this does not."""
+        self.untold: list[Eviction] = []
+        """What is gone, and no `Done` has said so: something failed after it went."""
         self._path = path
         self._db = db
         self._seqs: dict[str, int] = {}  # as the database has them
@@ -276,7 +278,10 @@ class Store:
             if work.state is not None:
                 self._save(work.state)
                 self._set_meta(at=work.at, boottime=boottime())
-        return self._measure(evicted, short=short)
+        self.untold += evicted
+        done = self._measure(self.untold, short=short)
+        self.untold = []
+        return done
 
     def check_room(self) -> None:
         """Raises: OSError, when the disk has none for us, whatever we give up."""

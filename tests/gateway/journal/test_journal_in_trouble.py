@@ -140,6 +140,22 @@ async def test_disk_with_less_than_min_free_is_bridged_in_memory(
     assert len([each for each in caplog.messages if "lost" in each]) <= 2
 
 
+async def test_what_was_given_up_is_announced_even_if_the_disk_fails_right_after_it(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", "4m") as folder:
+        async with opened(folder / "journal.db", min_free=MB) as journal:
+            while not journal.losses.total:
+                await stream_in(journal, 1000)
+            with pytest.raises(OSError, match="No space left"), (folder / "other").open("wb", 0) as other:
+                while True:
+                    other.write(bytes(4096))
+            await stream_in(journal, 5000)
+            await settled()
+            (folder / "other").unlink()
+            await recovered(journal)
+            kept = seqs(await waiting(journal))
+            assert missing(gaps(journal)) + kept == list(range(1, journal.appended + 1))
+
+
 async def test_broker_that_keeps_up_is_told_everything_however_little_of_the_disk_is_free(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
