@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import chain, repeat
 
@@ -44,24 +45,32 @@ async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) 
         for mqtt in config.brokers.values():
             if mqtt.embedded:
                 await stack.enter_async_context(embedded_broker(mqtt.embedded_port))
-        journal = await stack.enter_async_context(_journal(config, clock))
-        await _Gateway(config, journal, clock).run(stop)
+        troubled = asyncio.Event()
+        journal = await stack.enter_async_context(_journal(config, clock, lambda _: troubled.set()))
+        await _Gateway(config, journal, clock, troubled).run(stop)
 
 
-def _journal(config: Config, clock: Clock) -> AbstractAsyncContextManager[Journal]:
+def _journal(
+    config: Config, clock: Clock, troubled: Callable[[str], None]
+) -> AbstractAsyncContextManager[Journal]:
     options = config.journal
     limits = Limits(
         max_size=options.max_size, max_age_s=options.max_age, min_free=options.min_free,
         drop_oldest=options.when_full == "drop_oldest",
     )  # fmt: skip
     path = None if options.in_memory else options.path
-    return Journal.open(path, readers=config.brokers, limits=limits, sync_s=options.sync, clock=clock)
+    return Journal.open(
+        path, readers=config.brokers, limits=limits, sync_s=options.sync, clock=clock, troubled=troubled
+    )
 
 
 class _Gateway:
-    def __init__(self, config: Config, journal: Journal, clock: Clock) -> None:
+    def __init__(self, config: Config, journal: Journal, clock: Clock, troubled: asyncio.Event) -> None:
+        """`troubled`: set when the journal falls into trouble, and when that is over."""
         self._config = config
         self._clock = clock
+        self._since_ns = clock().wall_ns
+        self._troubled = troubled
         self._bus = EventBus()
         self._journal = journal
         self._sources = [
@@ -85,8 +94,7 @@ class _Gateway:
         ]
 
     async def run(self, stop: asyncio.Event) -> None:
-        for delivery in self._deliveries:
-            delivery.board.post(delivery.topics.online(self._clock().wall_ns, __version__))
+        self._post_status()
         readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
         presences = self._bus.subscribe(
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
@@ -104,6 +112,7 @@ class _Gateway:
                 announcing = group.create_task(self._record_gaps(gaps), name="gaps")
                 losing = group.create_task(self._publish_gaps(), name="losses")
                 counting = group.create_task(self._publish_counters(), name="counters")
+                telling = group.create_task(self._tell_trouble(), name="status")
                 recording = group.create_task(self._record(readings), name="recorder")
                 posting = group.create_task(self._post(presences), name="availability")
                 reading = group.create_task(self._read(), name="devices")
@@ -123,6 +132,7 @@ class _Gateway:
                 while (gap := self._journal.take_gap()) is not None:
                     await self._record_gap(gap)
                 counting.cancel()
+                telling.cancel()
                 self._journal.seal()
                 for supervisor in supervisors.values():
                     supervisor.hasten()
@@ -177,6 +187,18 @@ class _Gateway:
         async for presence in presences:
             for delivery in self._deliveries:
                 delivery.board.post(delivery.topics.availability(presence))
+
+    def _post_status(self) -> None:
+        trouble = self._journal.trouble
+        held = f"readings are held in memory: {trouble}" if trouble else ""
+        for delivery in self._deliveries:
+            delivery.board.post(delivery.topics.online(self._since_ns, __version__, held))
+
+    async def _tell_trouble(self) -> None:
+        while True:
+            await self._troubled.wait()
+            self._troubled.clear()
+            self._post_status()
 
     async def _publish_counters(self) -> None:
         while True:

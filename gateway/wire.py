@@ -84,8 +84,12 @@ def encode_counters(*, at_ns: int, since_ns: int, counters: Mapping[str, Any]) -
     return orjson.dumps({"time": rfc3339(at_ns), "since": rfc3339(since_ns), **counters})
 
 
-def encode_status(*, online: bool, since_ns: int | None = None, version: str | None = None) -> bytes:
-    if not online:
-        return b'{"state":"offline"}'
-    assert since_ns is not None
-    return orjson.dumps({"state": "online", "since": rfc3339(since_ns), "version": version})
+def encode_online(*, since_ns: int, version: str, journal: str) -> bytes:
+    """With `"journal"`, why readings are held in memory, as long as they are."""
+    status = {"state": "online", "since": rfc3339(since_ns), "version": version}
+    if journal:
+        status["journal"] = journal
+    return orjson.dumps(status)
+
+
+OFFLINE = b'{"state":"offline"}'

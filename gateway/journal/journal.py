@@ -397,6 +397,10 @@ class Journal:
                 self._unwritten = [*losses, *self._unwritten]
                 raise
             self._take_in(done, work)
+            if done.short:
+                if lost := self.readings.refused(work.records.get("readings", ())):
+                    self._lose(lost, newest=False)
+                raise files.store.shortage()
         for stream in self._streams:
             stream.store(upto[stream.name])
             if self._always:
@@ -556,6 +560,8 @@ class Journal:
         elif self._error is not None and store.no_room(self._error):
             files = self._files  # readers need it, and to open it again would take more room
             await self._on_time(files.mark, self._now_state(), run=self.run)
+            await self._on_time(files.store.check_room)
+            files.extents = await self._on_time(files.store.extents)
         else:
             damaged = self._unreadable >= MOST_UNREADABLE or (self._error and store.damaged(self._error))
             why = f"damaged ({self._error})" if damaged else None

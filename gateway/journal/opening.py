@@ -160,6 +160,7 @@ def renew(
         store.close()
         raise
     old.close()
+    store.untold = old.untold
     files.store, files.run = store, run
     return files
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Self
 from gateway.errors import JournalError
 from gateway.journal import record
 from gateway.journal.record import Record, Stretch
+from gateway.units import written_size
 
 APPLICATION_ID = 0x53414C59
 SCHEMA_VERSION = 1
@@ -73,6 +74,9 @@ _TABLES = (
         " payload BLOB NOT NULL) STRICT"
     ),
 )
+
+SCANT = 256 * 1024
+"""With less room than this on the disk, memory is the better place."""
 
 
 class Loss(NamedTuple):
@@ -157,6 +161,8 @@ class Done:
     """So that the next write may evict."""
     full: bool
     """It keeps no more than this; the oldest has gone, or the newest must."""
+    short: bool
+    """The disk has no room for the records, whatever was given up: they were not written."""
     unfinished: bool
     """There is more space to give back."""
 
@@ -176,6 +182,8 @@ class Store:
         self.limits = limits
         self.salt = salt
         """What tells this database from any other; `run` may change, this does not."""
+        self.untold: list[Eviction] = []
+        """What is gone, and no `Done` has said so: something failed after it went."""
         self._path = path
         self._db = db
         self._seqs: dict[str, int] = {}  # as the database has them
@@ -257,9 +265,11 @@ class Store:
                 evicted += self._evict_older(work.at - self.limits.max_age_s, work.given)
             coming = sum(len(each.payload) + ROW for records in work.records.values() for each in records)
             evicted += self._make_room(work.given, coming)  # what goes leaves its pages to what comes
-            for stream, records in work.records.items():
-                self._insert(stream, records, work)
-            evicted += self._make_room(work.given)
+            short = bool(work.records) and self._used() + min(coming, SCANT) > self._disk_room()
+            if not short:
+                for stream, records in work.records.items():
+                    self._insert(stream, records, work)
+                evicted += self._make_room(work.given)
             if evicted:
                 newest = max(evicted[-1].extent.last, self.gone("readings"))
                 self._set_meta(**{"gone readings": newest})
@@ -267,7 +277,20 @@ class Store:
             if work.state is not None:
                 self._save(work.state)
                 self._set_meta(at=work.at, boottime=boottime())
-        return self._measure(evicted)
+        self.untold += evicted
+        done = self._measure(self.untold, short=short)
+        self.untold = []
+        return done
+
+    def check_room(self) -> None:
+        """Raises: OSError, when the disk has none for us, whatever we give up."""
+        may_give_up = self.limits.drop_oldest and self._extent("readings") != NOTHING
+        if not may_give_up and self._used() + SCANT > self._disk_room():
+            raise self.shortage()
+
+    def shortage(self) -> OSError:
+        free, kept = written_size(self._free()), written_size(self.limits.min_free)
+        return OSError(errno.ENOSPC, f"too little of the disk is free ({free}; journal.min_free is {kept})")
 
     def read(self, stream: str, first: int, *, limit: int) -> tuple[list[Record], list[Loss], int | None]:
         """Whole chunks from the one that holds `first` on; what was damaged, once; the last offset looked at.
@@ -431,7 +454,7 @@ class Store:
     def _make_room(self, given: int, coming: int = 0) -> Iterator[Eviction]:
         # What brokers must hear first is little, and stays.
         while self.limits.drop_oldest and self._used() + coming > self._room():
-            short = self._room() < self.limits.max_size - self._wal()
+            short = self._disk_room() < self._share()
             gone = self._evict(given, "the disk was nearly full" if short else "the journal was full")
             if not gone:
                 return
@@ -468,7 +491,7 @@ class Store:
             )
             self._db.execute("DELETE FROM aside WHERE id <= (SELECT max(id) FROM aside) - ?", (KEPT_ASIDE,))
 
-    def _measure(self, evicted: Sequence[Eviction]) -> Done:
+    def _measure(self, evicted: Sequence[Eviction], *, short: bool) -> Done:
         spare = self._pragma("freelist_count")
         # Some pages are kept for what comes next: to grow and to shrink all the time would be work for nothing.
         kept = max(64, self._pragma("page_count") // 4) if self._free() > self.limits.min_free else 0
@@ -484,7 +507,8 @@ class Store:
             evicted=evicted,
             size=sum(file.stat().st_size for file in files(self._path) if file.exists()),
             nearly_full=bool(evicted) or self._used() > self._room() // 2,
-            full=not self.limits.drop_oldest and self._used() > self._room(),
+            full=not self.limits.drop_oldest and self._used() > self._share(),
+            short=short,
             unfinished=unfinished,
         )
 
@@ -503,11 +527,18 @@ class Store:
         return (self._pragma("page_count") - self._pragma("freelist_count")) * PAGE
 
     def _room(self) -> int:
-        """For what is used of the file: its share besides the log, or less when the disk has less."""
+        """For what is used of the file: its share, or less when the disk has less."""
+        return min(self._share(), self._disk_room())
+
+    def _share(self) -> int:
+        """Of `max_size`, besides the log."""
+        return max(0, self.limits.max_size - self._wal())
+
+    def _disk_room(self) -> int:
         pages = self._pragma("page_count") * PAGE
         # A log that finds no room for what is to be deleted would be the end of it.
         kept_free = max(self.limits.min_free, self._wal())
-        return max(0, min(self.limits.max_size - self._wal(), pages + self._free() - kept_free))
+        return max(0, pages + self._free() - kept_free)
 
     def _wal(self) -> int:
         """What the log may need."""

@@ -75,10 +75,10 @@ class Topics:
             f"{self._device(event.device)}/availability", wire.encode_availability(event), retain=True
         )
 
-    def online(self, since_ns: int, version: str) -> Message:
-        return Message(
-            self.status, wire.encode_status(online=True, since_ns=since_ns, version=version), retain=True
-        )
+    def online(self, since_ns: int, version: str, journal: str = "") -> Message:
+        """`journal`: what troubles it."""
+        status = wire.encode_online(since_ns=since_ns, version=version, journal=journal)
+        return Message(self.status, status, retain=True)
 
     def offline(self) -> Message:
-        return Message(self.status, wire.encode_status(online=False), retain=True)
+        return Message(self.status, wire.OFFLINE, retain=True)

@@ -147,11 +147,12 @@ def test_reading_and_availability_say_so_while_the_clock_cannot_be_believed() ->
     }
 
 
-def test_status_tells_since_when_and_which_version() -> None:
-    status = wire.encode_status(online=True, since_ns=ns("2026-11-22T00:00:00"), version="0.1.0")
-    assert orjson.loads(status) == {
-        "state": "online",
-        "since": "2026-11-22T00:00:00.000Z",
-        "version": "0.1.0",
+def test_status_tells_since_when_and_which_version_and_what_troubles_the_journal() -> None:
+    since_ns = ns("2026-11-22T00:00:00")
+    status = {"state": "online", "since": "2026-11-22T00:00:00.000Z", "version": "0.1.0"}
+    assert orjson.loads(wire.encode_online(since_ns=since_ns, version="0.1.0", journal="")) == status
+    assert orjson.loads(wire.encode_online(since_ns=since_ns, version="0.1.0", journal="full")) == {
+        **status,
+        "journal": "full",
     }
-    assert orjson.loads(wire.encode_status(online=False)) == {"state": "offline"}
+    assert orjson.loads(wire.OFFLINE) == {"state": "offline"}

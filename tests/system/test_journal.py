@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from drivers.instrument import PtyInstrument
+from gateway import app
+from gateway.config import load
+from gateway.journal import journal
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
+from tests.support.journals import files_end_at
 from tests.support.mosquitto import Mosquitto
 from tests.support.subscriber import Subscriber
 
@@ -84,8 +88,9 @@ async def test_second_gateway_on_the_same_journal_is_refused(tmp_path: Path) -> 
             assert await gateway.stop() == 0
 
 
-async def test_folder_that_cannot_be_made_costs_no_reading(tmp_path: Path) -> None:
-    (tmp_path / "kept").write_text("this is no folder")
+async def test_folder_that_cannot_be_made_costs_no_reading_and_stands_on_the_status(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("this is no folder")
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
         config = _config(tmp_path, broker.port, "kept/journal.db")
         async with (
@@ -94,10 +99,42 @@ async def test_folder_that_cannot_be_made_costs_no_reading(tmp_path: Path) -> No
         ):
             await _reads(gateway, board)
             await until(lambda: any(each["values"]["n"] == 10 for each in subscriber.readings()))
+            [status] = subscriber.on("/status")
+            assert status["journal"].startswith(f"readings are held in memory: {kept}/journal.db: ")
+            kept.unlink()  # it is tried again by itself, and the status says so at once
+            await until(lambda: len(subscriber.on("/status")) > 1)
+            del status["journal"]
+            assert subscriber.on("/status")[1:] == [status]
+            await gateway.said("works again")
             assert await gateway.stop() == 0
+            await until(lambda: subscriber.on("/status")[2:] == [{"state": "offline"}])
         [line] = [each for each in gateway.log if "held in memory" in each]
         assert f"{tmp_path}/kept'" in line
         assert not any("Traceback" in each for each in gateway.log)
+
+
+async def test_reading_carries_the_run_that_has_begun_since_its_numbers_cannot_be_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "MOST_UNKNOWN", 5)
+    stop = asyncio.Event()
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
+        config = load(_config(tmp_path, broker.port))
+        async with Subscriber.listening(broker.host, broker.port) as subscriber, asyncio.TaskGroup() as group:
+            running = group.create_task(app.run(config, stop))
+
+            async def another(count: int) -> None:
+                """Until so many runs were seen."""
+                async with asyncio.timeout(PATIENCE_S):
+                    while len({each["run"] for each in subscriber.readings()}) < count:
+                        await board.say(b'{"n":0}\n')
+                        await asyncio.sleep(0.05)
+
+            await another(1)
+            with files_end_at(1):
+                await another(2)
+            stop.set()
+            await running
 
 
 async def test_killed_gateway_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from gateway.journal import journal as journals
 from gateway.journal.journal import Journal
 from gateway.journal.store import Store
 from tests.support.journals import (
+    MB,
     drained,
+    files,
     files_end_at,
     fill,
     gaps,
@@ -105,6 +107,68 @@ async def test_disk_that_is_too_small_for_what_the_journal_may_hold(tmp_path: Pa
             assert not journal.trouble
             kept = seqs(await drained(journal))
             assert missing(gaps(journal)) + kept == list(range(1, 30_001))
+
+
+@pytest.mark.parametrize("drop_oldest", [True, False])
+async def test_disk_with_less_than_min_free_is_bridged_in_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, drop_oldest: bool
+) -> None:
+    """Whatever others have filled: nothing is thrown away that memory can hold, and it is said once."""
+    with small_disk(tmp_path / "small", "8m") as folder:
+        path = folder / "journal.db"
+        async with opened(path, min_free=5 * MB, drop_oldest=drop_oldest) as journal:
+            await stream_in(journal, 1000)
+            await settled()
+            assert files(path) < 3 * MB
+            (folder / "other").write_bytes(bytes(4 * MB))
+            await stream_in(journal, 5000)
+            await settled()
+            assert "too little of the disk is free" in journal.trouble
+            assert "journal.min_free is 5MB" in journal.trouble
+            assert journal.refused == 0
+            told = gaps(journal)
+            assert {gap.reason for gap in told} <= {"the disk was nearly full"}
+            kept = seqs(await waiting(journal))
+            assert (missing(told) if told else []) + kept == list(range(1, 6001))
+            assert len(kept) >= 5000 - 50
+            (folder / "other").unlink()
+            await recovered(journal)
+            await stream_in(journal, 1000)
+            await settled()
+            assert journal.refused == 0
+        async with opened(path) as journal:
+            assert seqs(await waiting(journal)) == [*kept, *range(6001, 7001)]
+    assert len(about_trouble(caplog)) == 2
+    assert len([each for each in caplog.messages if "lost" in each]) <= 2
+
+
+async def test_what_was_given_up_is_announced_even_if_the_disk_fails_right_after_it(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", "4m") as folder:
+        async with opened(folder / "journal.db", min_free=MB) as journal:
+            while not journal.losses.total:
+                await stream_in(journal, 1000)
+            with pytest.raises(OSError, match="No space left"), (folder / "other").open("wb", 0) as other:
+                while True:
+                    other.write(bytes(4096))
+            await stream_in(journal, 5000)
+            await settled()
+            (folder / "other").unlink()
+            await recovered(journal)
+            kept = seqs(await waiting(journal))
+            assert missing(gaps(journal)) + kept == list(range(1, journal.appended + 1))
+
+
+async def test_broker_that_keeps_up_is_told_everything_however_little_of_the_disk_is_free(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(tmp_path / "small", "2m") as folder:
+        async with opened(folder / "journal.db", min_free=5 * MB, drop_oldest=False) as journal:
+            for _ in range(10):
+                await stream_in(journal, 200)
+                await drained(journal)
+                await settled()  # which saves numbers and cursors
+            assert (journal.refused, journal.losses.total) == (0, 0)
+    assert len(about_trouble(caplog)) <= 1
 
 
 async def test_read_only_disk_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
