@@ -317,6 +317,12 @@ class Journal:
             # What is not there any more was delivered, even if there was no time to note that.
             oldest = stream.extent.first - 1 if stream.extent != NOTHING else stream.last
             stream.cursors = {reader: max(cursors.get(reader, 0), oldest) for reader in stream.cursors}
+            for reader in cursors.keys() - stream.cursors.keys():
+                if (waiting := stream.last - max(cursors[reader], oldest)) > 0:
+                    log.warning(
+                        "journal: %d %s waited for broker %s, which is not configured any more: it will not get them",
+                        waiting, stream.name, reader,
+                    )  # fmt: skip
         self._nearly_full = self.readings.extent != NOTHING
         self._saved, self._saved_last = self._now_state(), self.readings.last
         self._tell(files)
