@@ -33,10 +33,10 @@ def run(path: Path, *, debug: bool) -> int:
     try:
         runner.run(_until_signalled(loaded))
     finally:
-        # A name lookup or a connection attempt cannot be cancelled: a thread that is stuck in one must
-        # not hold up the stop, and the interpreter would wait for it.
+        # A name lookup, a connection attempt or a disk cannot be cancelled: a thread that is stuck in one
+        # must not hold up the stop, and the interpreter would wait for it.
         executor.shutdown(wait=False, cancel_futures=True)
-        workers = [each for each in threading.enumerate() if each.name.startswith("worker")]
+        workers = [each for each in threading.enumerate() if each.name.startswith(("worker", "journal"))]
         deadline = time.monotonic() + THREADS_MAY_TAKE_S
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))

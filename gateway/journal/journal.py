@@ -48,6 +48,8 @@ MOST_UNREADABLE = 3
 sector does not get better, and all that waits behind it would wait for ever."""
 STALL_S = 5.0
 """A disk that has not answered for this long is in trouble."""
+CLOSE_S = 30.0
+"""Nor is it waited for any longer at the end: a service manager would wait for us in vain."""
 TICKS = 0.4
 """Of `sync` is one tick: what was read just after one goes to the disk with the second, which takes its time."""
 LONGEST_TICK_S = 0.5
@@ -110,6 +112,7 @@ class Journal:
         self._moved = asyncio.Event()
         self._hurry = asyncio.Event()  # no time for a tick
         self._closing = False
+        self._given_up = False
 
     @classmethod
     @asynccontextmanager
@@ -143,13 +146,18 @@ class Journal:
                     journal._closing = True
                     journal._hurry.set()
                     journal._wake()
-                    await asyncio.wait([keeping])  # else the group would cancel it, if the body has failed
+                    # Waited for here: the group would cancel it, if the body has failed.
+                    ended, _ = await asyncio.wait([keeping], timeout=CLOSE_S)
+                    if not ended:
+                        journal._give_up()
+                        keeping.cancel()
         finally:
             journal.losses.end("closed")
             try:
-                if path is not None:
-                    # After whatever the thread is doing, and without stopping the loop for that.
-                    await journal._on_disk(journal._close_files)
+                # After whatever the thread is doing, and without stopping the loop for that.
+                closing = journal._loop.run_in_executor(journal._disk, journal._close_files)
+                if not journal._given_up:
+                    await closing
             finally:
                 journal._disk.shutdown(wait=False)
 
@@ -309,6 +317,12 @@ class Journal:
             # What is not there any more was delivered, even if there was no time to note that.
             oldest = stream.extent.first - 1 if stream.extent != NOTHING else stream.last
             stream.cursors = {reader: max(cursors.get(reader, 0), oldest) for reader in stream.cursors}
+            for reader in cursors.keys() - stream.cursors.keys():
+                if (waiting := stream.last - max(cursors[reader], oldest)) > 0:
+                    log.warning(
+                        "journal: %d %s waited for broker %s, which is not configured any more: it will not get them",
+                        waiting, stream.name, reader,
+                    )  # fmt: skip
         self._nearly_full = self.readings.extent != NOTHING
         self._saved, self._saved_last = self._now_state(), self.readings.last
         self._tell(files)
@@ -541,6 +555,12 @@ class Journal:
             self.trouble = ""
             self._error = None
             self._troubled("")
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        error = TimeoutError(f"no answer for {written_duration(CLOSE_S)}")
+        log.error("journal: %s: %s: it is not waited for any longer", self._path, error)
+        self._tell_what_is_lost(error)
 
     def _tell_what_is_lost(self, error: Exception) -> None:
         if self._files is not None and self._slate_works:

@@ -458,6 +458,26 @@ async def test_reader_whose_database_is_replaced_meanwhile_reads_the_new_one(
     assert len(about_trouble(caplog)) == 2
 
 
+@pytest.mark.real_time
+async def test_disk_that_does_not_answer_does_not_hold_up_the_end_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(journals, "CLOSE_S", 0.3)
+    path = tmp_path / "journal.db"
+    answer = threading.Event()
+    try:
+        async with asyncio.timeout(5), opened(path) as journal:
+            await fill(journal, 10)
+            journal._disk.submit(answer.wait)
+            await fill(journal, 10)
+        assert caplog.messages == [f"journal: {path}: no answer for 300ms: it is not waited for any longer"]
+    finally:
+        answer.set()
+        await asyncio.sleep(0.1)
+    async with opened(path) as journal:
+        assert seqs(await waiting(journal)) == list(range(1, 21))
+
+
 async def test_journal_that_a_newer_version_has_left_meanwhile_is_not_touched(tmp_path: Path) -> None:
     newer = tmp_path / "newer.db"
     async with opened(newer):

@@ -504,3 +504,23 @@ async def test_what_the_body_raises_comes_out_and_the_journal_is_closed_well(tmp
     async with opened(path, boot="another") as journal:
         assert (len(await waiting(journal)), gaps(journal)) == (10, [])
     assert BOOT != "another"
+
+
+async def test_what_waited_for_a_broker_that_is_not_configured_any_more_is_given_up_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    async with opened(path, readers=["here", "there"]) as journal:
+        await fill(journal, 100)
+        journal.readings.commit("here", 100)
+        journal.readings.commit("there", 30)
+    for _ in range(2):
+        async with opened(path, readers=["here"]) as journal:
+            await settled()
+            assert journal.readings.waiting == 0
+    async with opened(path, readers=["here", "there"]) as journal:
+        await fill(journal, 10)
+        assert seqs(await drained(journal, "there")) == list(range(101, 111))
+    assert caplog.messages == [
+        "journal: 70 readings waited for broker there, which is not configured any more: it will not get them"
+    ]
