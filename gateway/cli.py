@@ -129,7 +129,8 @@ def parser() -> argparse.ArgumentParser:
         "look into the journal of a gateway, export it, empty it",
         "Say what the journal on disk holds: readings that the broker has not acknowledged yet. Looking and\n"
         "exporting disturb no gateway that is running.\n"
-        "  show     where it is, its size, how many readings, the oldest one, what is still to be sent, gaps\n"
+        "  show     where it is, its size, how many readings, the oldest one, what is still to be sent,\n"
+        "           gaps, what brokers refused and on which topic\n"
         "  export   its readings, one JSON object per line\n"
         "  purge    delete all of them, after asking; refused while a gateway runs",
     )

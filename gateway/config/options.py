@@ -300,7 +300,12 @@ def _journal_path() -> Path:
 
 def _beside_the_file(written: Path, info: ValidationInfo) -> Path:
     """The whole path: one that is not whole begins at the configuration's folder."""
-    return written if written == IN_MEMORY else (info.context or Path()) / written
+    if written == IN_MEMORY:
+        return written
+    whole: Path = (info.context or Path()) / written
+    if whole.is_dir():
+        raise ValueError("must name a file; there is a folder")
+    return whole
 
 
 def _sync(text: Any) -> float | None:
