@@ -136,11 +136,12 @@ class _Gateway:
                 self._journal.seal()
                 for supervisor in supervisors.values():
                     supervisor.hasten()
-                # A broker that is away and has got everything is not waited for.
+                # Only for what can be handed over now, or would be lost: the rest waits on the disk.
+                kept = not self._config.journal.in_memory and not self._journal.trouble
                 working = [
                     task
-                    for delivery, task in forwarding.items()
-                    if delivery.forwarder.connected or delivery.forwarder.waiting
+                    for each, task in forwarding.items()
+                    if each.forwarder.connected or (each.forwarder.waiting and not kept)
                 ]
                 if working:
                     await asyncio.wait(working, timeout=self._config.gateway.stop_timeout)

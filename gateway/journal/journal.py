@@ -23,7 +23,7 @@ from gateway.journal import opening, store
 from gateway.journal.losses import Losses
 from gateway.journal.opening import Files, boot_id, open_files
 from gateway.journal.record import Entry, Record, pack, stretches
-from gateway.journal.store import NOTHING, STREAMS, Aside, Done, Limits, Loss, State, Work
+from gateway.journal.store import NOTHING, STREAMS, Aside, Done, Extent, Limits, Loss, State, Work
 from gateway.journal.stream import OVERHEAD, Stream
 from gateway.model import Clock, Gap
 from gateway.pacing.backoff import Backoff
@@ -54,6 +54,8 @@ TICKS = 0.4
 """Of `sync` is one tick: what was read just after one goes to the disk with the second, which takes its time."""
 LONGEST_TICK_S = 0.5
 READ_AGAIN_S = 1.0
+DEAD_S = 60.0
+"""A disk that cannot be read for so long is given up, and the backlog on it, for the sake of new readings."""
 GAP_S = 1.0
 """Losses are gathered for this long before they are announced."""
 MOST_URGENT = 10_000
@@ -105,6 +107,7 @@ class Journal:
         self._nearly_full = False
         self._unfinished = False
         self._error: Exception | None = None
+        self._unreadable_since: float | None = None
         self._unreadable = 0  # so often has this been so of this database
         self._aside: list[Aside] = []
         self._unwritten: list[Loss] = []
@@ -512,10 +515,14 @@ class Journal:
             try:
                 records, lost, last = await self._on_time(self._read, stream, first, limit=limit)
             except sqlite3.Error as error:
+                self._unreadable_since = self._unreadable_since or self._loop.time()
                 if not self.trouble:  # else the whole disk may be away, for a while
                     self._unreadable += store.unreadable(error)
                 self._fall_into_trouble(error)
+                if self._loop.time() - self._unreadable_since >= DEAD_S:
+                    return [], self._write_off(stream)
             else:
+                self._unreadable_since = None
                 if lost:
                     self.losses.begin("damaged: readings are lost")
                     self.losses.add(lost)
@@ -524,6 +531,20 @@ class Journal:
                 return records, last
         await asyncio.sleep(READ_AGAIN_S)
         return [], first - 1
+
+    def _write_off(self, name: str) -> int:
+        """What waits on the disk is lost; up to which offset."""
+        stream = self._streams[STREAMS.index(name)]
+        first = max(stream.extent.first, stream.committed + 1)
+        last = stream.first_in_memory - 1
+        if stream.extent != NOTHING and first <= last:
+            self.losses.begin(f"{self._path} cannot be read: what waits there is lost")
+            lost = [Loss("(unknown)", 0, 0, last + 1 - first, "the disk could not be read")]
+            self.losses.add(lost)
+            self._unwritten += lost
+            stream.lost(Extent(first, last))
+        stream.extent = NOTHING
+        return last
 
     def _read(self, stream: str, first: int, *, limit: int) -> tuple[list[Record], list[Loss], int | None]:
         """In the disk's thread: the database that is open by then, if another one takes its place just now."""

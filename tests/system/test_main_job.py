@@ -301,12 +301,14 @@ async def test_path_memory_says_what_is_lost_with_the_process(tmp_path: Path) ->
     assert [each.name for each in tmp_path.iterdir() if "journal" in each.name] == []
 
 
-async def test_sigterm_while_the_broker_is_away_still_delivers_if_it_returns_in_time(tmp_path: Path) -> None:
+async def test_without_a_journal_on_disk_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
         async with (
             Relay.to(broker.port) as network,
             Subscriber.listening(broker.host, broker.port) as subscriber,
-            GatewayProcess.running(_config(tmp_path, network.port, stop_timeout="20s")) as gateway,
+            GatewayProcess.running(
+                _config(tmp_path, network.port, stop_timeout="20s", journal=SMALL)
+            ) as gateway,
         ):
             await _open(subscriber)
             await _take_away(broker, network)

@@ -428,6 +428,35 @@ async def test_place_that_the_disk_cannot_read_any_more_does_not_hold_up_the_res
     assert caplog.text.count("set aside as") == 1
 
 
+async def test_dead_disk_with_a_backlog_is_given_up_for_the_readings_that_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path / "journal.db") as journal:
+        await stream_in(journal, 20_000)  # more than memory keeps
+        await settled()
+        in_memory = journal.readings.first_in_memory
+
+        def fails(*_: object, **__: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        for how in ("read", "write", "open"):
+            monkeypatch.setattr(Store, how, fails)
+        reading = asyncio.create_task(journal.readings.after("mqtt", 0, limit=100))
+        await asyncio.sleep(journals.DEAD_S - 5)
+        assert not reading.done()
+        async with asyncio.timeout(20):
+            [first, *_] = await reading
+        assert first.offset == in_memory > 10_000
+        await fill(journal, 5)
+        offset = in_memory - 1
+        while offset < 20_005:
+            offset = (await journal.readings.after("mqtt", offset, limit=1000))[-1].offset
+        journal.readings.commit("mqtt", offset)
+        assert journal.readings.behind("mqtt") == 0
+        assert journal.losses.total == in_memory - 1
+    assert "cannot be read: what waits there is lost" in caplog.text
+
+
 def _bad_sector() -> sqlite3.Error:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
