@@ -384,7 +384,7 @@ async def test_stop_under_a_flood_accounts_for_every_reading(tmp_path: Path) -> 
 
 async def test_second_signal_stops_at_once(tmp_path: Path) -> None:
     with PtyInstrument.plugged_in(tmp_path / "board") as board:
-        config = _config(tmp_path, 1, stop_timeout="10m")  # nobody listens there
+        config = _config(tmp_path, 1, stop_timeout="10m", journal=SMALL)  # nobody listens there
         async with GatewayProcess.running(config) as gateway:
             await gateway.said("broker: offline: 127.0.0.1:1: ")
             while not gateway.lines("board: online"):  # what comes before it has opened the port is lost
