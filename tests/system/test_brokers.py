@@ -139,7 +139,7 @@ async def test_broker_that_returns_during_the_stop_gets_what_waits_although_the_
         Subscriber.listening(cloud.host, cloud.port) as far,
     ):
         further = f'[mqtt.cloud]\n{_url(network.port)}retry_max = "200ms"\n'
-        config = _config(tmp_path, _url(here.port) + further, stop_timeout="20s")
+        config = _config(tmp_path, _url(here.port) + further, journal='path = "memory"', stop_timeout="20s")
         async with GatewayProcess.running(config) as gateway:
             await _open(gateway, board)
             await until(lambda: _numbers(far) == [0])
