@@ -575,6 +575,7 @@ class Journal:
             log.warning("journal: %s: works again after %s", self._path, after)
             self.trouble = ""
             self._error = None
+            self._unreadable_since = None  # a failure long ago says nothing of the next one
             self._troubled("")
 
     def _give_up(self) -> None:

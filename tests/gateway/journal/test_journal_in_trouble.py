@@ -457,6 +457,31 @@ async def test_dead_disk_with_a_backlog_is_given_up_for_the_readings_that_come(
     assert "cannot be read: what waits there is lost" in caplog.text
 
 
+async def test_two_short_failures_far_apart_cost_no_backlog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path / "journal.db") as journal:
+        await stream_in(journal, 20_000)  # more than memory keeps
+        await settled()
+        works = Store.read
+        for failure in ("first", "second"):
+
+            def fails(*_: object, **__: object) -> None:
+                raise sqlite3.OperationalError("disk I/O error")
+
+            monkeypatch.setattr(Store, "read", fails)
+            reading = asyncio.create_task(journal.readings.after("mqtt", 0, limit=100))
+            while not journal.trouble:
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr(Store, "read", works)
+            if failure == "first":
+                reading.cancel()  # the broker has gone, too: nobody reads for long
+                await recovered(journal)
+                await asyncio.sleep(10 * journals.DEAD_S)
+        assert (await reading)[0].offset == 1
+        assert journal.losses.total == 0
+
+
 def _bad_sector() -> sqlite3.Error:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
