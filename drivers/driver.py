@@ -4,14 +4,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from drivers.port import Address, FlowControl, Parity, SerialPort
-from gateway.errors import LinkLost
+from gateway.errors import LinkLost, Refused
 from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration, DurationOrNever
+
+Names = Literal["readable", "protocol"]
 
 
 class DriverOptions(BaseModel):
@@ -40,6 +43,10 @@ class DriverOptions(BaseModel):
     retry_max: Duration = Field(
         default=5.0, ge=0.1, le=3600, description="The longest wait between two attempts to open the port."
     )
+    names: Names = Field(
+        default="readable",
+        description='What metrics are called: "readable" names and units, or the "protocol"\'s own codes and scaling.',
+    )
 
     @field_validator("port")
     @classmethod
@@ -65,6 +72,35 @@ class Metric:
     unit: str
     """UCUM code, `""` for a number without one or a text."""
     label: str
+    device_class: str = ""
+    """What kind of quantity it is, in Home Assistant's words for a sensor, such as `energy`; `""`: none fits."""
+    state_class: Literal["", "measurement", "total", "total_increasing"] = ""
+    """Whether a number is of this moment or a count; `""` for what is no number to be averaged or summed."""
+    settable: "Settable | None" = None
+    """What may be written to it; None: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settable:
+    """What a command may set a metric to: one of the choices, or else a number within the bounds."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Value, ...] = ()
+
+    def check(self, metric: str, value: Value) -> None:
+        """Raises: Refused, with what is allowed."""
+        if self.choices:
+            if not any(type(value) is type(choice) and value == choice for choice in self.choices):
+                allowed = ", ".join(map(str, self.choices))
+                raise Refused(f"{metric} cannot be {value!r}: it may be {allowed}")
+            return
+        if isinstance(value, bool | str) or not isfinite(value):
+            raise Refused(f"{metric} cannot be {value!r}: it must be a number")
+        if self.minimum is not None and value < self.minimum:
+            raise Refused(f"{metric} cannot be {value}: {self.minimum:g} is the least")
+        if self.maximum is not None and value > self.maximum:
+            raise Refused(f"{metric} cannot be {value}: {self.maximum:g} is the most")
 
 
 @dataclass(slots=True)
@@ -117,6 +153,41 @@ class Device(Protocol):
         ...
 
 
+class Writable(Device, Protocol):
+    """A device that takes commands."""
+
+    async def write(self, metric: str, value: Value) -> None:
+        """Set a metric, between two questions on the same line; done once the device has said yes.
+
+        Raises: Refused, with the reason: no such metric, not settable, outside its bounds, or the device's own
+        no; LinkSilent, FrameError: no answer that can be read, so that it may or may not have been carried out.
+        """
+        ...
+
+
+class Answering(Protocol):
+    """A simulated instrument that speaks when it is asked; no I/O and no clock."""
+
+    def answer(self, heard: bytes) -> bytes:
+        """What it says to these bytes, which may be a part of a question, or several; it keeps the part."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """The device's side of the line, for `sallyport demo`, tests, and users without hardware.
+
+    It is the instrument that the driver's sample.toml describes.
+    """
+
+    telegrams: Callable[[int], Iterator[bytes]]
+    """From a seed: what it says, endless, whole frames, the same for the same seed. Of one that is asked: answers."""
+    every_s: float = 1.0
+    """Between two telegrams of one that talks by itself."""
+    answering: Callable[[int], Answering] | None = None
+    """From a seed; None for one that talks by itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
     """What a driver's module exports as `DRIVER`, and what the entry-point group `sallyport.drivers` names."""
@@ -129,7 +200,17 @@ class Driver:
     open: Callable[[str, Any, Clock], AbstractAsyncContextManager[Device]]
     """From the device's name, the driver's validated options and the clock. Raises LinkError."""
     metrics: Mapping[str, Metric] = field(default_factory=dict)
-    """By name; `*` stands for one part of a name that the instrument chooses."""
+    """By readable name, as far as they do not depend on the options; `*` stands for one part of a name that
+    the instrument chooses."""
+    simulation: Simulation | None = None
+    shares_port: bool = False
+    """Whether several devices may have the same port: instruments with addresses on one bus."""
+    described: Callable[[Any], Mapping[str, Metric]] | None = None
+    """From the driver's validated options, where the metrics depend on these (`names` among them)."""
+
+    def describe(self, options: DriverOptions) -> Mapping[str, Metric]:
+        """What a device with these options reports."""
+        return self.metrics if self.described is None else self.described(options)
 
 
 class Listener:

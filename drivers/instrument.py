@@ -4,12 +4,15 @@ For `sallyport demo`, for tests, and for users without hardware.
 """
 
 import asyncio
+import errno
 import os
 import tty
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
+
+from drivers.driver import Answering
 
 
 class PtyInstrument:
@@ -64,6 +67,25 @@ class PtyInstrument:
                 data = data[os.write(self._line, data) :]
             except BlockingIOError:
                 await asyncio.sleep(0.005)
+
+    async def hear(self) -> bytes:
+        """What the gateway has written, as far as it has come; waits for the first of it. `b""` once unplugged."""
+        while self._line is not None:
+            try:
+                return os.read(self._line, 4096)
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                await asyncio.sleep(0.01)  # nobody has the terminal open
+        return b""
+
+    async def serve(self, instrument: Answering) -> None:
+        """Answer until unplugged."""
+        while heard := await self.hear():
+            if answer := instrument.answer(heard):
+                await self.say(answer)
 
     async def play(self, telegrams: Iterable[bytes], *, every_s: float) -> None:
         """One telegram each interval, for as long as there are any."""

@@ -225,6 +225,39 @@ class SerialPort(asyncio.Protocol):
             self._transport.resume_reading()
         return chunk
 
+    def write(self, data: bytes) -> None:
+        """Put bytes on the line, after those that are still on their way.
+
+        Raises: LinkLost.
+        """
+        if self._transport is None:
+            raise LinkLost(f"{self.name}: {self._loss}")
+        self._transport.write(data)
+
+    def discard(self) -> bytes:
+        """Forget what has come and was not read; what that was."""
+        stale = bytes(self._inbox)
+        self._inbox.clear()
+        return stale
+
+    async def set_baudrate(self, baudrate: int) -> None:
+        """Change the speed of the line once everything written has left it.
+
+        Raises: LinkError, for tcp:// too, where the far end has a speed of its own.
+        """
+        if not isinstance(self._transport, serialx.BaseSerialTransport):
+            raise LinkError(f"{self.name}: its speed cannot be changed from here")
+        try:
+            await self._transport.flush()
+            await self._transport.reconfigure_port(baudrate=baudrate)
+        except (OSError, serialx.SerialException) as error:
+            raise LinkError(f"{self.name}: cannot be set to {baudrate} baud: {error}") from error
+
+    @property
+    def lost(self) -> bool:
+        """Whether it went away; what came before may still be read."""
+        return self._loss is not None
+
     async def _close(self) -> None:
         if self._transport is not None:
             self._transport.abort()

@@ -7,7 +7,10 @@ GatewayError
 │  ├─ LinkAbsent       there is no such port (yet)
 │  ├─ LinkBusy         somebody else holds it
 │  ├─ LinkDenied       we may not open it
-│  └─ LinkLost         it was open and went away
+│  ├─ LinkLost         it was open and went away
+│  └─ LinkSilent       it is open, but the instrument does not answer
+├─ FrameError          nobody: this frame is counted as refused, the next one may be good
+├─ Refused             whoever gave the command: the value is not allowed, or the instrument said no
 ├─ JournalError        the operator: another process has the journal, or a newer Sallyport wrote it
 ├─ BadPacket           the publishing link: it says so to the broker and hangs up
 └─ PublishError        the forwarder
@@ -54,6 +57,18 @@ class LinkDenied(LinkError):
 
 class LinkLost(LinkError):
     pass
+
+
+class LinkSilent(LinkError):
+    pass
+
+
+class FrameError(GatewayError):
+    """What came is not a good frame. The message is the reason it is counted under, one of a few."""
+
+
+class Refused(GatewayError):
+    """A command to a device was not carried out. The message says why."""
 
 
 class JournalError(GatewayError):

@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
-from drivers.driver import Driver, DriverOptions, listening
+from drivers.driver import Driver, DriverOptions, Simulation, listening
 from drivers.json.codec import JsonLines
+from drivers.json.simulator import telegrams
 from gateway.units import Size
 
 
@@ -26,4 +27,5 @@ DRIVER = Driver(
     options=Options,
     decoder=_decoder,
     open=listening(_decoder),
+    simulation=Simulation(telegrams=telegrams),
 )

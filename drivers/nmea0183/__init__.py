@@ -4,10 +4,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from drivers.driver import Driver, DriverOptions, listening
+from drivers.driver import Driver, DriverOptions, Simulation, listening
 from drivers.nmea0183.codec import Sentences
 from drivers.nmea0183.metrics import METRICS
 from drivers.nmea0183.sentences import SENTENCES
+from drivers.nmea0183.simulator import telegrams
 
 
 def _known(sentence: str) -> str:
@@ -42,5 +43,6 @@ DRIVER = Driver(
     options=Options,
     decoder=_decoder,
     open=listening(_decoder),
+    simulation=Simulation(telegrams=telegrams),
     metrics=METRICS,
 )

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 import drivers
 from drivers.driver import DriverOptions
+from drivers.line import LINE_SETTINGS
 from gateway.config import complaints, syntax
 from gateway.config.complaints import Model, Problem, Section
 from gateway.config.locator import KeyPath, Position, locate, nearest
@@ -240,14 +241,37 @@ def _no_driver(name: object) -> str:
 
 
 def _shared_ports(document: Mapping[str, Any]) -> Iterator[Problem]:
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for name, table in _device_tables(document):
         port = table.get("port")
-        if isinstance(port, str) and (owner := owners.setdefault(_same(port), name)) != name:
+        if not isinstance(port, str):
+            continue
+        owner, first = owners.setdefault(_same(port), (name, table))
+        if owner == name:
+            continue
+        other = _dotted(("devices", owner))
+        driver = table.get("driver")
+        if driver != first.get("driver") or not _is_bus(driver):
             yield Problem(
                 ("devices", name, "port"),
-                f"{_dotted(('devices', owner))} has the same port, and a port can serve one device only",
+                f"{other} has the same port, and a port can serve one device only, unless it is a bus"
+                f" and both are read by {_buses()}",
             )
+            continue
+        for key in LINE_SETTINGS:
+            if table.get(key) != first.get(key):
+                yield Problem(
+                    ("devices", name, key if key in table else "port"),
+                    f"{other} is on the same line and has another {key}: write the same for both",
+                )
+
+
+def _is_bus(driver: object) -> bool:
+    return driver in drivers.DRIVERS and drivers.find(str(driver)).shares_port
+
+
+def _buses() -> str:
+    return " or both by ".join(name for name in drivers.DRIVERS if _is_bus(name)) or "the driver of a bus"
 
 
 def _same(port: str) -> str:

@@ -7,7 +7,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.checksum import xor8
+from drivers.checksum import CHECKSUMS, xor8
+
+CHECK_VALUES = {  # of b"123456789"
+    "xor8": 0x31,
+    "sum8": 0xDD,
+    "sum8-inverted": 0x22,
+    "sum8-negated": 0x23,
+    "sum16": 0x01DD,
+    "fletcher8": 0xDD15,
+    "crc8-smbus": 0xF4,
+    "crc8-nrsc5": 0xF7,
+    "crc8-maxim": 0xA1,
+    "crc16-arc": 0xBB3D,
+    "crc16-modbus": 0x4B37,
+    "crc16-x25": 0x906E,
+    "crc16-kermit": 0x2189,
+    "crc16-xmodem": 0x31C3,
+    "crc16-ccitt-false": 0x29B1,
+}
+
+
+def test_each_checksum_has_its_published_check_value() -> None:
+    assert {name: checksum(b"123456789") for name, (_, checksum) in CHECKSUMS.items()} == CHECK_VALUES
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_checksum_is_as_wide_as_the_table_says(data: bytes) -> None:
+    assert all(0 <= checksum(data) < 256**width for width, checksum in CHECKSUMS.values())
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,13 @@ from drivers.driver import Frame
 from drivers.instrument import PtyInstrument
 from drivers.json import DRIVER, Options, simulator
 from drivers.json.codec import JsonLines
+from drivers.testing.contract import ListeningContract, is_scalar, is_subsequence
 from gateway.clock import system_clock
 from gateway.model import Value
-from tests.contracts.driver import DriverContract, is_scalar, is_subsequence
 
 
-class TestContract(DriverContract):
+class TestContract(ListeningContract):
     name = "json"
-    telegrams = staticmethod(simulator.telegrams)
 
 
 NO_VALUE = "null or not a finite number"

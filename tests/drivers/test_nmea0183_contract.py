@@ -1,7 +1,5 @@
-from drivers.nmea0183 import simulator
-from tests.contracts.driver import DriverContract
+from drivers.testing.contract import ListeningContract
 
 
-class TestNmea0183(DriverContract):
+class TestNmea0183(ListeningContract):
     name = "nmea0183"
-    telegrams = staticmethod(simulator.telegrams)

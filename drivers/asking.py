@@ -1,0 +1,111 @@
+"""Devices that speak when they are asked: what their options share, and the rhythm of asking."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from drivers.driver import Device, DriverOptions
+from drivers.line import Line
+from gateway.errors import FrameError, LinkSilent
+from gateway.model import Clock, Reading, Stamp, Value
+from gateway.units import Duration
+
+UNANSWERED_AT_MOST = 3
+"""Questions in a row without an answer; then the device is offline, and the port is opened anew."""
+
+
+class AskingOptions(DriverOptions):
+    interval: Duration = Field(
+        default=10.0,
+        ge=0.01,
+        le=86_400,
+        description="How often the device is asked, from one start to the next.",
+    )
+    timeout: Duration = Field(
+        default=1.0,
+        ge=0.01,
+        le=60,
+        description="How long the line may be silent before an answer counts as missing.",
+    )
+    turnaround: Duration = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="The pause between the end of one exchange and the next request.",
+    )
+    echo: bool = Field(
+        default=False,
+        description="The adapter repeats what we send, as some for two wires do: leave that out.",
+    )
+
+
+class Answered(NamedTuple):
+    """What one round of questions told."""
+
+    values: Mapping[str, Value]
+    at: Stamp
+    """When the answer began."""
+
+
+class Asker(ABC):
+    """A device that is asked, round after round; a missed round is not made up for."""
+
+    def __init__(self, name: str, line: Line, options: AskingOptions) -> None:
+        self.rejected: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self._name = name
+        self._line = line
+        self._options = options
+
+    @abstractmethod
+    async def ask(self) -> Answered:
+        """One round of questions.
+
+        Raises: LinkSilent, FrameError: this round is lost, and counted; LinkLost: the port is.
+        """
+
+    async def rest(self, began: float) -> None:
+        """Wait for the next round; `began`: the loop's time at which the last one did."""
+        interval_s = self._options.interval
+        loop = asyncio.get_running_loop()
+        missed = (loop.time() - began) // interval_s
+        await asyncio.sleep(began + (missed + 1) * interval_s - loop.time())
+
+    async def readings(self) -> AsyncIterator[Reading]:
+        loop = asyncio.get_running_loop()
+        unanswered = 0
+        while True:
+            began = loop.time()
+            try:
+                values, at = await self.ask()
+            except LinkSilent:
+                self.rejected["no answer"] += 1
+                unanswered += 1
+                if unanswered >= UNANSWERED_AT_MOST:
+                    raise
+            except FrameError as error:
+                self.rejected[str(error)] += 1
+                unanswered = 0
+            else:
+                unanswered = 0
+                if values:
+                    yield Reading(at=at, device=self._name, values=values)
+            await self.rest(began)
+
+
+def asking(
+    device: Callable[[str, Line, Any], Device],
+) -> Callable[[str, Any, Clock], AbstractAsyncContextManager[Device]]:
+    """`Driver.open` of a device that is asked: made from its name, its line and the driver's options."""
+
+    @asynccontextmanager
+    async def open_device(name: str, options: AskingOptions, clock: Clock) -> AsyncIterator[Device]:
+        async with Line.open(options, clock) as line:
+            yield device(name, line, options)
+
+    return open_device
