@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from drivers.driver import Metric
+from gateway.model import Value
 
 # UCUM has no unit for reactive power; var is IEC's.
 _UNITS = {
@@ -318,8 +319,42 @@ _STATES = frozenset({"tariff", "breaker"})
 """Numbers that are neither measured nor counted."""
 
 _ELECTRICITY = {code: (name, metric) for code, name, metric in _electricity()}
+# More digits than any meter has are a text: they would not fit into the wire's 64 bits.
+_PRINTED = re.compile(r"([+-]?\d{1,18}(?:\.\d{1,18})?)(?:\*(.+))?", re.DOTALL | re.ASCII)
+_COUNT = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _CODE = re.compile(r"(?:(\d{1,3})-(\d{1,3}):)?([0-9A-Z]{1,3}(?:\.[0-9A-Z]{1,3}){0,2})(?:\*(\d{1,3}))?")
 _UNSAFE = re.compile(r"[^0-9a-z]+")
+
+
+def printed(text: str) -> tuple[Value, str | None]:
+    """A value in brackets, as IEC 62056-21 prints it, and its unit.
+
+    `000285.4*kWh` is a number with a unit. Digits without a unit or a decimal point stay a text, as may be a
+    serial number or a code.
+    """
+    if (match := _PRINTED.fullmatch(text)) is None:
+        return text, None
+    number, unit = match.groups()
+    if "." in number:
+        return float(number), unit
+    return (text, None) if unit is None else (int(number), unit)
+
+
+def counted(value: Value) -> float | None:
+    """A number, where a text of digits is one; None for other texts."""
+    if not isinstance(value, str):
+        return value
+    return int(value) if _COUNT.fullmatch(value) else None
+
+
+def add(values: dict[str, Value], name: str, value: Value) -> None:
+    """A metric that a telegram repeats is numbered."""
+    if name in values:
+        occurrence = 2
+        while f"{name}_{occurrence}" in values:
+            occurrence += 1
+        name = f"{name}_{occurrence}"
+    values[name] = value
 
 
 @lru_cache(maxsize=4096)
