@@ -32,6 +32,7 @@ _UNITS = {
     "VAh": ("kV.A.h", 0.001),
     "kVAh": ("kV.A.h", 1.0),
     "MVAh": ("kV.A.h", 1000.0),
+    "mW": ("W", 0.001),
     "W": ("W", 1.0),
     "kW": ("W", 1000.0),
     "MW": ("W", 1_000_000.0),
@@ -65,42 +66,21 @@ _UNITS = {
 """As meters print them: the unit of our metrics, and what to multiply by."""
 
 _SPELLINGS = {
-    "KWH": "kWh",
-    "Kwh": "kWh",
-    "kwh": "kWh",
-    "wh": "Wh",
-    "WH": "Wh",
-    "Gj": "GJ",
-    "KW": "kW",
-    "VAr": "var",
-    "VAR": "var",
-    "Var": "var",
-    "kVAr": "kvar",
-    "kVAR": "kvar",
-    "kVar": "kvar",
-    "VArh": "varh",
-    "VARh": "varh",
-    "Varh": "varh",
-    "kVArh": "kvarh",
-    "kVARh": "kvarh",
-    "kVarh": "kvarh",
-    "MVArh": "Mvarh",
+    **{unit.lower(): unit for unit in _UNITS if unit not in ("mW", "MW")},
     "m^3": "m3",
     "m³": "m3",
     "cbm": "m3",
     "dm^3": "dm3",
-    "L": "l",
     "m3ph": "m3/h",
     "m3h": "m3/h",
     "m^3/h": "m3/h",
     "m³/h": "m3/h",
     "lph": "l/h",
-    "°C": "C",
-    "Cel": "C",
+    "°c": "C",
+    "cel": "C",
     "°": "deg",
-    "HZ": "Hz",
-    "hz": "Hz",
 }
+"""Other ways to write them, in lower case."""
 
 _BARE = {"W": "kW", "var": "kvar", "V.A": "kVA"}
 """What a number without a unit is in, where that is not the metric's own: D0 meters leave out kW, never W."""
@@ -302,6 +282,10 @@ _ALTERNATIVES = {
     "0-0:17.0.0": (
         ("power_limit", Metric("W", "Power above which the breaker opens", "power", "measurement")),
         ("current_limit", Metric("A", "Current above which the breaker opens", "current", "measurement")),
+        (
+            "apparent_power_limit",
+            Metric("V.A", "Power above which the breaker opens", "apparent_power", "measurement"),
+        ),
     )
 }
 """Codes whose unit says what they are."""
@@ -363,7 +347,8 @@ def quantity(code: str, unit: str | None) -> Quantity:
 
     `unit` as the meter has it, None without one. Readings whose unit does not fit keep their code.
     """
-    unit = _SPELLINGS.get(unit, unit) if unit else None
+    if unit and unit not in _UNITS:
+        unit = _SPELLINGS.get(unit.lower(), unit)
     if (match := _CODE.fullmatch(code)) is None:
         return _unnamed(code)
     a, b, cde, f = match.groups()

@@ -78,8 +78,8 @@ def _told(lines: list[bytes], dropped: Counter[str]) -> Iterator[Told]:
             continue
         rest = rest[:-1]
         if not before and hourly:
-            inner, unit, stamp = hourly
-            yield Told(inner, rest, *printed(rest if "*" in rest or not unit else f"{rest}*{unit}"), stamp)
+            meant, unit, stamp = hourly
+            yield Told(meant, rest, *printed(rest if "*" in rest or not unit else f"{rest}*{unit}"), stamp)
         elif (code := _code(before)) is None:
             dropped["unreadable line"] += 1
         elif ")(" not in rest:
@@ -112,7 +112,7 @@ def _channel(code: str) -> str:
 
 
 def _name(told: Told, values: dict[str, Value], dropped: Counter[str]) -> None:
-    if not told.text:
+    if not told.text.strip():
         return
     name, number, _ = found = quantity(told.code, told.unit)
     if number:
@@ -122,8 +122,8 @@ def _name(told: Told, values: dict[str, Value], dropped: Counter[str]) -> None:
         add(values, name, found.scaled(value))
     elif name == "time":
         _add_time(values, name, told.text)
-    else:
-        add(values, name, _plain(told.text) if name in _IN_HEX else told.value)
+    elif text := (_plain(told.text) if name in _IN_HEX else told.value):
+        add(values, name, text)
     if told.stamp:
         _add_time(values, f"{name}_time", told.stamp)
 
