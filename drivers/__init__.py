@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from drivers.driver import Driver
 
 DRIVERS = {
+    "d0": "drivers.d0",
     "dsmr": "drivers.dsmr",
     "json": "drivers.json",
     "nmea0183": "drivers.nmea0183",

@@ -52,6 +52,10 @@ _PARITY = {
 }
 
 
+_PSEUDO_TERMINALS = range(136, 144)
+"""Major numbers of the ends that are opened by name (Documentation/admin-guide/devices.txt)."""
+
+
 class Address(NamedTuple):
     """A port as it is written in the configuration."""
 
@@ -191,16 +195,17 @@ class SerialPort(asyncio.Protocol):
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # asyncio's, as serialx's below
 
     async def _connect_serial(self, address: Address, options: PortOptions) -> None:
+        is_bare = address.scheme == "device" and _is_pseudo_terminal(address.target)
         transport, _ = await serialx.create_serial_connection(
             asyncio.get_running_loop(),
             lambda: self,
             address.target,
             options.baudrate,
-            _PARITY[options.parity],
+            serialx.Parity.NONE if is_bare else _PARITY[options.parity],
             serialx.StopBits(options.stop_bits),
             xonxoff=options.flow_control == "xon/xoff",
             rtscts=options.flow_control == "rts/cts",
-            byte_size=options.data_bits,
+            byte_size=8 if is_bare else options.data_bits,
             exclusive=options.exclusive,
             transport_cls=_Rfc2217Transport if address.scheme == "rfc2217" else None,
             connect_timeout=OPEN_TIMEOUT_S,  # of rfc2217; serialx leaves it out for a device
@@ -289,6 +294,11 @@ class SerialPort(asyncio.Protocol):
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+def _is_pseudo_terminal(path: str) -> bool:
+    """It has no parity and 8 data bits only; asked a second time for others it would refuse to be opened."""
+    return os.major(os.stat(path).st_rdev) in _PSEUDO_TERMINALS  # noqa: PTH116 - no disk behind it
 
 
 def _keep_alive(sock: socket.socket) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from drivers.obis import add, counted, printed, quantity
+from drivers.obis import Values, counted, printed, quantity
 from gateway.model import Value
 
 _CODE = re.compile(r"(\d{1,3}-\d{1,3}:[0-9A-Z]{1,3}\.\d{1,3}\.\d{1,3})(?:\*255|(\*\d{1,3}))?")
@@ -47,14 +47,14 @@ class Told(NamedTuple):
 
 
 def by_code(lines: list[bytes], dropped: Counter[str]) -> dict[str, Value]:
-    values: dict[str, Value] = {}
+    values = Values()
     for told in _told(lines, dropped):
-        add(values, told.code, told.value)
+        values.add(told.code, told.value)
     return values
 
 
 def by_name(lines: list[bytes], dropped: Counter[str]) -> dict[str, Value]:
-    values: dict[str, Value] = {}
+    values = Values()
     meters: dict[str, list[Told]] = {}
     for told in _told(lines, dropped):
         if channel := _channel(told.code):
@@ -111,7 +111,7 @@ def _channel(code: str) -> str:
     return channel if medium == "0" and channel != "0" else ""
 
 
-def _name(told: Told, values: dict[str, Value], dropped: Counter[str]) -> None:
+def _name(told: Told, values: Values, dropped: Counter[str]) -> None:
     if not told.text.strip():
         return
     name, number, _ = found = quantity(told.code, told.unit)
@@ -119,16 +119,16 @@ def _name(told: Told, values: dict[str, Value], dropped: Counter[str]) -> None:
         if (value := counted(told.value)) is None:
             dropped["unreadable value"] += 1
             return
-        add(values, name, found.scaled(value))
+        values.add(name, found.scaled(value))
     elif name == "time":
         _add_time(values, name, told.text)
     elif text := (_plain(told.text) if name in _IN_HEX else told.value):
-        add(values, name, text)
+        values.add(name, text)
     if told.stamp:
         _add_time(values, f"{name}_time", told.stamp)
 
 
-def _name_meter(lines: list[Told], values: dict[str, Value], dropped: Counter[str]) -> None:
+def _name_meter(lines: list[Told], values: Values, dropped: Counter[str]) -> None:
     """Another meter: nothing of one that has never been heard."""
     kind = next((counted(told.text) for told in lines if told.code.endswith(":24.1.0")), None)
     code, name = _METER_KINDS.get(int(kind or 0), ("", ""))
@@ -140,17 +140,17 @@ def _name_meter(lines: list[Told], values: dict[str, Value], dropped: Counter[st
         for told in lines:
             _name(told, values, dropped)
         return
-    add(values, name, found.scaled(reading.value))
+    values.add(name, found.scaled(reading.value))
     _add_time(values, f"{name}_time", reading.stamp)
     for told in lines:
         of_it = told.code.partition(":")[2]
         if of_it in ("96.1.0", "96.1.1") and told.text:
-            add(values, f"{name}_meter_id", _plain(told.text))
+            values.add(f"{name}_meter_id", _plain(told.text))
         elif of_it in ("24.4.0", "96.3.10") and (valve := counted(told.value)) is not None:
-            add(values, f"{name}_valve", valve)
+            values.add(f"{name}_valve", valve)
 
 
-def _add_time(values: dict[str, Value], name: str, text: str) -> None:
+def _add_time(values: Values, name: str, text: str) -> None:
     """P1's YYMMDDhhmmss and S or W: local time, in summer or winter. The void ones of empty slots are no time."""
     if match := _STAMP.fullmatch(text):
         year, month, day, hour, minute, second = match.groups()
@@ -159,7 +159,7 @@ def _add_time(values: dict[str, Value], name: str, text: str) -> None:
             datetime.fromisoformat(time)
         except ValueError:
             return
-        add(values, name, time)
+        values.add(name, time)
 
 
 def _plain(text: str) -> str:
