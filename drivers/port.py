@@ -195,17 +195,28 @@ class SerialPort(asyncio.Protocol):
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # asyncio's, as serialx's below
 
     async def _connect_serial(self, address: Address, options: PortOptions) -> None:
-        is_bare = address.scheme == "device" and _is_pseudo_terminal(address.target)
+        try:
+            await self._connect_as(address, options, _PARITY[options.parity], options.data_bits)
+        except OSError as error:
+            # A pseudo-terminal has neither parity nor 7 data bits. Asked for them a second time it changes nothing
+            # at all, which is an error.
+            if error.errno != errno.EINVAL or not _is_pseudo_terminal(address.target):
+                raise
+            await self._connect_as(address, options, serialx.Parity.NONE, 8)
+
+    async def _connect_as(
+        self, address: Address, options: PortOptions, parity: serialx.Parity, data_bits: int
+    ) -> None:
         transport, _ = await serialx.create_serial_connection(
             asyncio.get_running_loop(),
             lambda: self,
             address.target,
             options.baudrate,
-            serialx.Parity.NONE if is_bare else _PARITY[options.parity],
+            parity,
             serialx.StopBits(options.stop_bits),
             xonxoff=options.flow_control == "xon/xoff",
             rtscts=options.flow_control == "rts/cts",
-            byte_size=8 if is_bare else options.data_bits,
+            byte_size=data_bits,
             exclusive=options.exclusive,
             transport_cls=_Rfc2217Transport if address.scheme == "rfc2217" else None,
             connect_timeout=OPEN_TIMEOUT_S,  # of rfc2217; serialx leaves it out for a device
@@ -297,7 +308,6 @@ class SerialPort(asyncio.Protocol):
 
 
 def _is_pseudo_terminal(path: str) -> bool:
-    """It has no parity and 8 data bits only; asked a second time for others it would refuse to be opened."""
     return os.major(os.stat(path).st_rdev) in _PSEUDO_TERMINALS  # noqa: PTH116 - no disk behind it
 
 
