@@ -22,7 +22,10 @@ _BEGIN = re.compile(_MAKER + rb"|(?P<ciphered>%b)" % _CIPHERED, re.DOTALL)
 _BEGIN_AT_MOST = 14
 _MAYBE_INSIDE = re.compile(_MAKER)
 # A telegram that is cut off shows by the next one's first line, or else by two makers before one checksum.
-_END = re.compile(rb"(?<=[\r\n])(?:!(?P<crc>[^\r\n/]*)(?:\r?\n|\r(?=[^\n])|(?=/))|(?P<next>%b))" % _MAKER)
+_END_AT_MOST = 80
+_END = re.compile(
+    rb"(?<=[\r\n])(?:!(?P<crc>[^\r\n/]{0,64})(?:\r?\n|\r(?=[^\n])|(?=/))|(?P<next>%b))" % _MAKER
+)
 _CRC_DIGITS = 4
 _CRC = re.compile(rb"[0-9A-Fa-f]{1,4}(?![0-9A-Fa-f])")
 _BLANK = b" \t\x00"
@@ -44,7 +47,8 @@ class Telegrams:
         self._check = check
         self._held = b""
         self._offset = 0  # of the first byte in _held
-        self._searched = 0  # bytes of _held in which no end begins; 0: no telegram has begun
+        self._at = 0  # bytes of _held that are done with
+        self._searched = 0  # bytes from there in which no end begins; 0: no telegram has begun
         self.rejected: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
 
@@ -53,6 +57,7 @@ class Telegrams:
         frames: list[Frame] = []
         while self._begun() and self._ended(frames):
             pass
+        self._forget()
         return frames
 
     def finish(self) -> list[Frame]:
@@ -62,51 +67,52 @@ class Telegrams:
         end = _END.search(self._held + b"\n", 1) if self._searched else None
         if end and end["crc"] is not None and len(end["crc"].strip(_BLANK)) in (0, _CRC_DIGITS):
             self._judge(end.start(), end["crc"], min(end.end(), length), frames)
-        self._consume(length)
+        self._done(length)
+        self._forget()
         return frames
 
     def _begun(self) -> bool:
-        """Whether a telegram is at the start of what is held, once what is before it is forgotten."""
+        """Whether a telegram is at the place we have come to, once what is before it is passed over."""
         while not self._searched:
             # Bytes that may yet turn out to begin something are left for later, so that any split gives the same.
-            decided = max(0, len(self._held) - _BEGIN_AT_MOST)
-            begin = _BEGIN.search(self._held)
+            decided = max(self._at, len(self._held) - _BEGIN_AT_MOST)
+            begin = _BEGIN.search(self._held, self._at)
             if begin is None or begin.start() > decided:
-                self._consume(decided)
+                self._done(decided)
                 return False
             if begin["ciphered"]:
                 self.rejected["encrypted: this driver has no key"] += 1
-                self._consume(begin.end())
+                self._done(begin.end())
             else:
-                self._consume(begin.start())
+                self._done(begin.start())
                 self._searched = 1
         return True
 
     def _ended(self, frames: list[Frame]) -> bool:
-        """Whether the telegram at the start of what is held was taken away, as a frame or refused."""
-        end = _END.search(self._held, self._searched, LONGEST)
+        """Whether the telegram at the place we have come to was dealt with, as a frame or refused."""
+        held, at = self._held, self._at
+        end = _END.search(held, at + self._searched, at + LONGEST)
         if end is None:
-            if len(self._held) <= LONGEST:
-                # An end may have begun: it lasts until its line does.
-                last_line = max(self._held.rfind(b"\n"), self._held.rfind(b"\r", 0, -1))
-                self._searched = max(self._searched, last_line)
+            length = len(held) - at
+            if length <= LONGEST:
+                self._searched = max(self._searched, length - _END_AT_MOST)
                 return False
             self.rejected["too long"] += 1
-            starts = [match.start() for match in _MAYBE_INSIDE.finditer(self._held, 1, LONGEST)]
-            self._consume(starts[-1] if starts else LONGEST - _BEGIN_AT_MOST)
+            starts = [match.start() for match in _MAYBE_INSIDE.finditer(held, at + 1, at + LONGEST)]
+            self._done(starts[-1] if starts else at + LONGEST - _BEGIN_AT_MOST)
         elif end["next"]:
-            if self._check == "never" and (frame := self._frame(0, end.start(), end.start())):
+            if self._check == "never" and (frame := self._frame(at, end.start(), end.start())):
                 frames.append(frame)
             else:
                 self.rejected["cut"] += 1
-            self._consume(end.start())
+            self._done(end.start())
         else:
             self._judge(end.start(), end["crc"], end.end(), frames)
-            self._consume(end.end())
+            self._done(end.end())
         return True
 
     def _judge(self, bang: int, crc: bytes, end: int, frames: list[Frame]) -> None:
-        starts = [match.start() for match in _MAYBE_INSIDE.finditer(self._held, 0, bang)]
+        starts = [match.start() for match in _MAYBE_INSIDE.finditer(self._held, self._at, bang)]
         first, last = starts[0], starts[-1]
         begin = last
         refusal = self._refusal(last, bang, crc)
@@ -139,7 +145,11 @@ class Telegrams:
             Frame(self._offset + start, end - start, first[1:].decode("latin-1"), values) if values else None
         )
 
-    def _consume(self, length: int) -> None:
-        self._held = self._held[length:]
-        self._offset += length
+    def _done(self, place: int) -> None:
+        self._at = place
         self._searched = 0
+
+    def _forget(self) -> None:
+        self._held = self._held[self._at :]
+        self._offset += self._at
+        self._at = 0
