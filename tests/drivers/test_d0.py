@@ -62,6 +62,25 @@ def test_readout_of_mode_d_needs_no_check_character() -> None:
     assert found[0].values == {"6.8": 29.055, "6.26": 1589.28, "9.2": "&&", "0.0": "00010213"}
 
 
+@pytest.mark.parametrize("whole", [CHECKED, PUSHED])
+def test_line_feeds_alone_end_lines_too(whole: bytes) -> None:
+    """As a terminal's driver makes them of CR LF."""
+    for end in (b"\n\n", b"\n"):
+        first, *lines = whole.split(b"\r\n")
+        stream = end.join([first, *lines])
+        if b"\x03" in stream:
+            block = stream[stream.index(b"\x02") + 1 : -1]
+            stream = stream[:-1] + bytes([xor8(block)])
+        found, rejected = decoded(stream + whole)
+        assert rejected == {}
+        assert [each.rstrip(b"\n") for each in found] == [stream.rstrip(b"\n"), whole.rstrip(b"\n")]
+
+
+def test_end_sign_may_be_the_last_that_comes() -> None:
+    for whole in (PUSHED, CHECKED[: CHECKED.index(b"!") + 3]):
+        assert decoded(whole.rstrip(b"\r\n")) == ([whole.rstrip(b"\r\n")], {})
+
+
 def test_readout_that_ends_without_etx_is_believed_once_something_else_follows() -> None:
     short = FIRST + b"\x021.8.0(0008048.375*kWh)\r\n!\r\n"
     decoder = Readouts(by_code)
