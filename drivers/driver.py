@@ -25,7 +25,8 @@ class DriverOptions(BaseModel):
     driver: str = Field(description="Which driver reads it; `sallyport drivers` lists them.")
     port: str = Field(
         min_length=1,
-        description="Where it is: a device path (best one below /dev/serial/by-id), tcp://host:port or rfc2217://host:port.",
+        description="Where it is: a device path (best one below /dev/serial/by-id), usb:VID:PID[:serial[:interface]],"
+        " tcp://host:port or rfc2217://host:port.",
     )
     baudrate: int = Field(default=9600, ge=50, le=4_000_000, description="Bits per second on the line.")
     data_bits: Literal[5, 6, 7, 8] = Field(default=8, description="Data bits: 5, 6, 7 or 8.")
@@ -60,7 +61,7 @@ class DriverOptions(BaseModel):
         if wanted not in (1, 1.5, 2):
             raise ValueError("must be 1, 1.5 or 2")
         port = info.data.get("port")
-        if wanted == 1.5 and port and Address.parse(port).scheme == "device":  # noqa: PLR2004
+        if wanted == 1.5 and port and Address.parse(port).scheme in ("device", "usb"):  # noqa: PLR2004
             raise ValueError("works with rfc2217:// only: this machine's own ports cannot do it")
         return wanted
 

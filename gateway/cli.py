@@ -163,6 +163,14 @@ def parser() -> argparse.ArgumentParser:
         "List the drivers that are installed; with a name, describe that driver's options and metrics.",
     )
     drivers.add_argument("driver", metavar="DRIVER", nargs="?", help="describe this one")
+
+    ports = command(
+        "ports",
+        "list the serial ports of this machine",
+        "List the serial ports: how the configuration names each one best, what is plugged in, whether you may\n"
+        "open it, and who has it.",
+    )
+    ports.add_argument("--json", action="store_true", help="one JSON object per port")
     return top
 
 
@@ -209,6 +217,10 @@ def _dispatch(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each 
             from gateway.commands import decode
 
             return decode.run(args.driver, args.file, args.option)
+        case "ports":
+            from gateway.commands import ports
+
+            return ports.run(as_json=args.json)
         case _:
             from gateway.commands import drivers
 
