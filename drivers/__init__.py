@@ -1,8 +1,10 @@
 """Instruments: one folder per protocol, and what they share."""
 
+import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from drivers.driver import Driver
 
@@ -29,3 +31,10 @@ def find(name: str) -> Driver:
     if not isinstance(driver, Driver):
         raise TypeError(f"driver {name!r}: expected a drivers.driver.Driver, found {type(driver).__name__}")
     return driver
+
+
+def sample(name: str) -> str:
+    """The driver's sample.toml: a device in the words of the configuration. Raises: KeyError; OSError."""
+    module = sys.modules[find(name).options.__module__].__file__
+    assert module is not None
+    return Path(module).with_name("sample.toml").read_text()

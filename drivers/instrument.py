@@ -5,7 +5,11 @@ For `sallyport demo`, for tests, and for users without hardware.
 
 import asyncio
 import errno
+import fcntl
 import os
+import select
+import struct
+import termios
 import tty
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -86,6 +90,23 @@ class PtyInstrument:
         while heard := await self.hear():
             if answer := instrument.answer(heard):
                 await self.say(answer)
+
+    async def opened(self) -> None:
+        """Wait until somebody has the terminal open."""
+        watch = select.poll()
+        assert self._line is not None
+        watch.register(self._line, 0)
+        while any(event & select.POLLHUP for _, event in watch.poll(0)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def heard_out(self) -> None:
+        """Wait until whoever has the terminal open has read all that was said; unplugging would take it away."""
+        terminal = os.open(self.path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            while struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, bytes(4)))[0]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        finally:
+            os.close(terminal)
 
     async def play(self, telegrams: Iterable[bytes], *, every_s: float) -> None:
         """One telegram each interval, for as long as there are any."""
