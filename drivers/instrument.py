@@ -14,7 +14,7 @@ import tty
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from drivers.driver import Answering
 
@@ -32,8 +32,9 @@ class PtyInstrument:
 
     @classmethod
     @contextmanager
-    def plugged_in(cls, path: Path) -> Iterator[Self]:
-        instrument = cls(path)
+    def plugged_in(cls, path: Path, **how: Any) -> Iterator[Self]:
+        """`how`: what else the class is made from."""
+        instrument = cls(path, **how)
         instrument.plug_in()
         try:
             yield instrument
