@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -189,6 +189,32 @@ class Simulation:
     """From a seed; None for one that talks by itself."""
 
 
+class LineSetting(NamedTuple):
+    """How a serial line is set; `str()` gives the usual short form, such as 9600 8N1."""
+
+    baudrate: int
+    data_bits: int = 8
+    parity: Parity = "none"
+    stop_bits: float = 1
+
+    def __str__(self) -> str:
+        return f"{self.baudrate} {self.data_bits}{self.parity[0].upper()}{self.stop_bits:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clues:
+    """How `sallyport sniff` recognises the driver's instruments."""
+
+    lines: tuple[LineSetting, ...] = ()
+    """How their lines are set, besides the options' defaults; the likeliest first."""
+    evidence: Literal["checksum", "form", "guess"] = "checksum"
+    """What a good frame proves: its checksum fits, it has a form that hardly comes about by chance, or less."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """With which the decoder understands any of them."""
+    questions: tuple[Mapping[str, Any], ...] = ()
+    """Options with which asking harms no instrument, whichever it is; each is tried by opening the device."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
     """What a driver's module exports as `DRIVER`, and what the entry-point group `sallyport.drivers` names."""
@@ -204,6 +230,7 @@ class Driver:
     """By readable name, as far as they do not depend on the options; `*` stands for one part of a name that
     the instrument chooses."""
     simulation: Simulation | None = None
+    clues: Clues = field(default_factory=Clues)
     shares_port: bool = False
     """Whether several devices may have the same port: instruments with addresses on one bus."""
     described: Callable[[Any], Mapping[str, Metric]] | None = None

@@ -186,6 +186,32 @@ def _instrument_commands(command: _Command) -> None:
     )
     ports.add_argument("--json", action="store_true", help="one JSON object per port")
 
+    sniff = command(
+        "sniff",
+        "find out what is on a port and print its section of the configuration",
+        "Listen at the speeds and framings that instruments use, and decide by good frames which driver reads\n"
+        "what is said. Exit status 0 if one was found; its section is on standard output, the evidence on\n"
+        "standard error.",
+    )
+    sniff.add_argument(
+        "port", metavar="PORT", help="as in the configuration: a path, usb:…, tcp://… or rfc2217://…"
+    )
+    sniff.add_argument(
+        "--ask", action="store_true",
+        help="where nobody speaks, ask too: questions that read and set nothing, in each protocol in turn",
+    )  # fmt: skip
+    sniff.add_argument(
+        "--wait", metavar="DURATION", default="12s",
+        help="how long to wait for a first byte (default: %(default)s, as smart meters speak every ten seconds)",
+    )  # fmt: skip
+    sniff.add_argument(
+        "--driver",
+        action="append",
+        default=[],
+        metavar="DRIVER",
+        help="consider this one only; may be repeated",
+    )
+
     record = command(
         "record",
         "record what a port says into a file",
@@ -294,6 +320,12 @@ def _decode(args: argparse.Namespace) -> int:
     return decode.run(args.driver, args.file, args.option)
 
 
+def _sniff(args: argparse.Namespace) -> int:
+    from gateway.commands import sniff
+
+    return sniff.run(args.port, ask=args.ask, wait=args.wait, names=args.driver)
+
+
 def _record(args: argparse.Namespace) -> int:
     from gateway.commands import record
 
@@ -340,6 +372,7 @@ _COMMANDS = {
     "journal": _journal,
     "decode": _decode,
     "ports": _ports,
+    "sniff": _sniff,
     "record": _record,
     "replay": _replay,
     "simulate": _simulate,

@@ -58,7 +58,20 @@ def test_version_is_the_distributions() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "check", "demo", "tail", "journal", "decode", "ports", "record", "replay", "simulate", "drivers"],
+    [
+        "run",
+        "check",
+        "demo",
+        "tail",
+        "journal",
+        "decode",
+        "ports",
+        "sniff",
+        "record",
+        "replay",
+        "simulate",
+        "drivers",
+    ],
 )
 def test_every_command_has_a_help_text(command: str) -> None:
     done = sallyport(command, "--help")
