@@ -1,6 +1,5 @@
 """Instruments: one folder per protocol, and what they share."""
 
-import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -33,8 +32,14 @@ def find(name: str) -> Driver:
     return driver
 
 
+def folder(name: str) -> Path:
+    """Where a driver's code, sample and README are. Raises: KeyError."""
+    module = DRIVERS.get(name) or entry_points(group="sallyport.drivers")[name].module
+    file = import_module(module).__file__
+    assert file is not None
+    return Path(file).parent
+
+
 def sample(name: str) -> str:
     """The driver's sample.toml: a device in the words of the configuration. Raises: KeyError; OSError."""
-    module = sys.modules[find(name).options.__module__].__file__
-    assert module is not None
-    return Path(module).with_name("sample.toml").read_text()
+    return (folder(name) / "sample.toml").read_text()
