@@ -89,34 +89,32 @@ class Headed:
 
     def _frames(self, stream: bytes, *, ended: bool) -> list[tuple[int, bytes, bytes]]:
         frames = []
-        at = 0
-        while match := self._header.search(stream, at):
-            start, header = match.start(), match[0]
+        at, size, kinds, search = 0, len(stream), self._kinds, self._header.search
+        while match := search(stream, at):
+            start, end_of_header = match.span()
             if start > at:
                 self._skip_to(start)
-            kind = self._kinds[header]
-            end = start + kind.length
-            frame = stream[start:end]
-            if end <= len(stream) and not (fault := kind.fault(frame)):
-                frames.append((self._offset + start, header, frame))
-                at = end
-            elif end <= len(stream):
-                self.rejected[fault] += 1
-                self._claimed = self._offset + end
-                at = start + 1
-            elif ended:
-                self._claimed = self._offset + end
-                at = start + 1
-            else:
+            length, fault = kinds[header := stream[start:end_of_header]]
+            end = start + length
+            if end > size and not ended:
                 at = start
                 break
             self._noisy = False
+            frame = stream[start:end]
+            if end <= size:
+                if not (reason := fault(frame)):
+                    frames.append((self._offset + start, header, frame))
+                    at = end
+                    continue
+                self.rejected[reason] += 1
+            self._claimed = self._offset + end
+            at = start + 1
         else:
             # A header may be about to come whole.
-            unsure = max(at, len(stream) - self._longest_header + 1)
+            unsure = max(at, size - self._longest_header + 1)
             if unsure > at:
                 self._skip_to(unsure)
-            at = len(stream) if ended else unsure
+            at = size if ended else unsure
         self._held = stream[at:]
         self._offset += at
         return frames
