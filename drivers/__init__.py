@@ -9,7 +9,9 @@ from drivers.driver import Driver
 
 DRIVERS = {
     "json": "drivers.json",
+    "mhz19": "drivers.mhz19",
     "nmea0183": "drivers.nmea0183",
+    "pms": "drivers.pms",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
 
