@@ -12,6 +12,8 @@ DRIVERS = {
     "mhz19": "drivers.mhz19",
     "nmea0183": "drivers.nmea0183",
     "pms": "drivers.pms",
+    "mysensors": "drivers.mysensors",
+    "text": "drivers.text",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
 
