@@ -14,6 +14,7 @@ DRIVERS = {
     "pms": "drivers.pms",
     "mysensors": "drivers.mysensors",
     "text": "drivers.text",
+    "vedirect": "drivers.vedirect",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
 
