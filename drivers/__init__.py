@@ -15,6 +15,7 @@ DRIVERS = {
     "mysensors": "drivers.mysensors",
     "text": "drivers.text",
     "vedirect": "drivers.vedirect",
+    "ubx": "drivers.ubx",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
 
