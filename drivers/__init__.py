@@ -10,12 +10,12 @@ from drivers.driver import Driver
 DRIVERS = {
     "json": "drivers.json",
     "mhz19": "drivers.mhz19",
+    "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",
     "pms": "drivers.pms",
-    "mysensors": "drivers.mysensors",
     "text": "drivers.text",
-    "vedirect": "drivers.vedirect",
     "ubx": "drivers.ubx",
+    "vedirect": "drivers.vedirect",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
 
