@@ -232,7 +232,10 @@ class SerialPort(asyncio.Protocol):
         """
         if self._transport is None:
             raise LinkLost(f"{self.name}: {self._loss}")
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except OSError as error:  # serialx knows of a loss that it has not told yet
+            raise LinkLost(f"{self.name}: {self._reason(error)}") from error
 
     def discard(self) -> bytes:
         """Forget what has come and was not read; what that was."""
@@ -278,13 +281,15 @@ class SerialPort(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
-            self._loss = "closed by the other end" if "://" in self.name else "unplugged or hung up"
-        else:
-            self._loss = plain(exc)
+        self._loss = self._reason(exc)
         self._wake()
         if not self._closed.done():
             self._closed.set_result(None)
+
+    def _reason(self, exc: Exception | None) -> str:
+        if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
+            return "closed by the other end" if "://" in self.name else "unplugged or hung up"
+        return plain(exc)
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
