@@ -10,6 +10,7 @@ DRIVERS = {
     "json": "drivers.json",
     "nmea0183": "drivers.nmea0183",
     "mysensors": "drivers.mysensors",
+    "scpi": "drivers.scpi",
     "text": "drivers.text",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
