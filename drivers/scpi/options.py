@@ -43,7 +43,7 @@ class QueryOptions(BaseModel):
         description="What the answer is; auto: numbers, lists of numbers, ON and OFF, else a text.",
     )
     names: Mapping[str, Value] = Field(
-        default_factory=dict, description='What an answer means, such as { CV = "voltage", CC = "current" }.'
+        default={}, description='What an answer means, such as { CV = "voltage", CC = "current" }.'
     )
     pattern: Annotated[str, AfterValidator(_pattern)] = Field(
         default="",
@@ -87,7 +87,7 @@ class CommandOptions(BaseModel):
     maximum: float | None = Field(default=None, description="The most it may be.")
     choices: tuple[Value, ...] = Field(default=(), description="What it may be, instead of a number.")
     names: Mapping[str, Value] = Field(
-        default_factory=dict, description="How choices are written, such as { ON = true, OFF = false }."
+        default={}, description="How choices are written, such as { ON = true, OFF = false }."
     )
 
     @property
@@ -103,7 +103,7 @@ class Options(AskingOptions):
         default=(), description="What is asked, and what the answers mean; without any it is asked who it is."
     )
     commands: Mapping[str, CommandOptions] = Field(
-        default_factory=dict,
+        default={},
         description="What may be set, by name: send, confirm, minimum, maximum, choices, names.",
     )
     start: tuple[Annotated[str, AfterValidator(_one_line)], ...] = Field(
