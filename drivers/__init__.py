@@ -13,6 +13,7 @@ DRIVERS = {
     "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",
     "pms": "drivers.pms",
+    "scpi": "drivers.scpi",
     "text": "drivers.text",
     "ubx": "drivers.ubx",
     "vedirect": "drivers.vedirect",
