@@ -9,6 +9,7 @@ from drivers.driver import Driver
 DRIVERS = {
     "json": "drivers.json",
     "nmea0183": "drivers.nmea0183",
+    "sml": "drivers.sml",
     "vedirect": "drivers.vedirect",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
