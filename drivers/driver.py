@@ -185,7 +185,7 @@ class Simulation:
     every_s: float = 1.0
     """Between two telegrams of one that talks by itself."""
     answering: Callable[[int], Answering] | None = None
-    """From a seed; None for one that talks by itself."""
+    """From a seed; None for one that only talks by itself. One that also answers is played and served at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
