@@ -154,7 +154,9 @@ async def test_command_fails_when_the_instrument_goes_away(tmp_path: Path) -> No
 
 
 async def test_registers_are_asked_for_in_turn(tmp_path: Path) -> None:
-    async with charger(tmp_path, registers=("charger_temperature", "0xEDF7", "0x010B"), interval="1s") as solar:
+    async with charger(
+        tmp_path, registers=("charger_temperature", "0xEDF7", "0x010B"), interval="1s"
+    ) as solar:
         await solar.until(lambda values: values.get("charger_temperature") == 29.2)
         await solar.until(lambda values: values.get("absorption_voltage") == 14.4)
         await solar.until(lambda values: values.get("model") == "SmartSolar Charger MPPT 100/30")
