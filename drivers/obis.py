@@ -304,7 +304,7 @@ _STATES = frozenset({"tariff", "breaker"})
 
 _ELECTRICITY = {code: (name, metric) for code, name, metric in _electricity()}
 # More digits than any meter has are a text: they would not fit into the wire's 64 bits.
-_PRINTED = re.compile(r"([+-]?\d{1,18}(?:\.\d{1,18})?)(?:\*(.+))?", re.DOTALL | re.ASCII)
+_PRINTED = re.compile(r" *([+-]?\d{1,18}(?:\.\d{1,18})?)(?:\*([^*&]{1,16}))?", re.ASCII)
 _COUNT = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _CODE = re.compile(r"(?:(\d{1,3})-(\d{1,3}):)?([0-9A-Z]{1,3}(?:\.[0-9A-Z]{1,3}){0,2})(?:\*(\d{1,3}))?")
 _UNSAFE = re.compile(r"[^0-9a-z]+")
@@ -331,14 +331,20 @@ def counted(value: Value) -> float | None:
     return int(value) if _COUNT.fullmatch(value) else None
 
 
-def add(values: dict[str, Value], name: str, value: Value) -> None:
-    """A metric that a telegram repeats is numbered."""
-    if name in values:
-        occurrence = 2
-        while f"{name}_{occurrence}" in values:
-            occurrence += 1
-        name = f"{name}_{occurrence}"
-    values[name] = value
+class Values(dict[str, Value]):
+    """The values of one telegram; a metric that it repeats is numbered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._repeated: dict[str, int] = {}
+
+    def add(self, name: str, value: Value) -> None:
+        unique = name
+        while unique in self:
+            # Counted, not searched for: a load profile may repeat a code ten thousand times.
+            occurrence = self._repeated[name] = self._repeated.get(name, 1) + 1
+            unique = f"{name}_{occurrence}"
+        self[unique] = value
 
 
 @lru_cache(maxsize=4096)
@@ -368,7 +374,9 @@ def _meanings(a: str | None, b: str | None, cde: str) -> tuple[tuple[str, Metric
     if prefix + cde in _ALTERNATIVES:
         return _ALTERNATIVES[prefix + cde]
     full = f"{cde}.0" if cde.count(".") == 1 else cde
-    is_electricity = a is None or (a == "1" and b in ("0", "1"))
+    c = cde.partition(".")[0]
+    # Codes of two parts with 6 or 9 are a heat meter's: those of electricity have three.
+    is_electricity = (a is None and not (full != cde and c in ("6", "9"))) or (a == "1" and b in ("0", "1"))
     found = [
         _NAMED.get(prefix + cde),
         _ELECTRICITY.get(full) if is_electricity else None,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from drivers.driver import Frame
-from drivers.obis import quantity
+from drivers.obis import Values, quantity
 from drivers.sml.messages import GET_LIST_RESPONSE, Element, Entry, Narrow, entries, messages, seconds
 from drivers.sml.names import NAMES, UNITS
 from drivers.sml.transport import Files
@@ -39,7 +39,7 @@ class Meter:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         for offset, length, file in self._files.feed(data):
-            values: dict[str, Value] = {}
+            values = Values()
             understood = 0
             try:
                 for message in messages(file):
@@ -59,12 +59,12 @@ class Meter:
         self._files.finish()
         return iter(())
 
-    def _raw(self, response: Element, values: dict[str, Value]) -> None:
+    def _raw(self, response: Element, values: Values) -> None:
         for entry in entries(response):
             if len(entry.obis) == 6 and (value := self._value(entry)) is not None:  # noqa: PLR2004 - A to F
-                values[_unused(_code(entry.obis), values)] = value
+                values.add(_code(entry.obis), value)
 
-    def _readable(self, response: Element, values: dict[str, Value]) -> None:
+    def _readable(self, response: Element, values: Values) -> None:
         told = [entry for entry in entries(response) if len(entry.obis) == 6]  # noqa: PLR2004 - A to F
         for entry in told:
             meant = _meant(entry, told) if self._dzg_sign else entry
@@ -76,7 +76,7 @@ class Meter:
                     value = _meter_id(entry.value) or value
             elif factor != 1 and not isinstance(value, bool | str):
                 value = round(value * factor, 9)
-            values[_unused(name, values)] = value
+            values.add(name, value)
         if (status := next((entry.status for entry in told if entry.status is not None), None)) is not None:
             values.setdefault("status", status)
         if (counted := seconds(response)) is not None:
@@ -89,13 +89,13 @@ class Meter:
             return value
         if isinstance(value, int):
             return _scaled(value, entry.scaler)
+        if not value:
+            return None
         if isinstance(value, bytes):
             return self._text(value)
-        if value is None:
-            return None
         match value:
-            case [1, time]:
-                return _time(time)
+            case [1, time] if (told := _time(time)) is not None:
+                return told
         self.dropped["unreadable value"] += 1
         return None
 
@@ -123,7 +123,7 @@ def _time(time: Element) -> Value | None:
     """Layout: 1 and a counter of seconds; 2 and seconds since 1970; 3 and a list of these with two offsets."""
     match time:
         case [1, int(counted)]:
-            return counted
+            return int(counted)
         case [2, int(at)] | [3, [int(at), *_]] if 0 <= at < 1 << 32:
             return datetime.fromtimestamp(at, UTC).isoformat()
         case _:
@@ -171,10 +171,3 @@ def _code(obis: bytes) -> str:
     a, b, c, d, e, f = obis
     code = f"{a}-{b}:{c}.{d}.{e}"
     return code if f == 255 else f"{code}*{f}"  # noqa: PLR2004 - "not used"
-
-
-def _unused(name: str, values: dict[str, Value]) -> str:
-    """A value that a file repeats gets _2, _3."""
-    if name not in values:
-        return name
-    return next(numbered for n in range(2, len(values) + 2) if (numbered := f"{name}_{n}") not in values)

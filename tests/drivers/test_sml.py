@@ -141,6 +141,20 @@ def test_value_that_is_left_out_gives_nothing_and_a_repeated_one_is_numbered() -
     }
 
 
+def test_value_that_is_no_value_is_counted() -> None:
+    odd = [b"\x72\x62\x02\x62\x05", b"\x72\x62\x01\x72\x62\x02\x52\xff", b"\x71\x62\x01"]
+    [frame], meter = decoded([file(*(entry(ENERGY, element) for element in odd), entry(POWER, b"\x80\x02"))])
+    assert frame.values == {}
+    assert meter.dropped == {"unreadable value": 3}
+
+
+def test_zeros_between_messages_are_filling() -> None:
+    content = message(1, 0x0701, values_list(entry(ENERGY, b"\x62\x05"))) + bytes(5)
+    [frame], meter = decoded([transported(content)])
+    assert frame.values == {"1-0:1.8.0": 5}
+    assert not meter.dropped
+
+
 def test_list_may_be_longer_than_one_byte_of_length_can_say() -> None:
     entries = [entry(f"0100{number:02x}0700ff", b"\x62\x05") for number in range(20)]
     [frame], _ = decoded([file(*entries, count=b"\xf1\x04")])
@@ -313,6 +327,22 @@ def test_readable_values_have_names_and_units_of_the_table_of_all_meters() -> No
         "firmware": "1.02.007",
         "status": 0x182,
     }
+
+
+def test_texts_are_readable_where_they_can_be_printed() -> None:
+    assert values(
+        entry("0100000009ff", b"\x04\x06EM"), entry("8181c78205ff", b"\x04\x00\xff\x80"), readable=True
+    ) == {"server_id": "06454d", "public_key": "00ff80"}
+    assert values(entry("0100600100ff", octets(b"\x0a\x01-/-" + bytes(5))), readable=True) == {
+        "meter_id": "0a012d2f2d0000000000"
+    }
+
+
+def test_counter_of_seconds_is_a_reading_of_its_own() -> None:
+    content = values_list(entry(ENERGY, b"\x62\x05", unit=WATT_HOUR))
+    told = content.replace(b"\x01\x01\x71", b"\x01\x72\x62\x01\x65\x00\x01\x00\x00\x71")
+    [frame], _ = decoded([transported(message(1, 0x0701, told))], readable=True)
+    assert frame.values == {"energy_import": 0.005, "meter_seconds": 65536}
 
 
 def test_dzg_power_is_taken_for_what_the_status_word_says() -> None:

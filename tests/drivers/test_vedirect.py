@@ -290,6 +290,7 @@ def test_unreadable_field_costs_only_itself() -> None:
         ("070200 05000000", {"off_reason": "no input power, device mode"}),
         ("a8ed00 01", {"load": True}),
         ("0b0100 536d61727400", {"model": "Smart"}),
+        ("0b0100 00", {}),
         ("341200 05", {"register.0x1234": 5}),
         ("501000" + "00" * 34, {"register.0x1050": "00" * 34}),
     ],
@@ -297,6 +298,11 @@ def test_unreadable_field_costs_only_itself() -> None:
 def test_register_gives_its_readable_value(payload: str, expected: dict[str, Value]) -> None:
     [frame], _ = decoded([hex_frame("7", bytes.fromhex(payload))], readable=True)
     assert frame.values == expected
+
+
+def test_answer_to_a_ping_gives_the_firmware() -> None:
+    frames, _ = decoded([b":56141AE\n", b":156A05E\n"], readable=True)
+    assert [frame.values for frame in frames] == [{"firmware": "1.61"}, {"product_id": "0xA056"}]
 
 
 def test_every_field_and_register_has_a_described_metric_and_every_metric_a_source() -> None:
