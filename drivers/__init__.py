@@ -12,6 +12,7 @@ DRIVERS = {
     "mhz19": "drivers.mhz19",
     "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",
+    "sml": "drivers.sml",
     "pms": "drivers.pms",
     "scpi": "drivers.scpi",
     "text": "drivers.text",
