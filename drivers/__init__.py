@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from drivers.driver import Driver
 
 DRIVERS = {
+    "davis": "drivers.davis",
     "json": "drivers.json",
     "nmea0183": "drivers.nmea0183",
     "ubx": "drivers.ubx",
