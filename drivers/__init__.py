@@ -11,6 +11,7 @@ DRIVERS = {
     "mhz19": "drivers.mhz19",
     "nmea0183": "drivers.nmea0183",
     "pms": "drivers.pms",
+    "sps30": "drivers.sps30",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
 

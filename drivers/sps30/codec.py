@@ -41,6 +41,10 @@ _floats = Struct(">10f")
 _integers = Struct(">10H")
 
 
+_FILL = 2
+"""Pairs of flags that may stand between two frames: an end and a start, and one to fill the line."""
+
+
 def error(state: int) -> str:
     """What an answer's state complains about, in a few words; "" for nothing."""
     code = state & ~FAULT
@@ -98,15 +102,19 @@ class Exchanges:
 
     The id is SPS30 for a measurement; the frames of other commands are `shdlc`, and with `names = "protocol"` give
     address, command, state and payload. A measurement of zeros alone comes from a sensor that has just been
-    started, and is dropped. The flag behind a refused frame may begin the next one.
+    started, and is dropped.
     """
+
+    # The flag behind a frame may begin the next one, too: some devices send one between two frames, and of a
+    # frame without its end, or of the first one heard, nobody knows which flag was which.
 
     def __init__(self, *, address: int, names: Names) -> None:
         self._address = address
         self._names = names
         self._held = b""
         self._offset = 0  # of the first byte in _held
-        self._begins = True  # the next flag begins a frame for sure: it does not end one
+        self._last_end = 0  # of the last good frame
+        self._fill = 0  # pairs of flags that may stand here before one is an empty frame
         self._lost = False  # in bytes that are counted
         self._requests: bool | None = None  # None until the first thing is heard
         self.rejected: Counter[str] = Counter()
@@ -132,8 +140,12 @@ class Exchanges:
                 self._lose("too long")
                 at = len(stream)
                 break
-            self._begins = self._judge(stream[start + 1 : end], self._offset + start, frames)
-            at = end + 1 if self._begins else end
+            if told := self._judge(stream[start + 1 : end]):
+                begun, ended = max(self._offset + start, self._last_end), self._offset + end + 1
+                self._last_end = ended
+                if told[0]:
+                    frames.append(Frame(begun, ended - begun, *told))
+            at = end
         self._held = stream[at:]
         self._offset += at
         return frames
@@ -146,52 +158,43 @@ class Exchanges:
     def _lose(self, reason: str) -> None:
         if not self._lost:
             self._refuse(reason)
+            self._fill = _FILL
         self._lost = True
-        self._begins = False
 
-    def _refuse(self, reason: str) -> bool:
+    def _refuse(self, reason: str) -> None:
         self.rejected[reason] += 1
         self._requests = bool(self._requests)
-        return False
 
-    def _judge(self, between: bytes, offset: int, frames: list[Frame]) -> bool:
-        """Whether it is a frame."""
+    def _judge(self, between: bytes) -> tuple[str, dict[str, Value]] | None:
+        """Id and values of a frame; an empty id for a good one that is dropped."""
         if not between:
-            return self._refuse("empty") if self._begins else False
+            if not self._fill:
+                self._refuse("empty")
+            self._fill -= 1
+            return None
+        self._fill = _FILL
         if len(between) > LONGEST:
-            return self._refuse("too long")
-        length = len(between) + 2
+            self._refuse("too long")
+            return None
         said = parse(between)
         if isinstance(said, Answer):
             self._requests = bool(self._requests)
-            if frame := self._answered(said, offset, length):
-                frames.append(frame)
-            return True
-        if self._requests is False or isinstance(asked := parse_request(between), str):
-            return self._refuse(said)
+            return self._answered(*said)
+        asked = said if self._requests is False else parse_request(between)
+        if isinstance(asked, str):
+            self._refuse(said)
+            return None
         self._requests = True
-        values: dict[str, Value] = {
-            "address": asked.address,
-            "command": asked.command,
-            "payload": asked.data.hex(),
-        }
-        frames.append(self._other(offset, length, values))
-        return True
+        address, command, data = asked
+        return self._other({"address": address, "command": command, "payload": data.hex()})
 
-    def _answered(self, said: Answer, offset: int, length: int) -> Frame | None:
-        address, command, state, data = said
+    def _answered(self, address: int, command: int, state: int, data: bytes) -> tuple[str, dict[str, Value]]:
         if (address, command) == (self._address, MEASURED) and not error(state) and is_measurement(data):
             if any(data):
-                return Frame(offset, length, "SPS30", measured(data, self._names))
+                return "SPS30", measured(data, self._names)
             self.dropped["warming up"] += 1
-            return None
-        values: dict[str, Value] = {
-            "address": address,
-            "command": command,
-            "state": state,
-            "payload": data.hex(),
-        }
-        return self._other(offset, length, values)
+            return "", {}
+        return self._other({"address": address, "command": command, "state": state, "payload": data.hex()})
 
-    def _other(self, offset: int, length: int, values: dict[str, Value]) -> Frame:
-        return Frame(offset, length, "shdlc", values if self._names == "protocol" else {})
+    def _other(self, told: dict[str, Value]) -> tuple[str, dict[str, Value]]:
+        return "shdlc", told if self._names == "protocol" else {}

@@ -102,11 +102,25 @@ def test_each_bad_answer_of_a_recording_is_counted_once() -> None:
 
 def test_a_frame_whose_end_is_lost_does_not_cost_the_next_one() -> None:
     good = answer(0, codec.MEASURED, 0, FLOATS)
-    frames, counts = decoded(good[:-1] + good)
-    assert len(frames) == 2
     frames, counts = decoded(good[:20] + good + good)
     assert len(frames) == 2
     assert counts == {"length": 1}
+
+
+def test_two_frames_may_share_the_flag_between_them() -> None:
+    first, second = answer(0, codec.MEASURED, 0, FLOATS), answer(0, codec.STOP, 0)
+    decoder = drivers.find("sps30").decoder(driver_options("sps30", {}))
+    frames = decoder.feed(first + second[1:] + first)
+    assert [(frame.offset, frame.length) for frame in frames] == [(0, 47), (47, 6), (53, 47)]
+    assert not decoder.rejected
+
+
+def test_flags_may_fill_the_line_but_a_whole_frame_of_nothing_is_refused() -> None:
+    good = answer(0, codec.STOP, 0)
+    assert decoded(good + b"\x7e" + good)[1] == {}
+    frames, counts = decoded(good + EMPTY + good + b"\x7e" * 50 + good)
+    assert len(frames) == 3
+    assert counts == {"empty": 2}
 
 
 def test_a_recording_that_begins_inside_a_frame_is_read_from_the_next_one() -> None:
