@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from drivers.asking import Answered, Asker, AskingOptions, asking
-from drivers.driver import Driver, Metric, Simulation
+from drivers.driver import Clues, Driver, Metric, Simulation
 from drivers.line import Line, Turn
 from drivers.sps30 import codec
 from drivers.sps30.codec import Exchanges
@@ -173,5 +173,6 @@ DRIVER = Driver(
     open=asking(Sps30),
     metrics=METRICS,
     described=_described,
+    clues=Clues(questions=({},)),
     simulation=Simulation(telegrams=telegrams, answering=Sensor),
 )
