@@ -16,6 +16,7 @@ DRIVERS = {
     "sml": "drivers.sml",
     "pms": "drivers.pms",
     "scpi": "drivers.scpi",
+    "sps30": "drivers.sps30",
     "text": "drivers.text",
     "ubx": "drivers.ubx",
     "vedirect": "drivers.vedirect",

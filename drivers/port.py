@@ -218,12 +218,15 @@ class SerialPort(asyncio.Protocol):
                 raise LinkLost(f"{self.name}: {self._loss}")
             self._reader = self._loop.create_future()
             await self._reader
-        chunk = Chunk(bytes(self._inbox), self._inbox_at)
+        return Chunk(self._take(), self._inbox_at)
+
+    def _take(self) -> bytes:
+        taken = bytes(self._inbox)
         self._inbox.clear()
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return chunk
+        return taken
 
     def write(self, data: bytes) -> None:
         """Put bytes on the line, after those that are still on their way.
@@ -234,14 +237,12 @@ class SerialPort(asyncio.Protocol):
             raise LinkLost(f"{self.name}: {self._loss}")
         try:
             self._transport.write(data)
-        except OSError as error:  # serialx knows of a loss that it has not told yet
-            raise LinkLost(f"{self.name}: {self._reason(error)}") from error
+        except OSError as error:  # serialx knows of the loss before it says so to connection_lost
+            raise LinkLost(f"{self.name}: {_loss(self.name, error)}") from error
 
     def discard(self) -> bytes:
         """Forget what has come and was not read; what that was."""
-        stale = bytes(self._inbox)
-        self._inbox.clear()
-        return stale
+        return self._take()
 
     async def set_baudrate(self, baudrate: int) -> None:
         """Change the speed of the line once everything written has left it.
@@ -281,19 +282,20 @@ class SerialPort(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._loss = self._reason(exc)
+        self._loss = _loss(self.name, exc)
         self._wake()
         if not self._closed.done():
             self._closed.set_result(None)
 
-    def _reason(self, exc: Exception | None) -> str:
-        if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
-            return "closed by the other end" if "://" in self.name else "unplugged or hung up"
-        return plain(exc)
-
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+def _loss(port: str, error: Exception | None) -> str:
+    if error is None or (isinstance(error, OSError) and error.errno == errno.EIO):
+        return "closed by the other end" if "://" in port else "unplugged or hung up"
+    return plain(error)
 
 
 def _keep_alive(sock: socket.socket) -> None:
