@@ -3,6 +3,7 @@
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from drivers.driver import Driver
 
@@ -30,3 +31,16 @@ def find(name: str) -> Driver:
     if not isinstance(driver, Driver):
         raise TypeError(f"driver {name!r}: expected a drivers.driver.Driver, found {type(driver).__name__}")
     return driver
+
+
+def folder(name: str) -> Path:
+    """Where a driver's code, sample and README are. Raises: KeyError."""
+    module = DRIVERS.get(name) or entry_points(group="sallyport.drivers")[name].module
+    file = import_module(module).__file__
+    assert file is not None
+    return Path(file).parent
+
+
+def sample(name: str) -> str:
+    """The driver's sample.toml: a device in the words of the configuration. Raises: KeyError; OSError."""
+    return (folder(name) / "sample.toml").read_text()

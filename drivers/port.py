@@ -1,19 +1,13 @@
 """The way to an instrument: opened, read, closed; every way it can fail is a LinkError.
 
-The only file that imports a serial library.
+With ports.py the only file that imports a serial library.
 """
 
 import asyncio
 import errno
-import grp
-import os
-import pwd
-import re
 import socket
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -27,7 +21,8 @@ from serialx.platforms.serial_rfc2217.types import (
     SetModemstateMaskCmd,
 )
 
-from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
+from drivers.ports import UsbIdentity, explain, plain
+from gateway.errors import LinkAbsent, LinkError, LinkLost
 from gateway.model import Clock, Stamp
 
 READ_SIZE = 64 * 1024
@@ -55,9 +50,9 @@ _PARITY = {
 class Address(NamedTuple):
     """A port as it is written in the configuration."""
 
-    scheme: Literal["device", "tcp", "rfc2217"]
+    scheme: Literal["device", "usb", "tcp", "rfc2217"]
     target: str
-    """The device's path, or the whole URL."""
+    """The device's path, its USB identity, or the whole URL."""
     host: str = ""
     number: int = 0
 
@@ -68,10 +63,12 @@ class Address(NamedTuple):
             raise ValueError("must not begin or end with a space, nor hold invisible characters")
         scheme, is_url, authority = port.partition("://")
         if not is_url:
+            if port.lower().startswith("usb:"):
+                return cls("usb", str(UsbIdentity.parse(port)))
             if not port.startswith("/"):
                 name = port.rpartition("/")[2]
                 raise ValueError(
-                    f'must be a whole path such as "/dev/{name}", or tcp://host:port, or rfc2217://host:port'
+                    f'must be a whole path such as "/dev/{name}", usb:VID:PID, tcp://host:port or rfc2217://host:port'
                 )
             return cls("device", port)
         scheme = scheme.lower()
@@ -140,6 +137,7 @@ class SerialPort(asyncio.Protocol):
 
     def __init__(self, name: str, clock: Clock) -> None:
         self.name = name
+        self._device = name
         self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._inbox = bytearray()
@@ -177,9 +175,9 @@ class SerialPort(asyncio.Protocol):
         except (ValueError, IndexError) as error:  # serialx's, at an answer of a wrong size or kind
             raise LinkError(f"{self.name}: its answers make no sense ({error})") from error
         except OSError as error:
-            if address.scheme != "device":
-                raise LinkAbsent(f"{self.name}: {_plain(error)}") from error
-            raise await asyncio.to_thread(explain, error, self.name) from error
+            if address.scheme not in ("device", "usb"):
+                raise LinkAbsent(f"{self.name}: {plain(error)}") from error
+            raise await asyncio.to_thread(explain, error, self._device) from error
 
     async def _connect_tcp(self, address: Address) -> None:
         # Not serialx's tcp://, which hides the socket: without keep-alive a peer that loses
@@ -191,10 +189,12 @@ class SerialPort(asyncio.Protocol):
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # asyncio's, as serialx's below
 
     async def _connect_serial(self, address: Address, options: PortOptions) -> None:
+        if address.scheme == "usb":
+            self._device = await asyncio.to_thread(UsbIdentity.parse(address.target).path)
         transport, _ = await serialx.create_serial_connection(
             asyncio.get_running_loop(),
             lambda: self,
-            address.target,
+            self._device,
             options.baudrate,
             _PARITY[options.parity],
             serialx.StopBits(options.stop_bits),
@@ -279,9 +279,9 @@ class SerialPort(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
-            self._loss = "unplugged or hung up" if self.name.startswith("/") else "closed by the other end"
+            self._loss = "closed by the other end" if "://" in self.name else "unplugged or hung up"
         else:
-            self._loss = _plain(exc)
+            self._loss = plain(exc)
         self._wake()
         if not self._closed.done():
             self._closed.set_result(None)
@@ -297,71 +297,3 @@ def _keep_alive(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-
-
-def explain(error: OSError, port: str) -> LinkError:
-    """What the system's refusal to open a device means to the person who must mend it. Blocks briefly."""
-    match error.errno:
-        case errno.ENOENT | errno.ENODEV | errno.ENXIO:
-            return LinkAbsent(f"{port}: no such device")
-        case errno.EACCES | errno.EPERM:
-            return LinkDenied(f"{port}: permission denied{_who_may(port)}")
-        case errno.EBUSY:
-            return LinkBusy(f"{port}: in use by {' and '.join(holders(port)) or 'another process'}")
-        case errno.ENOTTY | errno.EISDIR:
-            return LinkError(f"{port}: not a serial port")
-        case errno.EINVAL:
-            return LinkError(f"{port}: cannot be set so: {_plain(error)}")
-        case _:
-            return LinkAbsent(f"{port}: {_plain(error)}")
-
-
-def _plain(error: Exception) -> str:
-    # asyncio adds the address, and puts several refusals into one text when a name has several addresses.
-    if numbers := re.findall(r"\[Errno (\d+)\]", str(error)):
-        return ", ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers))
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text or type(error).__name__
-
-
-def _who_may(port: str) -> str:
-    try:
-        owner = Path(port).stat()
-    except OSError:
-        return ""
-    user, group = _user_name(os.geteuid()), _group_name(owner.st_gid)
-    refusal = f": it belongs to group {group}, and user {user} may not open it"
-    needed = stat.S_IRGRP | stat.S_IWGRP
-    if owner.st_mode & needed == needed:
-        if owner.st_gid == 0:  # nobody should have to join root's group for a serial port
-            return f"{refusal}: a udev rule must give it to a group such as dialout"
-        return f"{refusal} (sudo usermod -aG {group} {user}, then log in again or restart the service)"
-    return f"{refusal}; nor may the group (mode {stat.filemode(owner.st_mode)}): a udev rule must let it"
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
-
-
-def holders(port: str) -> list[str]:
-    """The processes that have this port open and that we may look into, as `name (pid 812)`."""
-    device = os.path.realpath(port)
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(os.path.realpath(descriptor) == device for descriptor in (process / "fd").iterdir()):
-                ours = " (another device of this gateway)" if int(process.name) == os.getpid() else ""
-                found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name}){ours}")
-        except OSError:
-            continue  # it ended meanwhile, or it is not ours to look into
-    return found

@@ -29,7 +29,12 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=_ids(DOCUMENTS))
+CONFIGURED = [
+    path for path in DOCUMENTS if path.stem != "writing-a-driver"
+]  # tests/system/test_third_party.py
+
+
+@pytest.mark.parametrize("document", CONFIGURED, ids=_ids(CONFIGURED))
 def test_every_block_of_toml_is_a_good_configuration(document: Path, tmp_path: Path) -> None:
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", document.read_text(), re.DOTALL)):
         file = tmp_path / f"{number}.toml"

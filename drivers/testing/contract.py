@@ -11,7 +11,6 @@ import asyncio
 import json
 import math
 import random
-import sys
 import tomllib
 import tracemalloc
 from collections import Counter
@@ -82,9 +81,7 @@ class DriverContract:
 
     @property
     def folder(self) -> Path:
-        file = sys.modules[self.driver.options.__module__].__file__
-        assert file is not None
-        return Path(file).parent
+        return drivers.folder(self.name)
 
     def settings(self, port: object = "/dev/null") -> DriverOptions:
         [sample, *_] = self.sample().values()
@@ -93,9 +90,7 @@ class DriverContract:
 
     def sample(self) -> dict[str, dict[str, Any]]:
         """The devices in the driver's sample.toml, by name."""
-        devices: dict[str, dict[str, Any]] = tomllib.loads((self.folder / "sample.toml").read_text())[
-            "devices"
-        ]
+        devices: dict[str, dict[str, Any]] = tomllib.loads(drivers.sample(self.name))["devices"]
         return devices
 
     def said(self, seed: int = 0, count: int = ENOUGH) -> list[bytes]:
@@ -142,7 +137,7 @@ class DriverContract:
             assert metric.label
 
     def test_sample_is_a_device_of_this_driver(self) -> None:
-        document = tomllib.loads((self.folder / "sample.toml").read_text())
+        document = tomllib.loads(drivers.sample(self.name))
         assert document.keys() == {"devices"}
         for table in document["devices"].values():
             options = self.driver.options.model_validate_json(json.dumps(table), strict=True)

@@ -29,9 +29,8 @@ from drivers.port import (
     FlowControl,
     Parity,
     SerialPort,
-    explain,
-    holders,
 )
+from drivers.ports import explain, holders
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
 from gateway.model import Stamp
@@ -1039,6 +1038,8 @@ async def test_device_whose_opening_is_cancelled_anywhere_is_free_again(instrume
             Address("device", "/dev/serial/by-path/pci-0000:00:14.0-usb-0:2:1.0-port0"),
         ),
         ("/dev/a name with spaces", Address("device", "/dev/a name with spaces")),
+        ("usb:0403:6001", Address("usb", "usb:0403:6001")),
+        ("USB:10C4:EA60:0001:1", Address("usb", "usb:10c4:ea60:0001:1")),
         ("tcp://192.0.2.7:4001", Address("tcp", "tcp://192.0.2.7:4001", "192.0.2.7", 4001)),
         ("tcp://meter.example:1", Address("tcp", "tcp://meter.example:1", "meter.example", 1)),
         ("TCP://Meter:65535", Address("tcp", "TCP://Meter:65535", "meter", 65535)),
@@ -1058,10 +1059,13 @@ def test_good_spelling_is_understood(written: str, address: Address) -> None:
     [
         (
             "ttyUSB0",
-            'must be a whole path such as "/dev/ttyUSB0", or tcp://host:port, or rfc2217://host:port',
+            'must be a whole path such as "/dev/ttyUSB0", usb:VID:PID, tcp://host:port or rfc2217://host:port',
         ),
-        ("dev/ttyUSB0", 'must be a whole path such as "/dev/ttyUSB0", or'),
-        ("192.0.2.7:4001", "or tcp://host:port"),
+        ("usb:0403", "must be usb:VID:PID[:serial[:interface]]"),
+        ("usb:FTDI:6001", "must be usb:VID:PID"),
+        ("usb:0403:6001:A:one", "must be usb:VID:PID"),
+        ("dev/ttyUSB0", 'must be a whole path such as "/dev/ttyUSB0", usb'),
+        ("192.0.2.7:4001", "usb:VID:PID, tcp://host:port"),
         (
             "socket://192.0.2.7:4001",
             'cannot be "socket://": allowed are a device path, tcp://host:port and rfc2217://',

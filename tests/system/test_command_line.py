@@ -56,7 +56,23 @@ def test_version_is_the_distributions() -> None:
     assert (done.returncode, done.stdout) == (0, f"sallyport {__version__}\n".encode())
 
 
-@pytest.mark.parametrize("command", ["run", "check", "demo", "tail", "journal", "decode", "drivers"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "check",
+        "demo",
+        "tail",
+        "journal",
+        "decode",
+        "ports",
+        "sniff",
+        "record",
+        "replay",
+        "simulate",
+        "drivers",
+    ],
+)
 def test_every_command_has_a_help_text(command: str) -> None:
     done = sallyport(command, "--help")
     assert done.returncode == 0
@@ -225,7 +241,7 @@ def test_demo_shows_readings_and_the_line_to_paste() -> None:
     output = done.stdout.decode()
     assert f"mosquitto_sub -h 127.0.0.1 -p {port} -t 'sallyport/#' -v" in output
     assert "  weather  temperature=" in output
-    assert "  boat  " in output
+    assert "  gps  " in output
 
 
 def test_demo_ends_cleanly_at_ctrl_c_and_draws_a_table_on_a_terminal() -> None:
