@@ -1,8 +1,9 @@
 """`mbus`: heat, water, gas and electricity meters on a wired M-Bus."""
 
 from drivers.asking import asking
-from drivers.driver import Driver, Simulation
+from drivers.driver import Clues, Driver, LineSetting, Simulation
 from drivers.mbus.codec import Answers
+from drivers.mbus.link import ANY
 from drivers.mbus.meter import Meter
 from drivers.mbus.metrics import METRICS, Metrics
 from drivers.mbus.options import Options
@@ -23,6 +24,10 @@ DRIVER = Driver(
     decoder=_decoder,
     open=asking(Meter),
     simulation=Simulation(telegrams=telegrams, answering=HeatMeter),
+    clues=Clues(
+        lines=(LineSetting(9600, parity="even"), LineSetting(300, parity="even")),
+        questions=({"address": ANY, "retries": 0},),
+    ),
     metrics=METRICS["readable"],
     described=_described,
     shares_port=True,

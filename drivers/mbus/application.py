@@ -1,12 +1,16 @@
 """The application layer: what a meter's telegram is, who sent it, and its records. Pure."""
 
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from drivers.driver import Names
 from drivers.mbus import fixed, records
 from drivers.mbus.link import FROM_MASTER, Telegram
-from drivers.mbus.records import Record
+from drivers.mbus.records import Record, named
 from gateway.errors import FrameError
+from gateway.model import Value
 
 _ERROR = 0x70
 _LONG_HEADER = {0x72: False, 0x76: True}
@@ -38,6 +42,8 @@ class Message(NamedTuple):
     secondary: bytes
     """Its secondary address as it goes on the line: identification, manufacturer, version, medium; `b""`: not sent."""
     records: list[Record]
+    status: int | None
+    """None where the meter sends none, or libmbus would give none."""
     more_follow: bool
 
 
@@ -60,9 +66,10 @@ def message(telegram: Telegram, names: Names) -> Message:
         code = body[0] if body else 0
         raise FrameError(f"meter: {_ERRORS[code] if code < len(_ERRORS) else 'unknown error'}")
     if ci in _FIXED:
-        identification, found = fixed.records(body, names, high_byte_first=_FIXED[ci])
-        return Message(_number(identification), b"", found, more_follow=False)
-    status, configuration, secondary = None, 0, b""
+        identification, status, found = fixed.records(body, names, high_byte_first=_FIXED[ci])
+        return Message(_number(identification), b"", found, _told(status, names), more_follow=False)
+    status: int | None = None
+    configuration, secondary = 0, b""
     high_byte_first = _LONG_HEADER.get(ci or 0, False)
     if ci in _LONG_HEADER:
         header, body = _split(body, _LONG_HEADER_LENGTH)
@@ -78,10 +85,19 @@ def message(telegram: Telegram, names: Names) -> Message:
     if configuration >> 8 & 0x1F in _ENCRYPTIONS and not body.startswith(_DECRYPTED):
         raise FrameError("encrypted")
     found, more_follow = records.parse(body, names, high_byte_first=high_byte_first)
-    if status is not None and names == "readable":
-        found.insert(0, Record("status", status))
     number = _number(secondary) if secondary else str(telegram.address)
-    return Message(number, secondary, found, more_follow)
+    return Message(number, secondary, found, _told(status, names), more_follow)
+
+
+def values(telegrams: Sequence[Message], dropped: Counter[str]) -> dict[str, Value]:
+    """Of the telegrams that make up one reading."""
+    found = named(chain.from_iterable(told.records for told in telegrams), dropped)
+    status = telegrams[-1].status
+    return found if status is None else {"status": status, **found}
+
+
+def _told(status: int | None, names: Names) -> int | None:
+    return status if names == "readable" else None
 
 
 def _number(secondary: bytes) -> str:

@@ -1,11 +1,12 @@
 """M-Bus answers out of a stream of bytes: telegrams become frames. Pure: bytes in, frames out."""
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import starmap
 
 from drivers.driver import Frame, Names
-from drivers.mbus.application import message
+from drivers.mbus.application import message, values
 from drivers.mbus.link import Telegram, Telegrams
-from drivers.mbus.records import named
 from gateway.errors import FrameError
 
 
@@ -22,24 +23,18 @@ class Answers:
         self.rejected: Counter[str] = self._telegrams.rejected
         self.dropped: Counter[str] = Counter()
 
-    def feed(self, data: bytes) -> list[Frame]:
-        return self._frames(self._telegrams.feed(data))
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        return filter(None, starmap(self._frame, self._telegrams.feed(data)))
 
-    def finish(self) -> list[Frame]:
-        return self._frames(self._telegrams.finish())
+    def finish(self) -> Iterator[Frame]:
+        return filter(None, starmap(self._frame, self._telegrams.finish()))
 
-    def _frames(self, telegrams: list[tuple[int, Telegram]]) -> list[Frame]:
-        frames = []
-        for offset, telegram in telegrams:
-            if telegram.ci is None:
-                name = "ack" if telegram.control is None else "short"
-                frames.append(Frame(offset, telegram.length, name, {}))
-                continue
-            try:
-                told = message(telegram, self._names)
-            except FrameError as error:
-                self.rejected[str(error)] += 1
-                continue
-            values = named(told.records, self.dropped)
-            frames.append(Frame(offset, telegram.length, told.id, values))
-        return frames
+    def _frame(self, offset: int, telegram: Telegram) -> Frame | None:
+        if telegram.ci is None:
+            return Frame(offset, telegram.length, "ack" if telegram.control is None else "short", {})
+        try:
+            told = message(telegram, self._names)
+        except FrameError as error:
+            self.rejected[str(error)] += 1
+            return None
+        return Frame(offset, telegram.length, told.id, values([told], self.dropped))

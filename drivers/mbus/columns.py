@@ -21,8 +21,8 @@ from gateway.model import Value
 UNNAMED = "?"
 """What libmbus and its users call a record without a quantity."""
 
-HEADERS_KEPT = 4096
-"""Distinct headers whose meaning is remembered; a meter has some tens."""
+HEADERS_KEPT = NAMES_KEPT = 4096
+"""What is remembered of distinct headers, and of the parts of their names; a meter has some tens."""
 
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _FUNCTIONS = ("", "_max", "_min", "_err")
@@ -45,7 +45,7 @@ _DIGITS_AS_LIBMBUS = 6
 """Behind the point."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Column:
     name: str
     size: int | None
@@ -72,6 +72,7 @@ class Column:
         return round(scaled, _DIGITS_AS_LIBMBUS) if self.as_libmbus else scaled
 
 
+@lru_cache(NAMES_KEPT)
 def snake_case(quantity: str) -> str:
     """A text without letters and digits stays as it is: it is all the name there is."""
     return _SEPARATORS.sub("_", quantity.lower()).strip("_") or quantity.strip() or UNNAMED
@@ -91,17 +92,36 @@ def _readable(dib: bytes, vib: bytes, text: bytes | None) -> Column:
         quantity = Quantity(f"vif {vib.hex()}", "", 1, 1)
     if vib[0] & _CODE == _MANUFACTURER_VIF:
         vifes = b""  # the manufacturer's own
-    exponent, addend, void = _corrections(vifes)
-    conversion = usual(quantity.name, quantity.unit)
     clock = _clock_reader(field, vib)
+    name, multiplier, divisor, offset, per_addend = _shown(quantity)
+    void = field == _SELECTION
+    if vifes:
+        exponent, addend, meaningless = _corrections(vifes)
+        multiplier *= 10 ** max(exponent, 0)
+        divisor *= 10 ** max(-exponent, 0)
+        offset += addend * per_addend
+        void = void or meaningless
     return Column(
-        snake_case(quantity.name) + _suffix(dib),
+        name + _suffix(dib),
         _SIZES[field],
         numbers.valid(clock) if clock else _READERS[field],
-        quantity.multiplier * conversion.multiplier * 10 ** max(exponent, 0),
-        quantity.divisor * conversion.divisor * 10 ** max(-exponent, 0),
-        addend * conversion.multiplier / conversion.divisor + conversion.offset,
-        void=void or field == _SELECTION,
+        multiplier,
+        divisor,
+        offset,
+        void=void,
+    )
+
+
+@lru_cache(NAMES_KEPT)
+def _shown(quantity: Quantity) -> tuple[str, float, float, float, float]:
+    """In its usual unit: name, multiplier, divisor and offset; and what an addend counts there."""
+    conversion = usual(quantity.name, quantity.unit)
+    return (
+        snake_case(quantity.name),
+        quantity.multiplier * conversion.multiplier,
+        quantity.divisor * conversion.divisor,
+        conversion.offset,
+        conversion.multiplier / conversion.divisor,
     )
 
 
@@ -167,6 +187,7 @@ def _corrections(vifes: bytes) -> tuple[int, float, bool]:
     return exponent, addend, void
 
 
+@lru_cache(NAMES_KEPT)
 def _suffix(dib: bytes) -> str:
     """What differs from the present value of storage 0, tariff 0, subunit 0."""
     dif = dib[0]
@@ -175,8 +196,8 @@ def _suffix(dib: bytes) -> str:
         storage |= (dife & 0xF) << (1 + 4 * index)
         tariff |= (dife >> 4 & 3) << (2 * index)
         device |= (dife >> 6 & 1) << index
-    parts = [f"_{letter}{number}" for letter, number in (("s", storage), ("t", tariff), ("d", device)) if number]
-    return _FUNCTIONS[dif >> 4 & 3] + "".join(parts)
+    numbered = (("_s", storage), ("_t", tariff), ("_d", device))
+    return _FUNCTIONS[dif >> 4 & 3] + "".join(f"{letter}{number}" for letter, number in numbered if number)
 
 
 def _nothing(_: bytes) -> str:

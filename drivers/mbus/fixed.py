@@ -40,8 +40,8 @@ UNITS = {
 _RESERVED = Quantity("Reserved", "", 1, 1)
 
 
-def records(body: bytes, names: Names, *, high_byte_first: bool) -> tuple[bytes, list[Record]]:
-    """The meter's identification and its two counters.
+def records(body: bytes, names: Names, *, high_byte_first: bool) -> tuple[bytes, int, list[Record]]:
+    """The meter's identification, its status and its two counters.
 
     Layout (16 bytes): IIII A S UU CCCC CCCC
         I  identification number, 8 digits BCD     A  access number
@@ -62,16 +62,15 @@ def records(body: bytes, names: Names, *, high_byte_first: bool) -> tuple[bytes,
         counters = [counter[::-1] for counter in counters]
     read = numbers.integer if status & _BINARY else numbers.bcd
     if names == "protocol":
-        return identification, [Record(UNNAMED, _as_libmbus(read(data), data)) for data in counters]
+        return identification, status, [Record(UNNAMED, _as_libmbus(read(data), data)) for data in counters]
     suffix = "_s1" if status & _STORED else ""
     historic = second == _SAME_BUT_HISTORIC
     about = [(first, suffix), (first if historic else second, "_s1" if historic else suffix)]
-    return identification, [
-        Record("status", status),
-        *(
-            _counter(unit, suffix, read(data)) for (unit, suffix), data in zip(about, counters, strict=True)
-        ),
-    ]
+    return (
+        identification,
+        status,
+        [_counter(unit, suffix, read(data)) for (unit, suffix), data in zip(about, counters, strict=True)],
+    )
 
 
 def _as_libmbus(number: Value | None, data: bytes) -> Value:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from drivers.checksum import sum8
@@ -66,7 +67,7 @@ def long(control: int, address: int, ci: int, body: bytes = b"") -> bytes:
     return bytes([_LONG, length, length, _LONG, *content, sum8(content), _STOP])
 
 
-def telegram_at(data: bytes, at: int) -> Telegram | str | None:
+def telegram_at(data: bytes, at: int) -> Telegram | str | None:  # noqa: PLR0911 - one for each verdict
     """The telegram that begins here; or the reason to refuse it; or None while it is unfinished.
 
     A reason is `""` where nothing begins.
@@ -115,23 +116,23 @@ class Telegrams:
         self._offset = 0  # of the first byte in _held
         self._lost = False
 
-    def feed(self, data: bytes) -> list[tuple[int, Telegram]]:
+    def feed(self, data: bytes) -> Iterator[tuple[int, Telegram]]:
         """Each with its offset in the stream."""
         self._held += data
         return self._scan(ended=False)
 
-    def finish(self) -> list[tuple[int, Telegram]]:
+    def finish(self) -> Iterator[tuple[int, Telegram]]:
         """What an unfinished telegram at the end has hidden; itself it is not counted."""
         return self._scan(ended=True)
 
-    def _scan(self, *, ended: bool) -> list[tuple[int, Telegram]]:
-        data, at, found = self._held, 0, list[tuple[int, Telegram]]()
+    def _scan(self, *, ended: bool) -> Iterator[tuple[int, Telegram]]:
+        data, at = self._held, 0
         while at < len(data):
             if self._lost and (at := self._next(data, at, ended=ended)) == len(data):
                 break
             telegram = telegram_at(data, at)
             if isinstance(telegram, Telegram):
-                found.append((self._offset + at, telegram))
+                yield self._offset + at, telegram
                 at += telegram.length
                 self._lost = False
             elif telegram is None and not ended:
@@ -144,7 +145,6 @@ class Telegrams:
                 self._lost = True
         self._held = data[at:]
         self._offset += at
-        return found
 
     def _next(self, data: bytes, at: int, *, ended: bool) -> int:
         """Where the next telegram begins that is good or unfinished."""

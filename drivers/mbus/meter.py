@@ -6,7 +6,7 @@ from typing import TypeVar
 from drivers.asking import Answered, Asker
 from drivers.line import Line, Turn
 from drivers.mbus.address import Secondary
-from drivers.mbus.application import Message, message
+from drivers.mbus.application import Message, message, values
 from drivers.mbus.link import (
     ANY,
     CI_RESET,
@@ -22,7 +22,6 @@ from drivers.mbus.link import (
     telegram_at,
 )
 from drivers.mbus.options import Options
-from drivers.mbus.records import named
 from gateway.errors import FrameError, LinkSilent
 from gateway.model import Stamp
 
@@ -55,12 +54,13 @@ class Meter(Asker):
         async with self._line.turn() as turn:
             await self._begin(turn)
             told, at = await self._told(turn)
-            records, telegrams = told.records, 1
-            while told.more_follow and telegrams < self._max_telegrams:
+            telegrams = [told]
+            while told.more_follow and len(telegrams) < self._max_telegrams:
                 told, _ = await self._told(turn)
-                records += told.records
-                telegrams += 1
-        return Answered(named(records, self.dropped), at)
+                telegrams.append(told)
+        if told.more_follow:
+            self.dropped["more telegrams than max_telegrams"] += 1
+        return Answered(values(telegrams, self.dropped), at)
 
     async def _begin(self, turn: Turn) -> None:
         """From here on the meter listens to `_address`, and will tell its first telegram."""
@@ -96,9 +96,7 @@ class Meter(Asker):
                 self.rejected[str(error)] += 1
         return await self._once(turn, question, parse)
 
-    async def _once(
-        self, turn: Turn, question: bytes, parse: Callable[[bytes], T | None]
-    ) -> tuple[T, Stamp]:
+    async def _once(self, turn: Turn, question: bytes, parse: Callable[[bytes], T | None]) -> tuple[T, Stamp]:
         await turn.send(question)
         return await turn.receive(parse)
 

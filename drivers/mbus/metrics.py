@@ -45,7 +45,9 @@ _UCUM = {
     "degF": "[degF]",
     "currency": "",
 }
-_STATUS = Metric("", "Status: 0 is good; 4 power low, 8 permanent error, 16 temporary error, above: the maker's")
+_STATUS = Metric(
+    "", "Status: 0 is good; 4 power low, 8 permanent error, 16 temporary error, above: the maker's"
+)
 _MANUFACTURER_DATA = Metric("", "Manufacturer's own data")
 
 
@@ -69,7 +71,9 @@ class Metrics(Mapping[str, Metric]):
         function, *numbers = match.groups()[1:]
         words = [_WORDS[function]] if function else []
         words += [
-            f"{what} {number.lstrip('_std')}" for what, number in zip(_NUMBERED, numbers, strict=True) if number
+            f"{what} {number.lstrip('_std')}"
+            for what, number in zip(_NUMBERED, numbers, strict=True)
+            if number
         ]
         if not words:
             return present

@@ -21,8 +21,8 @@ class Options(AskingOptions):
     parity: Parity = Field(default="even", description="Parity: even by the standard.")
     address: int | str = Field(
         default=ANY,
-        description="The meter's primary address, 0 to 250; 254 for the only meter on the bus; or its secondary address,"
-        ' 8 digits or 16 such as "123456782D2C0804", F for any digit.',
+        description="The meter's primary address, 0 to 250, or 254 for the only meter on the bus; or its secondary one,"
+        ' 8 digits or 16 such as "123456782D2C0804", F for any.',
     )
     interval: Duration = Field(
         default=300.0,
@@ -36,10 +36,16 @@ class Options(AskingOptions):
         description='No reading for this long makes the device stale; "never" switches that off.',
     )
     retries: int = Field(
-        default=2, ge=0, le=10, description="How often a question is repeated that finds no answer, or a spoilt one."
+        default=2,
+        ge=0,
+        le=10,
+        description="How often a question is repeated that finds no answer, or a spoilt one.",
     )
     max_telegrams: int = Field(
-        default=16, ge=1, le=255, description="A meter that announces more telegrams than this is told no further."
+        default=16,
+        ge=1,
+        le=255,
+        description="A meter that announces more telegrams than this is told no further.",
     )
     application_reset: bool = Field(
         default=False,

@@ -35,9 +35,7 @@ def _scaled(
     }
 
 
-def _timed(
-    name: str, code: int, seconds: tuple[float, ...], *, newer: bool = False
-) -> dict[int, Quantity]:
+def _timed(name: str, code: int, seconds: tuple[float, ...], *, newer: bool = False) -> dict[int, Quantity]:
     return {code + index: Quantity(name, "s", each, 1, newer) for index, each in enumerate(seconds)}
 
 

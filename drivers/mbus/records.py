@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from drivers.driver import Names
 from drivers.mbus.columns import UNNAMED, column
 from drivers.mbus.numbers import octets, of_variable_length
-from drivers.driver import Names
 from gateway.errors import FrameError
 from gateway.model import Value
 

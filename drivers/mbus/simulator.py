@@ -25,7 +25,7 @@ ADDRESS = 5
 SECONDARY = bytes.fromhex("78563412 2D2C 08 04")
 """12345678, KAM, version 8, heat."""
 
-_START = datetime(2026, 1, 15, 6)
+_START = datetime(2026, 1, 15, 6)  # noqa: DTZ001 - meters keep no zone
 _EVERY = timedelta(minutes=5)
 _STEPS_A_DAY = timedelta(days=1) / _EVERY
 _KWH_PER_M3_AND_K = 1.16
@@ -138,7 +138,7 @@ def _records(seed: int) -> Iterator[list[bytes]]:
             b"\x04\x6d" + _date_and_time(at),
             b"\x44\x06" + _int32(33_361),
             b"\x44\x14" + _int32(50_098),
-            b"\x42\x6c" + _date(datetime(2025, 12, 31)),  # noqa: DTZ001 - meters keep no zone
+            b"\x42\x6c" + _date(_START - timedelta(days=15)),
             b"\x02\xfd\x17\x00\x00",
         ]
         step += 1
