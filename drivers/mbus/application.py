@@ -66,8 +66,8 @@ def message(telegram: Telegram, names: Names) -> Message:
         code = body[0] if body else 0
         raise FrameError(f"meter: {_ERRORS[code] if code < len(_ERRORS) else 'unknown error'}")
     if ci in _FIXED:
-        identification, status, found = fixed.records(body, names, high_byte_first=_FIXED[ci])
-        return Message(_number(identification), b"", found, _told(status, names), more_follow=False)
+        identification, status_byte, found = fixed.records(body, names, high_byte_first=_FIXED[ci])
+        return Message(_number(identification), b"", found, _told(status_byte, names), more_follow=False)
     status: int | None = None
     configuration, secondary = 0, b""
     high_byte_first = _LONG_HEADER.get(ci or 0, False)

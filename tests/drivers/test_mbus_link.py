@@ -140,13 +140,29 @@ def test_decrypted_records_are_read_whatever_the_configuration_word_says() -> No
     ("body", "readable", "protocol"),
     [
         # A water meter's example in the standard: 1 l now, 135 l on the key day
-        ("78563412 0A 00 E9 7E 01000000 35010000", {"status": 0, "volume": 0.001, "volume_s1": 0.135}, {"?": 1, "?_2": 135}),
-        ("78563412 0A 01 05 2B 0A000000 F6FFFFFF", {"status": 1, "energy": 10, "volume": -1}, {"?": 10, "?_2": -10}),
-        ("78563412 0A 02 05 2B 10000000 10000000", {"status": 2, "energy_s1": 10, "volume_s1": 1}, {"?": 10, "?_2": 10}),
+        (
+            "78563412 0A 00 E9 7E 01000000 35010000",
+            {"status": 0, "volume": 0.001, "volume_s1": 0.135},
+            {"?": 1, "?_2": 135},
+        ),
+        (
+            "78563412 0A 01 05 2B 0A000000 F6FFFFFF",
+            {"status": 1, "energy": 10, "volume": -1},
+            {"?": 10, "?_2": -10},
+        ),
+        (
+            "78563412 0A 02 05 2B 10000000 10000000",
+            {"status": 2, "energy_s1": 10, "volume_s1": 1},
+            {"?": 10, "?_2": 10},
+        ),
         ("78563412 0A 00 0F 20 36000000 AA000000", {"status": 0, "energy": 100}, {"?": 36, "?_2": "AA"}),
-        ("78563412 0A 00 38 3A 00150200 01000000", {"status": 0, "temperature": 21.5, "reserved": 1}, {"?": 21_500, "?_2": 1}),
+        (
+            "78563412 0A 00 38 3A 00150200 01000000",
+            {"status": 0, "temperature": 21.5, "reserved": 1},
+            {"?": 21_500, "?_2": 1},
+        ),
     ],
-)  # fmt: skip
+)
 def test_fixed_structure_has_two_counters(
     body: str, readable: dict[str, object], protocol: dict[str, object]
 ) -> None:

@@ -47,13 +47,8 @@ def told(hexadecimal: str, names: Names = "readable", **how: Any) -> dict[str, A
         ("42 6C 5F 1C", {"time_point_date_s1": "2010-12-31"}, None),
         ("42 6C 00 00", {}, {"time_point_date_s1": "2000-00-00"}),
         ("02 6C FF FF", {}, {"time_point_date": "2027-15-31"}),
-        ("04 6D 22 10 8D 11", {"time_point_date_time": "2012-01-13T16:34:00"}, {"time_point_date_time": "2012-01-13T16:34:00Z"}),
-        ("04 6D 10 09 05 C5", {"time_point_date_time": "1996-05-05T09:16:00"}, {"time_point_date_time": "1996-05-05T09:16:00Z"}),
-        ("04 6D 22 30 8D 11", {"time_point_date_time": "2012-01-13T16:34:00"}, {"time_point_date_time": "2012-01-13T16:34:00Z"}),
         ("04 6D A2 10 8D 11", {}, {"time_point_date_time": "1900-01-00T00:00:00Z"}),
-        ("06 6D 38 22 10 8D 11 00", {"time_point_date_time": "2012-01-13T16:34:56"}, {"time_point_date_time": "2012-01-13T16:34:56Z"}),
         ("03 6D 38 22 10", {"time_point_date_time": "16:34:56"}, {"time_point_date_time": 1_057_336}),
-        ("04 FD 70 22 10 8D 11", {"date_and_time_of_battery_change": "2012-01-13T16:34:00"}, {"date_and_time_of_battery_change": "2012-01-13T16:34:00Z"}),
         ("02 FD 30 8D 11", {"start_of_tariff": "2012-01-13"}, {"reserved": 4493}),
         # Storage, tariff, subunit, function
         ("DA 02 3B 13 01", {"volume_flow_max_s5": 0.113}, None),
@@ -111,6 +106,21 @@ def test_record_gives_its_value(
             name: value if isinstance(value, str) else pytest.approx(value, rel=1e-9)
             for name, value in values.items()
         }
+
+
+@pytest.mark.parametrize(
+    ("data", "when"),
+    [
+        ("04 6D 22 10 8D 11", "2012-01-13T16:34:00"),
+        ("04 6D 10 09 05 C5", "1996-05-05T09:16:00"),
+        ("04 6D 22 30 8D 11", "2012-01-13T16:34:00"),
+        ("06 6D 38 22 10 8D 11 00", "2012-01-13T16:34:56"),
+        ("04 FD 70 22 10 8D 11", "2012-01-13T16:34:00"),
+    ],
+)
+def test_time_has_no_zone_except_in_the_form_of_libmbus(data: str, when: str) -> None:
+    assert [*told(data).values()] == [when]
+    assert [*told(data, "protocol").values()] == [f"{when}Z"]
 
 
 def test_name_that_is_repeated_is_numbered_also_behind_one_without_a_value() -> None:
