@@ -10,7 +10,13 @@ from drivers.driver import Driver
 DRIVERS = {
     "json": "drivers.json",
     "mbus": "drivers.mbus",
+    "mhz19": "drivers.mhz19",
+    "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",
+    "pms": "drivers.pms",
+    "text": "drivers.text",
+    "ubx": "drivers.ubx",
+    "vedirect": "drivers.vedirect",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
 

@@ -6,6 +6,7 @@ The names and check values of the CRCs are those of the catalogue of parametrise
 import binascii
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import accumulate
 
 
 def xor8(data: bytes) -> int:
@@ -41,11 +42,7 @@ def sum16(data: bytes) -> int:
 
 def fletcher8(data: bytes) -> int:
     """RFC 1145 with bytes, first sum in the high byte: u-blox UBX."""
-    a = b = 0
-    for byte in data:
-        a += byte
-        b += a
-    return (a & 0xFF) << 8 | (b & 0xFF)
+    return (sum(data) & 0xFF) << 8 | sum(accumulate(data)) & 0xFF
 
 
 def _reflected_table(polynomial: int) -> tuple[int, ...]:

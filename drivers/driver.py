@@ -184,9 +184,11 @@ class Simulation:
     telegrams: Callable[[int], Iterator[bytes]]
     """From a seed: what it says, endless, whole frames, the same for the same seed. Of one that is asked: answers."""
     every_s: float = 1.0
-    """Between two telegrams of one that talks by itself."""
+    """Between two telegrams."""
     answering: Callable[[int], Answering] | None = None
-    """From a seed; None for one that talks by itself."""
+    """From a seed; None for one that only talks by itself."""
+    talks: bool = True
+    """Whether it says its telegrams by itself; one that answers need not."""
 
 
 class LineSetting(NamedTuple):

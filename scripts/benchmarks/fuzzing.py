@@ -61,7 +61,7 @@ def main() -> int:
             flush=True,
         )
     print(
-        "\nms: CPU time of the slowest 64 KiB, fed in pieces of any size; at most 50. growth: of the process, after a warm-up."
+        "\nms: CPU time of the slowest 64 KiB, in pieces of any size; at most 50. growth: of the process, once warm."
     )
     return 0 if good else 1
 
