@@ -45,7 +45,7 @@ class Options(AskingOptions):
         default=16,
         ge=1,
         le=255,
-        description="A meter that announces more telegrams than this is told no further.",
+        description="A meter that announces more telegrams than this is asked no further.",
     )
     application_reset: bool = Field(
         default=False,
