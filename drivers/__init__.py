@@ -10,6 +10,7 @@ from drivers.driver import Driver
 DRIVERS = {
     "davis": "drivers.davis",
     "json": "drivers.json",
+    "mbus": "drivers.mbus",
     "mhz19": "drivers.mhz19",
     "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",

@@ -549,7 +549,7 @@ def is_scalar(value: object) -> bool:
 def described(name: str, metrics: Mapping[str, object]) -> bool:
     """`*` in a description stands for one part of a name."""
     parts = name.split(".")
-    return any(
+    return name in metrics or any(
         len(parts) == len(pattern)
         and all(wanted in ("*", part) for wanted, part in zip(pattern, parts, strict=True))
         for pattern in (described.split(".") for described in metrics)

@@ -717,6 +717,15 @@ async def test_parity_is_set(instrument: PtyInstrument, parity: Parity, expected
         assert Line.of(instrument.path).control & PARITY == expected
 
 
+async def test_pseudo_terminal_is_opened_again_with_settings_that_it_does_not_have(
+    instrument: PtyInstrument,
+) -> None:
+    for _ in range(3):
+        settings = Settings(port=str(instrument.path), parity="even", data_bits=7)
+        async with SerialPort.open(settings, system_clock):
+            pass
+
+
 @pytest.mark.parametrize(("stop_bits", "expected"), [(1, 0), (2, termios.CSTOPB)])
 async def test_stop_bits_are_set(instrument: PtyInstrument, stop_bits: float, expected: int) -> None:
     async with SerialPort.open(Settings(port=str(instrument.path), stop_bits=stop_bits), system_clock):
