@@ -9,6 +9,8 @@ from drivers.driver import Driver
 
 DRIVERS = {
     "davis": "drivers.davis",
+    "d0": "drivers.d0",
+    "dsmr": "drivers.dsmr",
     "json": "drivers.json",
     "mbus": "drivers.mbus",
     "mhz19": "drivers.mhz19",

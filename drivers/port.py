@@ -52,6 +52,10 @@ _PARITY = {
 }
 
 
+_PSEUDO_TERMINALS = range(136, 144)
+"""Major numbers of the ends that are opened by name (Documentation/admin-guide/devices.txt)."""
+
+
 class Address(NamedTuple):
     """A port as it is written in the configuration."""
 
