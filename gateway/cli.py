@@ -163,6 +163,13 @@ def parser() -> argparse.ArgumentParser:
         "List the drivers that are installed; with a name, describe that driver's options and metrics.",
     )
     drivers.add_argument("driver", metavar="DRIVER", nargs="?", help="describe this one")
+
+    filters = command(
+        "filters",
+        "list the filters and their settings",
+        "List the filters for a device's readings; with a name, describe that filter's settings.",
+    )
+    filters.add_argument("filter", metavar="FILTER", nargs="?", help="describe this one")
     return top
 
 
@@ -209,6 +216,10 @@ def _dispatch(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each 
             from gateway.commands import decode
 
             return decode.run(args.driver, args.file, args.option)
+        case "filters":
+            from gateway.commands import filters
+
+            return filters.run(args.filter)
         case _:
             from gateway.commands import drivers
 

@@ -114,7 +114,13 @@ class PerMetric(Filter):
     def tick(self, now: float) -> Values:
         passed = {}
         for name, cell in self._cells.items():
-            if cell.due <= now and (result := cell.tick(now)) is not None and _finite(result):
+            if cell.due > now:
+                continue
+            try:
+                result = cell.tick(now)
+            except OverflowError:  # a sum; its numbers counted as withheld when they came
+                continue
+            if result is not None and _finite(result):
                 passed[name] = result
         self._look()
         return passed

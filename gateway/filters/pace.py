@@ -52,6 +52,7 @@ class Changed(Cell):
         self._last: float | None = None
 
     def take(self, value: float, now: float) -> Value | None:  # noqa: ARG002
+        float(value)  # an integer beyond its range must not become what all others are compared with
         if self._last is not None and abs(value - self._last) <= self._step.after(self._last):
             return None
         self._last = value

@@ -283,6 +283,7 @@ class Paced(Cell):
         self._missing = send_first_at
 
     def take(self, value: float, now: float) -> float | None:
+        float(value)  # an integer beyond its range must not get in: it would spoil the whole window
         self._held.add(value, now)
         if self._grid is not None:
             if self.due == inf:
