@@ -80,6 +80,8 @@ class Source:
                             await report.online()
                         self.readings += 1
                         if chain is not None and not self._filter(chain, reading):
+                            if not self.filtered % STRETCH:  # a flood must leave turns to others, too
+                                await asyncio.sleep(0)
                             continue
                         self._seq += 1
                         reading.seq = self._seq

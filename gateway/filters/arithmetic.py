@@ -78,6 +78,10 @@ class Calibrate(MetricFilterOptions):
             raise ValueError(
                 f"a curve of degree {self.degree} needs {self.degree + 1} points with different measured values"
             )
+        try:
+            self._curve(self.calibrate)
+        except OverflowError:
+            raise ValueError("these points make a curve too steep for numbers to follow") from None
         return self
 
     def filter(self) -> Filter:

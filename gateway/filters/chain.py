@@ -1,22 +1,20 @@
 """All filters of one device, one behind the other."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import inf
 
-from gateway.filters.filter import FilterOptions, Values
+from gateway.filters.filter import FilterOptions, PerMetric, Values
 
 
 class Chain:
     def __init__(self, options: Sequence[FilterOptions]) -> None:
         self._names = [each.key() for each in options]
         self._filters = [each.filter() for each in options]
+        self._remembering = [each for each in self._filters if isinstance(each, PerMetric)]
         self._hushed = False
-
-    @property
-    def due(self) -> float:
+        self.due = inf
         """The monotonic moment at which a filter wants a `tick`; infinity: none."""
-        return min((each.due for each in self._filters), default=inf)
 
     @property
     def withheld(self) -> Counter[str]:
@@ -32,20 +30,30 @@ class Chain:
             self._hushed = False
             for each in self._filters:
                 each.resume(now)
-        return self._through(values, now, 0)
+        left = self._through(values, now, 0)
+        self._look()
+        return left
 
-    def tick(self, now: float) -> Iterator[Values]:
-        """What comes out by itself by now, never empty: the last filters first, whose values are the older ones."""
+    def tick(self, now: float) -> list[Values]:
+        """What comes out by itself by now: of the last filters first, whose values are the older ones."""
+        out = []
         for at in reversed(range(len(self._filters))):
             each = self._filters[at]
             if each.due <= now and (values := self._through(each.tick(now), now, at + 1)):
-                yield values
+                out.append(values)
+        self._look()
+        return out
 
     def hush(self) -> None:
         """The device is not online any more: nothing is repeated until it speaks again."""
         self._hushed = True
         for each in self._filters:
             each.hush()
+        self._look()
+
+    def _look(self) -> None:
+        if self._remembering:
+            self.due = min([each.due for each in self._remembering])
 
     def _through(self, values: Values, now: float, first: int) -> Values:
         for each in self._filters[first:]:

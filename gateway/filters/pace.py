@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from math import inf
+from math import floor, inf
 from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator
@@ -12,6 +12,9 @@ from gateway.model import Value
 from gateway.units import Duration
 
 Period = Annotated[Duration, Field(ge=0.001, le=30 * 86_400)]
+
+SLACK_S = 1e-6
+"""Far more than rounding costs, far less than anybody measures."""
 
 _PERCENT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*%", re.ASCII)
 
@@ -102,10 +105,9 @@ class Grid:
         """The first one later than now; the first call lays the grid."""
         if self._start is None:
             self._start = now
-        count = (now - self._start) // self._period_s + 1
-        moment = self._start + count * self._period_s
-        # Where rounding has put it at now or before: the one behind.
-        return moment if moment > now else moment + self._period_s
+        # A moment of the grid itself may be rounded to just before it, and would come twice.
+        count = floor((now - self._start + SLACK_S) / self._period_s) + 1
+        return self._start + count * self._period_s
 
 
 class Beating(Cell):

@@ -9,16 +9,13 @@ from typing import Annotated, Any, Protocol, Self
 from pydantic import Field, PlainValidator, model_validator
 
 from gateway.filters.filter import NUMBERS, Cell, Filter, MetricFilterOptions, PerMetric
-from gateway.filters.pace import Grid
+from gateway.filters.pace import SLACK_S, Grid
 from gateway.units import duration, written_duration
 
 LARGEST = 10_000
 """Values that a window may hold; one of time that sees more of them forgets the oldest."""
 
 LONGEST_S = 86_400.0
-
-_SLACK_S = 1e-6
-"""Rounding must not cost a window its first value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +216,7 @@ class Sliding:
         return self._of_window([value for _, value in self._numbers]) if self._numbers else None
 
     def _forget(self, now: float) -> None:
-        since = now - self._length_s - _SLACK_S
+        since = now - self._length_s - SLACK_S  # rounding must not cost a window its first value
         while self._numbers and self._numbers[0][0] < since:
             self._numbers.popleft()
 

@@ -10,7 +10,7 @@ from drivers.driver import DriverOptions
 from gateway.bus import EventBus, Overflow
 from gateway.errors import LinkLost
 from gateway.model import Availability, Event, Reading
-from gateway.source import Source
+from gateway.source import STRETCH, Source
 from gateway.supervisor import Supervisor
 from tests.support.scripted_driver import Instrument, Step, loop_clock
 
@@ -143,3 +143,25 @@ async def test_what_is_no_value_does_not_reach_the_filters() -> None:
 async def test_device_without_filters_has_no_task_that_waits_for_them() -> None:
     options = DriverOptions.model_validate({"driver": "scripted", "port": "/dev/ttyUSB0"})
     await Source("boiler", Instrument().driver(), options, EventBus(), loop_clock).wake()
+
+
+async def test_flood_of_which_nothing_passes_leaves_turns_to_others() -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while source.readings < 1000:
+            turns += 1
+            await asyncio.sleep(0)
+
+    options = DriverOptions.model_validate(
+        {"driver": "scripted", "port": "/dev/ttyUSB0", "filters": [{"throttle": "1h"}]}
+    )
+    instrument = Instrument([{"t": number} for number in range(1000)])
+    source = Source("boiler", instrument.driver(), options, EventBus(), loop_clock)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1), asyncio.TaskGroup() as group:
+            group.create_task(Supervisor().run([source.child()]))
+            group.create_task(count_turns())
+    assert source.filtered == 999
+    assert turns >= 1000 // STRETCH

@@ -56,7 +56,9 @@ def test_version_is_the_distributions() -> None:
     assert (done.returncode, done.stdout) == (0, f"sallyport {__version__}\n".encode())
 
 
-@pytest.mark.parametrize("command", ["run", "check", "demo", "tail", "journal", "decode", "drivers"])
+@pytest.mark.parametrize(
+    "command", ["run", "check", "demo", "tail", "journal", "decode", "drivers", "filters"]
+)
 def test_every_command_has_a_help_text(command: str) -> None:
     done = sallyport(command, "--help")
     assert done.returncode == 0
@@ -525,3 +527,13 @@ def test_drivers_lists_and_describes() -> None:
     assert "baudrate = 4800" in described
     assert "water_temp" in described
     assert sallyport("drivers", "modbuss").returncode == 2
+
+
+def test_filters_lists_and_describes() -> None:
+    listed = sallyport("filters").stdout.decode()
+    assert "median " in listed
+    assert "heartbeat " in listed
+    described = sallyport("filters", "median").stdout.decode()
+    assert described.startswith("median = (required)\n")
+    assert "send_first_at = 1\n" in described
+    assert sallyport("filters", "medain").returncode == 2

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
+from gateway.filters.choice import FILTERS
 from gateway.filters.filter import MOST_METRICS, Values
+from gateway.filters.windows import LARGEST
 from tests.gateway.filters.running import chain, outcome
 
 
@@ -18,8 +22,9 @@ def test_rename_keeps_the_order_and_exchanges_names() -> None:
 def test_metric_whose_name_is_given_to_another_gives_way_and_is_counted() -> None:
     filters = chain({"rename": {"t": "temperature"}})
     assert filters.take({"temperature": 1, "t": 2}, 0.0) == {"temperature": 2}
+    assert filters.take({"t": 2, "temperature": 1}, 0.0) == {"temperature": 2}
     assert filters.take({"temperature": 3}, 1.0) == {"temperature": 3}
-    assert filters.withheld == {"rename": 1}
+    assert filters.withheld == {"rename": 2}
 
 
 def test_keep_and_drop_go_by_name_and_wildcard() -> None:
@@ -70,33 +75,33 @@ def test_of_two_filters_due_at_once_the_last_speaks_first() -> None:
 def test_who_is_woken_late_hears_one_value_and_the_grid_stays() -> None:
     filters = chain({"heartbeat": "10s"})
     assert filters.take({"x": 1}, 0.0) == {}
-    assert list(filters.tick(57.0)) == [{"x": 1}]
+    assert filters.tick(57.0) == [{"x": 1}]
     assert filters.due == 60.0
-    assert list(filters.tick(59.0)) == []
+    assert filters.tick(59.0) == []
 
 
 def test_window_of_time_that_is_closed_late_ends_where_it_should_have() -> None:
     filters = chain({"median": "10s"})
     filters.take({"x": 1}, 0.3)
     filters.take({"x": 3}, 5.0)
-    assert list(filters.tick(17.0)) == [{"x": 2.0}]
+    assert filters.tick(17.0) == [{"x": 2.0}]
 
 
 def test_heartbeat_falls_silent_with_its_device_and_beats_again_with_it() -> None:
     filters = chain({"delta": 1}, {"heartbeat": "10s"})
     filters.take({"x": 1}, 0.0)
     filters.hush()
-    assert list(filters.tick(100.0)) == []
+    assert filters.tick(100.0) == []
     filters.take({"x": 1.5}, 103.0)  # delta lets nothing through, but the device lives
     assert filters.due == 110.0
-    assert list(filters.tick(110.0)) == [{"x": 1}]
+    assert filters.tick(110.0) == [{"x": 1}]
 
 
 def test_what_a_filter_holds_outlasts_the_silence_of_its_device() -> None:
     filters = chain({"debounce": "10s"})
     filters.take({"x": 1}, 0.0)
     filters.hush()
-    assert list(filters.tick(10.0)) == [{"x": 1}]
+    assert filters.tick(10.0) == [{"x": 1}]
 
 
 def test_what_does_not_pass_is_counted_by_filter() -> None:
@@ -117,8 +122,37 @@ def test_instrument_that_makes_up_names_does_not_fill_the_memory() -> None:
     assert "m10" in beat
 
 
+def test_state_that_has_come_out_arms_no_timer_when_it_is_said_again() -> None:
+    filters = chain({"delayed_on": "1s"})
+    filters.take({"door": True}, 0.0)
+    assert filters.tick(1.0) == [{"door": True}]
+    filters.take({"door": True}, 2.0)
+    assert filters.due == float("inf")
+
+
 def test_chain_without_timed_filters_never_wants_to_be_woken() -> None:
     filters = chain({"delta": 1}, {"throttle": "1s"}, {"median": 5}, {"round": 1})
     filters.take({"x": 1.0}, 0.0)
     assert filters.due == float("inf")
-    assert list(filters.tick(1e9)) == []
+    assert filters.tick(1e9) == []
+
+
+def test_window_of_time_holds_no_more_than_its_largest() -> None:
+    filters = chain({"median": "1d"})
+    for number in range(LARGEST + 1000):
+        filters.take({"x": number}, number / 1000)
+    assert filters.tick(86_400.0) == [{"x": 1000 + LARGEST / 2 - 0.5}]
+
+
+def test_mean_of_a_time_counts_every_number_however_many() -> None:
+    filters = chain({"mean": "1d"})
+    for number in range(2 * LARGEST):
+        filters.take({"x": number}, number / 1000)
+    assert filters.tick(86_400.0) == [{"x": LARGEST - 0.5}]
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_settings_are_described_in_sentences(name: str) -> None:
+    for key, field in FILTERS[name].model_fields.items():
+        assert field.description, key
+        assert field.description.endswith("."), key

@@ -2,13 +2,14 @@
 
 from collections import deque
 from itertools import pairwise
-from statistics import fmean, median
+from statistics import fmean, linear_regression, median
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.filters.pace import Grid
 from tests.gateway.filters.running import Moments, chain, outcome, through
 
 NUMBERS = st.one_of(st.integers(-(10**6), 10**6), st.floats(-1e6, 1e6))
@@ -135,3 +136,37 @@ def test_exact_calibration_meets_each_of_its_points(points: list[tuple[float, fl
     written = {"calibrate": [list(each) for each in points], "method": "exact"}
     out = through([(now, measured) for now, (measured, _) in enumerate(points)], written)
     assert [value for _, value in out] == pytest.approx([true for _, true in points], abs=1e-6)
+
+
+POINTS = st.lists(
+    st.tuples(st.integers(-100, 100), st.floats(-100, 100)),
+    min_size=2,
+    max_size=20,
+    unique_by=lambda point: point[0],
+)
+
+
+@given(points=POINTS, value=st.floats(-200, 200))
+def test_calibration_by_a_line_is_the_linear_regression(
+    points: list[tuple[int, float]], value: float
+) -> None:
+    line = linear_regression([x for x, _ in points], [y for _, y in points])
+    ((_, result),) = through([(0, value)], {"calibrate": [list(each) for each in points]})
+    assert result == pytest.approx(line.slope * value + line.intercept, abs=1e-6)
+
+
+@given(points=POINTS.filter(lambda points: len(points) <= 9))
+def test_polynomial_with_as_many_coefficients_as_points_meets_each(points: list[tuple[int, float]]) -> None:
+    written = {"calibrate": [[x / 100, y] for x, y in points], "degree": len(points) - 1}
+    out = through([(now, x / 100) for now, (x, _) in enumerate(points)], written)
+    assert [value for _, value in out] == pytest.approx([y for _, y in points], abs=1e-3)
+
+
+@given(start=st.floats(0, 1e7), period_s=st.floats(0.001, 100))
+def test_moments_of_a_grid_are_one_behind_the_other_at_its_distance(start: float, period_s: float) -> None:
+    grid = Grid(period_s)
+    moment = start
+    for _ in range(20):
+        later = grid.after(moment)
+        assert later - moment == pytest.approx(period_s, abs=1e-6)
+        moment = later
