@@ -46,6 +46,7 @@ class Accounts:
                         "read": source.readings,
                         "filtered": source.filtered,
                         "made": source.made,
+                        "withheld": dict(source.tally_withheld()),
                         "rejected": source.tally_rejected().total(),
                         "dropped": source.tally_dropped().total(),
                         "lost": self._lost[source.name],
@@ -67,7 +68,7 @@ class Accounts:
             for what, tally in (
                 ("rejected", source.tally_rejected()),
                 ("dropped", source.tally_dropped()),
-                ("values filtered", source.tally_filtered()),
+                ("withheld", source.tally_withheld()),
             ):
                 if tally:
                     reasons = ", ".join(f"{count} {reason}" for reason, count in tally.most_common())

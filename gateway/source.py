@@ -131,8 +131,8 @@ class Source:
                 for reading in self._due(chain, at):
                     await self._bus.publish(reading)
 
-    def tally_filtered(self) -> Counter[str]:
-        """Values that did not pass when they came, by filter."""
+    def tally_withheld(self) -> Counter[str]:
+        """Values that filters did not pass on when they came, by filter."""
         return Counter() if self._chain is None else self._chain.withheld
 
     def tally_rejected(self) -> Counter[str]:

@@ -53,14 +53,14 @@ async def test_only_what_passes_is_numbered_and_the_rest_is_counted() -> None:
     assert _readings(events) == [(0, {"t": 0.0}), (3, {"t": 0.3}), (6, {"t": 0.6}), (9, {"t": 0.9})]
     assert _seqs(events) == [101, 102, 103, 104]
     assert (source.readings, source.filtered, source.made) == (10, 6, 0)
-    assert source.tally_filtered() == {"delta": 6}
+    assert source.tally_withheld() == {"delta": 6}
 
 
 async def test_reading_of_which_a_part_passes_is_not_counted_as_filtered() -> None:
     events, source = await _observe(Instrument([{"a": 1, "b": 2}]), 5, {"drop": "b"})
     assert _readings(events) == [(0, {"a": 1})]
     assert (source.readings, source.filtered) == (1, 0)
-    assert source.tally_filtered() == {"drop": 1}
+    assert source.tally_withheld() == {"drop": 1}
 
 
 async def test_filters_are_woken_when_they_are_due_and_what_they_say_is_numbered_and_counted() -> None:
