@@ -3,8 +3,9 @@
 import json
 from typing import Annotated, Any, get_args
 
-from pydantic import ValidationError, WrapValidator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import no_info_plain_validator_function
 
 from gateway.filters.arithmetic import Calibrate, Clamp, Offset, Round, Scale, ValidRange
 from gateway.filters.filter import FilterOptions
@@ -25,8 +26,14 @@ FILTERS: dict[str, type[FilterOptions]] = {each.key(): each for each in get_args
 """By the key that names it."""
 
 
-def _chosen(written: Any, _validate_all: Any) -> FilterOptions:
-    """Validated by the one model that is meant: a union would complain in the name of all."""
+class _ByKey:
+    """Validation by the one model that is meant: a union would build all, and complain in the name of all."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_plain_validator_function(_chosen)
+
+
+def _chosen(written: Any) -> FilterOptions:
     if not isinstance(written, dict):
         raise _problem("dict_type")
     named = [key for key in written if key in FILTERS]
@@ -63,5 +70,5 @@ def _problem(kind: str | PydanticCustomError, *keys: str) -> ValidationError:
     )
 
 
-AnyFilter = Annotated[_Any, WrapValidator(_chosen)]
+AnyFilter = Annotated[_Any, _ByKey()]
 """One element of a device's `filters`."""

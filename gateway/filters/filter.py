@@ -198,7 +198,8 @@ Globs = Annotated[
 class FilterOptions(BaseModel, ABC):
     """What one writes for a filter; the first field of its own has the filter's name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when it is first used: all of them at once would cost each start more than 10 ms.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @classmethod
     def key(cls) -> str:
