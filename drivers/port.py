@@ -40,9 +40,6 @@ Parity = Literal["none", "even", "odd", "mark", "space"]
 FlowControl = Literal["none", "rts/cts", "xon/xoff"]
 """Not dsr/dtr: serialx takes it and does nothing, on a device and through RFC 2217 alike."""
 
-_PSEUDO_TERMINALS = range(136, 144)
-"""Major device numbers on Linux."""
-
 _PARITY = {
     "none": serialx.Parity.NONE,
     "even": serialx.Parity.EVEN,

@@ -21,7 +21,7 @@ DRIVER = Driver(
     options=Options,
     decoder=_decoder,
     open=asking(Console),
-    simulation=Simulation(telegrams=telegrams, answering=SimulatedConsole, every_s=2.0),
+    simulation=Simulation(telegrams=telegrams, answering=SimulatedConsole, every_s=2.0, talks=False),
     metrics=metrics("readable", "0.01in"),
     described=_described,
 )

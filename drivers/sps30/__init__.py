@@ -174,5 +174,5 @@ DRIVER = Driver(
     metrics=METRICS,
     described=_described,
     clues=Clues(questions=({},)),
-    simulation=Simulation(telegrams=telegrams, answering=Sensor),
+    simulation=Simulation(telegrams=telegrams, answering=Sensor, talks=False),
 )

@@ -84,6 +84,8 @@ def scpi_queries(told: Told) -> Mapping[str, str]:
 def scpi_values(frame: Told) -> Mapping[str, Value]:
     """The file rounds to ten decimals; the answer and the source's test say 9.274e-8."""
     return {name: 9.274e-8 if value == 9.27e-8 else value for name, value in unique(frame).items()}
+
+
 def by_quantity(frame: Told) -> dict[str, Value]:
     """An M-Bus record's quantity in snake_case, and what differs from instantaneous, storage 0, tariff 0, subunit 0."""
     functions = {"Maximum value": "_max", "Minimum value": "_min", "Value during error state": "_err"}
