@@ -76,7 +76,7 @@ DRIVER = Driver(
     options=Options,
     decoder=_decoder,
     open=_open,
-    simulation=Simulation(telegrams=telegrams, answering=Meter),
+    simulation=Simulation(telegrams=telegrams, answering=Meter, talks=False),
     metrics=METRICS,
     described=lambda options: described(options.names),
     shares_port=True,

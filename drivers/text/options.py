@@ -1,0 +1,170 @@
+"""What people write of an instrument that prints text."""
+
+import codecs
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from drivers.asking import AskingOptions
+from drivers.driver import Metric, Settable
+from drivers.pattern import Pattern
+from drivers.template import Template
+from drivers.text.units import METRICS
+from gateway.model import Value
+from gateway.units import Size
+
+
+def _pattern(text: str) -> str:
+    Pattern(text)
+    return text
+
+
+def _template(text: str) -> str:
+    Template(text)
+    return text
+
+
+def _encoding(name: str) -> str:
+    try:
+        is_text = codecs.lookup(name)._is_text_encoding  # noqa: SLF001 - nothing else says so
+    except LookupError:
+        is_text = False
+    if not is_text:
+        raise ValueError('is not known: usual ones are "utf-8", "latin-1" and "cp1252"')
+    return name
+
+
+PatternText = Annotated[str, AfterValidator(_pattern)]
+TemplateText = Annotated[str, AfterValidator(_template)]
+
+
+class ValueOptions(BaseModel):
+    """What one value means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["auto", "number", "integer", "boolean", "text"] = Field(
+        default="auto", description="What it is; auto: a number if it reads as one, else a text."
+    )
+    unit: str = Field(default="", description="Its unit, as a UCUM code.")
+    label: str = Field(default="", description="What people call it.")
+    device_class: str = Field(default="", description="Home Assistant's class of the sensor.")
+    state_class: Literal["", "measurement", "total", "total_increasing"] = Field(
+        default="", description="Home Assistant's class of the state."
+    )
+    scale: float = Field(default=1.0, description="What a number is multiplied with.")
+    offset: float = Field(default=0.0, description="What is added to it then.")
+    names: Mapping[str, Value] = Field(
+        default={}, description="What a printed text means, such as { S = true, U = false }."
+    )
+
+
+class CommandOptions(BaseModel):
+    """How a metric is set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    send: TemplateText = Field(
+        min_length=1, description="What is sent, line end included; {value} stands for the value."
+    )
+    acknowledged: PatternText = Field(
+        default="", description="A pattern of the line that says yes; without it nothing is waited for."
+    )
+    refused: PatternText = Field(default="", description="A pattern of the line that says no.")
+    minimum: float | None = Field(default=None, description="The least it may be.")
+    maximum: float | None = Field(default=None, description="The most it may be.")
+    choices: tuple[Value, ...] = Field(default=(), description="What it may be, instead of a number.")
+
+    @property
+    def settable(self) -> Settable:
+        choices = self.choices
+        if not choices and not Template(self.send).takes_value:
+            choices = (True,)  # a button
+        return Settable(minimum=self.minimum, maximum=self.maximum, choices=choices)
+
+
+class Options(AskingOptions):
+    format: Literal["auto", "kern", "sartorius", "mt-sics", "and", "ohaus", "plain"] = Field(
+        default="auto",
+        description="How the instrument prints, where there are neither patterns nor columns: auto finds out.",
+    )
+    patterns: Mapping[str, PatternText] = Field(
+        default={},
+        description="Regular expressions by name, whose named groups are the values; the first that fits counts.",
+    )
+    columns: tuple[str, ...] = Field(
+        default=(), description='The names of the columns of a table; "" leaves one out.'
+    )
+    separator: str = Field(
+        default=",", min_length=1, max_length=8, description="What stands between two columns."
+    )
+    header: bool = Field(
+        default=False,
+        description="The first line names the columns, unless they are named here; it has no values.",
+    )
+    decimal: Literal[".", ","] = Field(default=".", description="The decimal sign of patterns and columns.")
+    values: Mapping[str, ValueOptions] = Field(
+        default={},
+        description="What a value means, by its name: type, unit, label, device_class, state_class, scale, "
+        "offset, names.",
+    )
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+        default="utf-8", description="How characters are encoded; what is not of it becomes a question mark."
+    )
+    terminator: str = Field(
+        default="", max_length=8, description='What ends a line; "": a line feed, a carriage return or both.'
+    )
+    max_line: Size = Field(
+        default=1024, ge=16, le=1 << 16, description="A line that grows beyond this is given up."
+    )
+    poll: str = Field(
+        default="",
+        description="What is sent every interval to get a line; without it the instrument prints by itself.",
+    )
+    commands: Mapping[str, CommandOptions] = Field(
+        default={},
+        description="What may be set, by name: send, acknowledged, refused, minimum, maximum, choices.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.patterns and (self.columns or self.header):
+            raise ValueError("patterns and columns exclude each other")
+        if self.poll and self.header:
+            raise ValueError("header cannot be with poll: an answer has no header line")
+        if len(set(filter(None, self.columns))) != len(list(filter(None, self.columns))):
+            raise ValueError("columns: two of them have the same name")
+        return self
+
+    @property
+    def is_table(self) -> bool:
+        return bool(self.columns or self.header)
+
+
+def described(options: Options) -> Mapping[str, Metric]:
+    """What a device with these options reports; nothing where its header line says so."""
+    if options.patterns:
+        names = [name for pattern in options.patterns.values() for name in Pattern(pattern).names]
+    elif options.is_table:
+        names = [name for name in options.columns if name]
+    else:
+        names = list(METRICS)
+    if options.header and not names:
+        return {}
+    found = {name: _metric(name, options) for name in dict.fromkeys([*names, *options.commands])}
+    if options.names == "protocol":
+        return {name: Metric("", metric.label, settable=metric.settable) for name, metric in found.items()}
+    return found
+
+
+def _metric(name: str, options: Options) -> Metric:
+    command = options.commands.get(name)
+    settable = command.settable if command else None
+    if name not in options.values:
+        known = METRICS.get(name) if not (options.patterns or options.is_table) else None
+        known = known or Metric("", name.replace("_", " ").capitalize())
+        return Metric(known.unit, known.label, known.device_class, known.state_class, settable)
+    told = options.values[name]
+    label = told.label or name.replace("_", " ").capitalize()
+    return Metric(told.unit, label, told.device_class, told.state_class, settable)
