@@ -5,9 +5,11 @@ With ports.py the only file that imports a serial library.
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -45,6 +47,10 @@ _PARITY = {
     "mark": serialx.Parity.MARK,
     "space": serialx.Parity.SPACE,
 }
+
+
+_PSEUDO_TERMINALS = range(136, 144)
+"""Major numbers of the ends that are opened by name (Documentation/admin-guide/devices.txt)."""
 
 
 class Address(NamedTuple):
@@ -191,22 +197,35 @@ class SerialPort(asyncio.Protocol):
     async def _connect_serial(self, address: Address, options: PortOptions) -> None:
         if address.scheme == "usb":
             self._device = await asyncio.to_thread(UsbIdentity.parse(address.target).path)
+        try:
+            transport = await self._serial_transport(address, options, options.data_bits, options.parity)
+        except OSError as error:
+            # A pseudo-terminal has no parity and no word length but 8 bits: Linux passes over them once, and
+            # refuses them to the next who sets nothing else.
+            if error.errno != errno.EINVAL or not _is_pseudo_terminal(self._device):
+                raise
+            transport = await self._serial_transport(address, options, 8, "none")
+        if isinstance(transport, DescriptorTransport):
+            transport.max_size = READ_SIZE
+
+    async def _serial_transport(
+        self, address: Address, options: PortOptions, data_bits: int, parity: Parity
+    ) -> asyncio.Transport:
         transport, _ = await serialx.create_serial_connection(
             asyncio.get_running_loop(),
             lambda: self,
             self._device,
             options.baudrate,
-            _PARITY[options.parity],
+            _PARITY[parity],
             serialx.StopBits(options.stop_bits),
             xonxoff=options.flow_control == "xon/xoff",
             rtscts=options.flow_control == "rts/cts",
-            byte_size=options.data_bits,
+            byte_size=data_bits,
             exclusive=options.exclusive,
             transport_cls=_Rfc2217Transport if address.scheme == "rfc2217" else None,
             connect_timeout=OPEN_TIMEOUT_S,  # of rfc2217; serialx leaves it out for a device
         )
-        if isinstance(transport, DescriptorTransport):
-            transport.max_size = READ_SIZE
+        return transport
 
     async def read(self) -> Chunk:
         """All bytes that have come since the last call; waits for the first one.
@@ -218,12 +237,15 @@ class SerialPort(asyncio.Protocol):
                 raise LinkLost(f"{self.name}: {self._loss}")
             self._reader = self._loop.create_future()
             await self._reader
-        chunk = Chunk(bytes(self._inbox), self._inbox_at)
+        return Chunk(self._take(), self._inbox_at)
+
+    def _take(self) -> bytes:
+        taken = bytes(self._inbox)
         self._inbox.clear()
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return chunk
+        return taken
 
     def write(self, data: bytes) -> None:
         """Put bytes on the line, after those that are still on their way.
@@ -232,13 +254,14 @@ class SerialPort(asyncio.Protocol):
         """
         if self._transport is None:
             raise LinkLost(f"{self.name}: {self._loss}")
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except OSError as error:  # serialx knows of the loss before it says so to connection_lost
+            raise LinkLost(f"{self.name}: {_loss(self.name, error)}") from error
 
     def discard(self) -> bytes:
         """Forget what has come and was not read; what that was."""
-        stale = bytes(self._inbox)
-        self._inbox.clear()
-        return stale
+        return self._take()
 
     async def set_baudrate(self, baudrate: int) -> None:
         """Change the speed of the line once everything written has left it.
@@ -278,10 +301,7 @@ class SerialPort(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
-            self._loss = "closed by the other end" if "://" in self.name else "unplugged or hung up"
-        else:
-            self._loss = plain(exc)
+        self._loss = _loss(self.name, exc)
         self._wake()
         if not self._closed.done():
             self._closed.set_result(None)
@@ -289,6 +309,19 @@ class SerialPort(asyncio.Protocol):
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+def _loss(port: str, error: Exception | None) -> str:
+    if error is None or (isinstance(error, OSError) and error.errno == errno.EIO):
+        return "closed by the other end" if "://" in port else "unplugged or hung up"
+    return plain(error)
+
+
+def _is_pseudo_terminal(device: str) -> bool:
+    try:
+        return os.major(Path(device).stat().st_rdev) in _PSEUDO_TERMINALS
+    except OSError:
+        return False
 
 
 def _keep_alive(sock: socket.socket) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from drivers.asking import Answered, Asker, AskingOptions, asking
-from drivers.driver import Driver, Metric, Simulation
+from drivers.driver import Clues, Driver, Metric, Simulation
 from drivers.line import Line, Turn
 from drivers.mhz19.codec import (
     MEASUREMENT,
@@ -97,5 +97,6 @@ DRIVER = Driver(
     open=asking(Mhz19),
     metrics=METRICS,
     described=_described,
-    simulation=Simulation(telegrams=telegrams, answering=Sensor),
+    simulation=Simulation(telegrams=telegrams, answering=Sensor, talks=False),
+    clues=Clues(questions=({},)),
 )
