@@ -16,7 +16,7 @@ from drivers.d0.simulator import Meter, readout
 from drivers.instrument import PtyInstrument
 from gateway.clock import system_clock
 from gateway.config import driver_options
-from gateway.errors import LinkLost, LinkSilent
+from gateway.errors import LinkLost
 from gateway.model import Value
 
 pytestmark = pytest.mark.real_time
@@ -61,12 +61,13 @@ class WatchfulMeter:
                 await self._say(step)
 
     async def _say(self, step: Step) -> None:
-        for _ in range(100):
-            # A meter pauses; and our side empties its buffers when it changes the speed.
-            await asyncio.sleep(0.03)
+        for _ in range(40):
             if speed_of(self._line.path) == step.speed:
+                # A meter pauses; and our side empties its buffers when it changes the speed.
+                await asyncio.sleep(0.1)
                 await self._line.say(step.says)
                 return
+            await asyncio.sleep(0.01)
         await self._line.say(bytes(byte ^ 0x55 for byte in step.says))
 
 
@@ -91,7 +92,7 @@ async def asked(folder: Path, steps: list[Step], **options: str) -> AsyncIterato
 
 
 def options_for(port: Path, options: Mapping[str, str]) -> Any:
-    return driver_options("d0", {"port": str(port), "interval": "10ms", "timeout": "500ms", **options})
+    return driver_options("d0", {"port": str(port), "interval": "10ms", "timeout": "1s", **options})
 
 
 def sign_on(first_line: bytes) -> Step:
@@ -182,17 +183,24 @@ async def test_wrong_check_character_costs_the_round(tmp_path: Path) -> None:
         await asyncio.wait([serving])
 
 
-async def test_meter_that_answers_at_a_wrong_speed_is_not_there(tmp_path: Path) -> None:
+async def test_meter_that_answers_at_another_speed_than_agreed_is_not_understood(tmp_path: Path) -> None:
     with PtyInstrument.plugged_in(tmp_path / "head") as line:
-        steps = [sign_on(b"/ISk5MT174\r\n"), Step(b"\x06050\r\n", READOUT, 300)]
+        steps = [sign_on(b"/ISk5MT174\r\n"), Step(b"\x06050\r\n", READOUT, 4800)]
         serving = asyncio.create_task(WatchfulMeter(line, steps).serve())
         async with (
             asyncio.timeout(PATIENCE_S),
-            drivers.find("d0").open("meter", options_for(line.path, {}), system_clock) as device,
+            drivers.find("d0").open(
+                "meter", options_for(line.path, {"timeout": "2s"}), system_clock
+            ) as device,
             aclosing(device.readings()) as readings,  # type: ignore[type-var]
         ):
-            with pytest.raises(LinkSilent, match="no answer"):
-                await anext(readings)
+            reading = asyncio.ensure_future(anext(readings))
+            while not device.rejected:
+                await asyncio.sleep(0.01)
+            assert device.rejected == {"cut": 1}
+            assert not reading.done()
+            reading.cancel()
+            await asyncio.wait([reading])
         serving.cancel()
         await asyncio.wait([serving])
 
