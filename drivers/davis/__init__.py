@@ -22,7 +22,7 @@ DRIVER = Driver(
     decoder=_decoder,
     open=asking(Console),
     simulation=Simulation(telegrams=telegrams, answering=SimulatedConsole, every_s=2.0, talks=False),
-    clues=Clues(questions=({},)),
+    clues=Clues(heard=False, questions=({},)),
     metrics=metrics("readable", "0.01in"),
     described=_described,
 )

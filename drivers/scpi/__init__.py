@@ -16,6 +16,7 @@ DRIVER = Driver(
     open=asking(Instrument),
     simulation=Simulation(telegrams=telegrams, answering=Supply, talks=False),
     clues=Clues(
+        heard=False,
         evidence="guess",
         questions=({"queries": [{"name": "idn", "query": "*IDN?", "type": "text"}]},),
         lines=(LineSetting(115_200), LineSetting(19_200)),
