@@ -8,12 +8,18 @@ from pathlib import Path
 from drivers.driver import Driver
 
 DRIVERS = {
+    "d0": "drivers.d0",
+    "davis": "drivers.davis",
+    "dsmr": "drivers.dsmr",
     "json": "drivers.json",
     "mbus": "drivers.mbus",
     "mhz19": "drivers.mhz19",
     "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",
     "pms": "drivers.pms",
+    "scpi": "drivers.scpi",
+    "sml": "drivers.sml",
+    "sps30": "drivers.sps30",
     "text": "drivers.text",
     "ubx": "drivers.ubx",
     "vedirect": "drivers.vedirect",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from drivers.port import Address, FlowControl, Parity, SerialPort
 from gateway.errors import LinkLost, Refused
+from gateway.filters.choice import AnyFilter
 from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration, DurationOrNever
 
@@ -47,6 +48,12 @@ class DriverOptions(BaseModel):
     names: Names = Field(
         default="readable",
         description='What metrics are called: "readable" names and units, or the "protocol"\'s own codes and scaling.',
+    )
+    filters: tuple[AnyFilter, ...] = Field(
+        default=(),
+        max_length=100,
+        description="What happens to the readings before they are published, in this order; `sallyport filters` lists"
+        " the filters.",
     )
 
     @field_validator("port")

@@ -40,9 +40,6 @@ Parity = Literal["none", "even", "odd", "mark", "space"]
 FlowControl = Literal["none", "rts/cts", "xon/xoff"]
 """Not dsr/dtr: serialx takes it and does nothing, on a device and through RFC 2217 alike."""
 
-_PSEUDO_TERMINALS = range(136, 144)
-"""Major device numbers on Linux."""
-
 _PARITY = {
     "none": serialx.Parity.NONE,
     "even": serialx.Parity.EVEN,
@@ -50,6 +47,10 @@ _PARITY = {
     "mark": serialx.Parity.MARK,
     "space": serialx.Parity.SPACE,
 }
+
+
+_PSEUDO_TERMINALS = range(136, 144)
+"""Major numbers of the ends that are opened by name (Documentation/admin-guide/devices.txt)."""
 
 
 class Address(NamedTuple):
@@ -236,12 +237,15 @@ class SerialPort(asyncio.Protocol):
                 raise LinkLost(f"{self.name}: {self._loss}")
             self._reader = self._loop.create_future()
             await self._reader
-        chunk = Chunk(bytes(self._inbox), self._inbox_at)
+        return Chunk(self._take(), self._inbox_at)
+
+    def _take(self) -> bytes:
+        taken = bytes(self._inbox)
         self._inbox.clear()
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return chunk
+        return taken
 
     def write(self, data: bytes) -> None:
         """Put bytes on the line, after those that are still on their way.
@@ -250,13 +254,14 @@ class SerialPort(asyncio.Protocol):
         """
         if self._transport is None:
             raise LinkLost(f"{self.name}: {self._loss}")
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except OSError as error:  # serialx knows of the loss before it says so to connection_lost
+            raise LinkLost(f"{self.name}: {_loss(self.name, error)}") from error
 
     def discard(self) -> bytes:
         """Forget what has come and was not read; what that was."""
-        stale = bytes(self._inbox)
-        self._inbox.clear()
-        return stale
+        return self._take()
 
     async def set_baudrate(self, baudrate: int) -> None:
         """Change the speed of the line once everything written has left it.
@@ -296,10 +301,7 @@ class SerialPort(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
-            self._loss = "closed by the other end" if "://" in self.name else "unplugged or hung up"
-        else:
-            self._loss = plain(exc)
+        self._loss = _loss(self.name, exc)
         self._wake()
         if not self._closed.done():
             self._closed.set_result(None)
@@ -307,6 +309,12 @@ class SerialPort(asyncio.Protocol):
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+def _loss(port: str, error: Exception | None) -> str:
+    if error is None or (isinstance(error, OSError) and error.errno == errno.EIO):
+        return "closed by the other end" if "://" in port else "unplugged or hung up"
+    return plain(error)
 
 
 def _is_pseudo_terminal(device: str) -> bool:

@@ -23,7 +23,7 @@ DRIVER = Driver(
     options=Options,
     decoder=_decoder,
     open=asking(Meter),
-    simulation=Simulation(telegrams=telegrams, answering=HeatMeter),
+    simulation=Simulation(telegrams=telegrams, answering=HeatMeter, talks=False),
     clues=Clues(
         lines=(LineSetting(9600, parity="even"), LineSetting(300, parity="even")),
         questions=({"address": ANY, "retries": 0},),

@@ -150,7 +150,7 @@ class Blocks:
         elif frame.data:
             read = registers.readable if self._readable else registers.raw
             name, value = read(frame.register, frame.data)
-            if value is not None:
+            if value is not None and value != "":
                 frame.values[name] = value
 
     def _take(self, length: int) -> None:
@@ -204,6 +204,7 @@ class Blocks:
 
     def _values(self, found: list[re.Match[bytes]]) -> dict[str, Value]:
         values: dict[str, Value] = {}
+        repeated: Counter[str] = Counter()
         for field in found:
             label, text = field[1].decode("ascii"), field[2].decode("latin-1")
             try:
@@ -214,7 +215,11 @@ class Blocks:
                 self.dropped["unreadable field"] += 1
                 continue
             if value is not None:
-                values[_unused(name, values)] = value
+                unique = name
+                while unique in values:  # counted, not searched for: a hostile block may repeat a label often
+                    repeated[name] += 1
+                    unique = f"{name}_{repeated[name] + 1}"
+                values[unique] = value
         return values
 
 
@@ -238,10 +243,3 @@ def _starts(found: list[re.Match[bytes]], end: int) -> Iterator[int]:
     for start in (first_label, repeated):
         if start:
             yield start
-
-
-def _unused(name: str, values: dict[str, Value]) -> str:
-    """A field that a block repeats gets _2, _3."""
-    if name not in values:
-        return name
-    return next(numbered for n in range(2, len(values) + 2) if (numbered := f"{name}_{n}") not in values)

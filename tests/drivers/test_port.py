@@ -234,6 +234,19 @@ async def test_tcp_input_nobody_reads_is_bounded_and_comes_whole_once_it_is_read
         await writer
 
 
+async def test_forgetting_a_flood_lets_what_comes_after_it_in(instrument: PtyInstrument) -> None:
+    async with opened(instrument.path) as port:
+        flood = asyncio.create_task(instrument.say(b"?" * 2 * INBOX_LIMIT))
+        while len(port._inbox) <= INBOX_LIMIT:
+            await asyncio.sleep(0.001)
+        assert len(port.discard()) > INBOX_LIMIT
+        await flood
+        await instrument.say(b"!")
+        data = b""
+        while not data.endswith(b"!"):
+            data += (await port.read()).data
+
+
 async def test_a_cancelled_read_leaves_the_port_usable(instrument: PtyInstrument) -> None:
     async with opened(instrument.path) as port:
         for _ in range(3):
@@ -260,6 +273,20 @@ async def test_unplugged_instrument_is_a_lost_link_that_names_the_port(instrumen
         for _ in range(2):
             with pytest.raises(LinkLost, match=rf"^{instrument.path}: unplugged or hung up$"):
                 await port.read()
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_writing_to_what_was_unplugged_is_a_lost_link_at_any_moment(
+    steps: int, instrument: PtyInstrument
+) -> None:
+    async with asyncio.timeout(PATIENCE_S), opened(instrument.path) as port:
+        instrument.unplug()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        with pytest.raises(LinkLost, match=rf"^{instrument.path}: unplugged or hung up$"):
+            while True:
+                port.write(b"are you there?")
+                await asyncio.sleep(0)
 
 
 async def test_a_waiting_read_hears_of_the_unplugging(instrument: PtyInstrument) -> None:
@@ -690,13 +717,14 @@ async def test_parity_is_set(instrument: PtyInstrument, parity: Parity, expected
         assert Line.of(instrument.path).control & PARITY == expected
 
 
-async def test_pseudo_terminal_is_opened_again_with_settings_that_it_does_not_have(
+async def test_pseudo_terminal_opens_again_with_settings_that_it_cannot_have(
     instrument: PtyInstrument,
 ) -> None:
+    settings = Settings(port=str(instrument.path), data_bits=7, parity="even")
     for _ in range(3):
-        settings = Settings(port=str(instrument.path), parity="even", data_bits=7)
-        async with SerialPort.open(settings, system_clock):
-            pass
+        async with SerialPort.open(settings, system_clock) as port:
+            port.write(b"ready")
+            assert await instrument.hear() == b"ready"
 
 
 @pytest.mark.parametrize(("stop_bits", "expected"), [(1, 0), (2, termios.CSTOPB)])
