@@ -1,8 +1,10 @@
 """What instruments answer, one answer at a time: numbers in all their dresses, lists, texts. Pure."""
 
 import re
+from collections.abc import Mapping
 from math import isfinite
 
+from drivers.meaning import ValueOptions
 from drivers.pattern import Pattern
 from drivers.scpi.options import QueryOptions
 from gateway.errors import FrameError
@@ -31,10 +33,13 @@ _LONGEST_LIST = 64
 class Reader:
     """Reads the answers to one query."""
 
-    def __init__(self, options: QueryOptions) -> None:
+    def __init__(self, options: QueryOptions, values: Mapping[str, ValueOptions] | None = None) -> None:
         self._options = options
+        self._values = values or {}
         self._pattern = Pattern(options.pattern) if options.pattern else None
-        self._is_plain = not options.pattern and not options.fields and self._means_itself()
+        self._is_plain = (
+            not options.pattern and not options.fields and not self._values and self._means_itself()
+        )
 
     def _means_itself(self) -> bool:
         """Whether a number is its own value."""
@@ -67,12 +72,14 @@ class Reader:
             else:
                 named = {options.name: text}
         return {
-            name: value for name, part in named.items() if name and (value := self._value(part)) is not None
+            name: value
+            for name, part in named.items()
+            if name and (value := self._value(name, part)) is not None
         }
 
-    def _value(self, printed: str) -> Value | None:
+    def _value(self, name: str, printed: str) -> Value | None:
         """None: there is no value (overload, not a number). Raises: FrameError."""
-        options = self._options
+        options = self._values.get(name, self._options)
         text = unwrapped(printed.strip())
         tail = _tail(text)
         for each in (text, tail):
@@ -84,18 +91,18 @@ class Reader:
             return _truth(tail)
         number = _number_of(text)
         if number is not None:
-            return self._scaled(number)
+            return _scaled(number, options)
         if options.type != "auto":
             raise FrameError("not a number")
         return _unquoted(text)
 
-    def _scaled(self, number: float) -> float | int | None:
-        options = self._options
-        if not isfinite(number) or abs(number) >= _BEYOND:
-            return None
-        if options.scale != 1 or options.offset:
-            number = number * options.scale + options.offset
-        return round(number) if options.type == "integer" else number
+
+def _scaled(number: float, options: ValueOptions) -> float | int | None:
+    if not isfinite(number) or abs(number) >= _BEYOND:
+        return None
+    if options.scale != 1 or options.offset:
+        number = number * options.scale + options.offset
+    return round(number) if options.type == "integer" else number
 
 
 def _truth(text: str) -> bool:

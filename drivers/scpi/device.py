@@ -29,7 +29,7 @@ class Instrument(Asker):
     def __init__(self, name: str, line: Line, options: Options) -> None:
         super().__init__(name, line, options)
         self._scpi = options
-        self._queries = [(query, Reader(query)) for query in options.queries or (IDENTITY,)]
+        self._queries = [(query, Reader(query, options.values)) for query in options.queries or (IDENTITY,)]
         self._asked_at: dict[str, float] = {}
         self._is_known = False
         self._strange = 0

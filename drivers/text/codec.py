@@ -7,9 +7,10 @@ from math import isfinite
 
 from drivers.driver import Frame
 from drivers.framing import Lines, Terminated
+from drivers.meaning import ValueOptions
 from drivers.pattern import Pattern
 from drivers.text.formats import Printed
-from drivers.text.options import Options, ValueOptions
+from drivers.text.options import Options
 from gateway.errors import FrameError
 from gateway.model import Value
 

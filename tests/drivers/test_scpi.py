@@ -120,6 +120,15 @@ def test_answer_is_read_as_it_was_told(given: dict[str, Any], answer: str, value
     assert read(answer, **given) == values
 
 
+def test_part_of_an_answer_may_mean_something_of_its_own() -> None:
+    frames, _ = decoded(
+        b"1.5,CV,200\n",
+        queries=[{"name": "all", "query": "?", "fields": ["u", "mode", "i"]}],
+        values={"i": {"scale": 0.001}, "mode": {"names": {"CV": "voltage"}}},
+    )
+    assert frames[0].values == {"u": 1.5, "mode": "voltage", "i": pytest.approx(0.2)}
+
+
 @pytest.mark.parametrize(
     ("given", "answer", "reason"),
     [
@@ -252,14 +261,16 @@ def test_metrics_are_described_by_queries_and_commands() -> None:
         options(
             queries=[
                 {"name": "u", "query": "?", "unit": "V", "label": "Voltage", "device_class": "voltage"},
-                {"name": "all", "query": "?", "fields": ["i", "", "p"]},
+                {"name": "all", "query": "?", "unit": "mA", "fields": ["i", "", "p"]},
                 {"name": "t", "query": "?", "pattern": "(?P<value>.*)@(?P<place>.*)"},
             ],
+            values={"i": {"unit": "A"}},
             commands={"u": {"send": "VOLT {value}", "maximum": 30}, "reset": {"send": "*RST"}},
         )
     )
     assert list(found) == ["u", "i", "p", "t", "place", "reset"]
     assert (found["u"].unit, found["u"].label) == ("V", "Voltage")
+    assert (found["i"].unit, found["p"].unit) == ("A", "")
     assert found["u"].settable is not None
     assert found["u"].settable.maximum == 30
     assert found["reset"].settable is not None
