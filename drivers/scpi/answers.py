@@ -10,7 +10,7 @@ from drivers.scpi.options import QueryOptions
 from gateway.errors import FrameError
 from gateway.model import Value
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:\s?[eE]\s?[-+]?\d{1,4})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?: ?[eE] ?[-+]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _BASED = {"#H": 16, "#Q": 8, "#B": 2}
 _BEYOND = 9.9e37

@@ -61,6 +61,8 @@ def read(answer: str, **given: Any) -> dict[str, Value]:
         ("1013 mbar", 1013),
         ("1.5m3/h", 1.5),
         ("12A34B", "12A34B"),
+        ("5 E 3 V", 5000),
+        ("5\te3 V", "5\te3 V"),
         ("V2 1.2", 1.2),
         ("RNP: 0.200", 0.2),
         ("VOLT:DC 12.5V", 12.5),
