@@ -3,15 +3,26 @@
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from drivers.driver import Driver
 
 DRIVERS = {
+    "d0": "drivers.d0",
+    "davis": "drivers.davis",
+    "dsmr": "drivers.dsmr",
     "json": "drivers.json",
-    "nmea0183": "drivers.nmea0183",
+    "mbus": "drivers.mbus",
+    "mhz19": "drivers.mhz19",
     "mysensors": "drivers.mysensors",
+    "nmea0183": "drivers.nmea0183",
+    "pms": "drivers.pms",
     "scpi": "drivers.scpi",
+    "sml": "drivers.sml",
+    "sps30": "drivers.sps30",
     "text": "drivers.text",
+    "ubx": "drivers.ubx",
+    "vedirect": "drivers.vedirect",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
 
@@ -32,3 +43,16 @@ def find(name: str) -> Driver:
     if not isinstance(driver, Driver):
         raise TypeError(f"driver {name!r}: expected a drivers.driver.Driver, found {type(driver).__name__}")
     return driver
+
+
+def folder(name: str) -> Path:
+    """Where a driver's code, sample and README are. Raises: KeyError."""
+    module = DRIVERS.get(name) or entry_points(group="sallyport.drivers")[name].module
+    file = import_module(module).__file__
+    assert file is not None
+    return Path(file).parent
+
+
+def sample(name: str) -> str:
+    """The driver's sample.toml: a device in the words of the configuration. Raises: KeyError; OSError."""
+    return (folder(name) / "sample.toml").read_text()

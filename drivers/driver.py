@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from drivers.port import Address, FlowControl, Parity, SerialPort
 from gateway.errors import LinkLost, Refused
+from gateway.filters.choice import AnyFilter
 from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration, DurationOrNever
 
@@ -25,7 +26,8 @@ class DriverOptions(BaseModel):
     driver: str = Field(description="Which driver reads it; `sallyport drivers` lists them.")
     port: str = Field(
         min_length=1,
-        description="Where it is: a device path (best one below /dev/serial/by-id), tcp://host:port or rfc2217://host:port.",
+        description="Where it is: a device path (best one below /dev/serial/by-id), usb:VID:PID[:serial[:interface]],"
+        " tcp://host:port or rfc2217://host:port.",
     )
     baudrate: int = Field(default=9600, ge=50, le=4_000_000, description="Bits per second on the line.")
     data_bits: Literal[5, 6, 7, 8] = Field(default=8, description="Data bits: 5, 6, 7 or 8.")
@@ -47,6 +49,12 @@ class DriverOptions(BaseModel):
         default="readable",
         description='What metrics are called: "readable" names and units, or the "protocol"\'s own codes and scaling.',
     )
+    filters: tuple[AnyFilter, ...] = Field(
+        default=(),
+        max_length=100,
+        description="What happens to the readings before they are published, in this order; `sallyport filters` lists"
+        " the filters.",
+    )
 
     @field_validator("port")
     @classmethod
@@ -60,7 +68,7 @@ class DriverOptions(BaseModel):
         if wanted not in (1, 1.5, 2):
             raise ValueError("must be 1, 1.5 or 2")
         port = info.data.get("port")
-        if wanted == 1.5 and port and Address.parse(port).scheme == "device":  # noqa: PLR2004
+        if wanted == 1.5 and port and Address.parse(port).scheme in ("device", "usb"):  # noqa: PLR2004
             raise ValueError("works with rfc2217:// only: this machine's own ports cannot do it")
         return wanted
 
@@ -183,9 +191,37 @@ class Simulation:
     telegrams: Callable[[int], Iterator[bytes]]
     """From a seed: what it says, endless, whole frames, the same for the same seed. Of one that is asked: answers."""
     every_s: float = 1.0
-    """Between two telegrams of one that talks by itself."""
+    """Between two telegrams."""
     answering: Callable[[int], Answering] | None = None
-    """From a seed; None for one that talks by itself."""
+    """From a seed; None for one that only talks by itself."""
+    talks: bool = True
+    """Whether it says its telegrams by itself; one that answers need not."""
+
+
+class LineSetting(NamedTuple):
+    """How a serial line is set; `str()` gives the usual short form, such as 9600 8N1."""
+
+    baudrate: int
+    data_bits: int = 8
+    parity: Parity = "none"
+    stop_bits: float = 1
+
+    def __str__(self) -> str:
+        return f"{self.baudrate} {self.data_bits}{self.parity[0].upper()}{self.stop_bits:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clues:
+    """How `sallyport sniff` recognises the driver's instruments."""
+
+    lines: tuple[LineSetting, ...] = ()
+    """How their lines are set, besides the options' defaults; the likeliest first."""
+    evidence: Literal["checksum", "form", "guess"] = "checksum"
+    """What a good frame proves: its checksum fits, it has a form that hardly comes about by chance, or less."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """With which the decoder understands any of them."""
+    questions: tuple[Mapping[str, Any], ...] = ()
+    """Options with which asking harms no instrument, whichever it is; each is tried by opening the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +239,7 @@ class Driver:
     """By readable name, as far as they do not depend on the options; `*` stands for one part of a name that
     the instrument chooses."""
     simulation: Simulation | None = None
+    clues: Clues = field(default_factory=Clues)
     shares_port: bool = False
     """Whether several devices may have the same port: instruments with addresses on one bus."""
     described: Callable[[Any], Mapping[str, Metric]] | None = None

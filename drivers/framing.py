@@ -1,6 +1,9 @@
 """Bytes in, frames out: the framings that several protocols share."""
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 
 class Lines:
@@ -48,6 +51,78 @@ class Lines:
             yield self._offset, self._rest
         self._offset += len(self._rest)
         self._rest = b""
+
+
+class Kind(NamedTuple):
+    """A frame of a fixed length, by how it is checked."""
+
+    length: int
+    fault: Callable[[bytes], str]
+    """From the whole frame: why it is refused, in a word; "" for a good one."""
+
+
+class Headed:
+    """Finds frames that begin with a known header, which says how long they are; holds at most one unfinished.
+
+    A frame that is refused costs one byte, for the true start may be inside; it is counted by its reason. What
+    stands between frames is counted as "no header", once for each run of it that goes beyond the length of the
+    frame refused before it.
+    """
+
+    def __init__(self, kinds: Mapping[bytes, Kind]) -> None:
+        self.rejected: Counter[str] = Counter()
+        self._kinds = kinds
+        self._header = re.compile(b"|".join(map(re.escape, kinds)))
+        self._longest_header = max(map(len, kinds))
+        self._held = b""
+        self._offset = 0  # of the first byte in _held
+        self._claimed = 0  # where the last refused frame would have ended
+        self._noisy = False
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes, bytes]]:
+        """Offset in the stream, header and whole of each good frame."""
+        return self._frames(self._held + data, ended=False)
+
+    def finish(self) -> list[tuple[int, bytes, bytes]]:
+        """Good frames inside one that the end cuts off; that one itself is not counted."""
+        return self._frames(self._held, ended=True)
+
+    def _frames(self, stream: bytes, *, ended: bool) -> list[tuple[int, bytes, bytes]]:
+        frames = []
+        at, size, kinds, search = 0, len(stream), self._kinds, self._header.search
+        while match := search(stream, at):
+            start, end_of_header = match.span()
+            if start > at:
+                self._skip_to(start)
+            length, fault = kinds[header := stream[start:end_of_header]]
+            end = start + length
+            if end > size and not ended:
+                at = start
+                break
+            self._noisy = False
+            frame = stream[start:end]
+            if end <= size:
+                if not (reason := fault(frame)):
+                    frames.append((self._offset + start, header, frame))
+                    at = end
+                    continue
+                self.rejected[reason] += 1
+            self._claimed = self._offset + end
+            at = start + 1
+        else:
+            # A header may be about to come whole.
+            unsure = max(at, size - self._longest_header + 1)
+            if unsure > at:
+                self._skip_to(unsure)
+            at = size if ended else unsure
+        self._held = stream[at:]
+        self._offset += at
+        return frames
+
+    def _skip_to(self, place: int) -> None:
+        if not self._noisy and self._offset + place > self._claimed:
+            self.rejected["no header"] += 1
+            self._noisy = True
 
 
 class Terminated:

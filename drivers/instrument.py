@@ -5,12 +5,16 @@ For `sallyport demo`, for tests, and for users without hardware.
 
 import asyncio
 import errno
+import fcntl
 import os
+import select
+import struct
+import termios
 import tty
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from drivers.driver import Answering
 
@@ -28,8 +32,9 @@ class PtyInstrument:
 
     @classmethod
     @contextmanager
-    def plugged_in(cls, path: Path) -> Iterator[Self]:
-        instrument = cls(path)
+    def plugged_in(cls, path: Path, **how: Any) -> Iterator[Self]:
+        """`how`: what else the class is made from."""
+        instrument = cls(path, **how)
         instrument.plug_in()
         try:
             yield instrument
@@ -86,6 +91,23 @@ class PtyInstrument:
         while heard := await self.hear():
             if answer := instrument.answer(heard):
                 await self.say(answer)
+
+    async def opened(self) -> None:
+        """Wait until somebody has the terminal open."""
+        watch = select.poll()
+        assert self._line is not None
+        watch.register(self._line, 0)
+        while any(event & select.POLLHUP for _, event in watch.poll(0)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def heard_out(self) -> None:
+        """Wait until whoever has the terminal open has read all that was said; unplugging would take it away."""
+        terminal = os.open(self.path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            while struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, bytes(4)))[0]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        finally:
+            os.close(terminal)
 
     async def play(self, telegrams: Iterable[bytes], *, every_s: float) -> None:
         """One telegram each interval, for as long as there are any."""

@@ -1,16 +1,12 @@
 """The way to an instrument: opened, read, closed; every way it can fail is a LinkError.
 
-The only file that imports a serial library.
+With ports.py the only file that imports a serial library.
 """
 
 import asyncio
 import errno
-import grp
 import os
-import pwd
-import re
 import socket
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,7 +23,8 @@ from serialx.platforms.serial_rfc2217.types import (
     SetModemstateMaskCmd,
 )
 
-from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
+from drivers.ports import UsbIdentity, explain, plain
+from gateway.errors import LinkAbsent, LinkError, LinkLost
 from gateway.model import Clock, Stamp
 
 READ_SIZE = 64 * 1024
@@ -52,12 +49,16 @@ _PARITY = {
 }
 
 
+_PSEUDO_TERMINALS = range(136, 144)
+"""Major numbers of the ends that are opened by name (Documentation/admin-guide/devices.txt)."""
+
+
 class Address(NamedTuple):
     """A port as it is written in the configuration."""
 
-    scheme: Literal["device", "tcp", "rfc2217"]
+    scheme: Literal["device", "usb", "tcp", "rfc2217"]
     target: str
-    """The device's path, or the whole URL."""
+    """The device's path, its USB identity, or the whole URL."""
     host: str = ""
     number: int = 0
 
@@ -68,10 +69,12 @@ class Address(NamedTuple):
             raise ValueError("must not begin or end with a space, nor hold invisible characters")
         scheme, is_url, authority = port.partition("://")
         if not is_url:
+            if port.lower().startswith("usb:"):
+                return cls("usb", str(UsbIdentity.parse(port)))
             if not port.startswith("/"):
                 name = port.rpartition("/")[2]
                 raise ValueError(
-                    f'must be a whole path such as "/dev/{name}", or tcp://host:port, or rfc2217://host:port'
+                    f'must be a whole path such as "/dev/{name}", usb:VID:PID, tcp://host:port or rfc2217://host:port'
                 )
             return cls("device", port)
         scheme = scheme.lower()
@@ -140,6 +143,7 @@ class SerialPort(asyncio.Protocol):
 
     def __init__(self, name: str, clock: Clock) -> None:
         self.name = name
+        self._device = name
         self._clock = clock
         self._transport: asyncio.Transport | None = None
         self._inbox = bytearray()
@@ -177,9 +181,9 @@ class SerialPort(asyncio.Protocol):
         except (ValueError, IndexError) as error:  # serialx's, at an answer of a wrong size or kind
             raise LinkError(f"{self.name}: its answers make no sense ({error})") from error
         except OSError as error:
-            if address.scheme != "device":
-                raise LinkAbsent(f"{self.name}: {_plain(error)}") from error
-            raise await asyncio.to_thread(explain, error, self.name) from error
+            if address.scheme not in ("device", "usb"):
+                raise LinkAbsent(f"{self.name}: {plain(error)}") from error
+            raise await asyncio.to_thread(explain, error, self._device) from error
 
     async def _connect_tcp(self, address: Address) -> None:
         # Not serialx's tcp://, which hides the socket: without keep-alive a peer that loses
@@ -191,22 +195,37 @@ class SerialPort(asyncio.Protocol):
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]  # asyncio's, as serialx's below
 
     async def _connect_serial(self, address: Address, options: PortOptions) -> None:
+        if address.scheme == "usb":
+            self._device = await asyncio.to_thread(UsbIdentity.parse(address.target).path)
+        try:
+            transport = await self._serial_transport(address, options, options.data_bits, options.parity)
+        except OSError as error:
+            # A pseudo-terminal has no parity and no word length but 8 bits: Linux passes over them once, and
+            # refuses them to the next who sets nothing else.
+            if error.errno != errno.EINVAL or not _is_pseudo_terminal(self._device):
+                raise
+            transport = await self._serial_transport(address, options, 8, "none")
+        if isinstance(transport, DescriptorTransport):
+            transport.max_size = READ_SIZE
+
+    async def _serial_transport(
+        self, address: Address, options: PortOptions, data_bits: int, parity: Parity
+    ) -> asyncio.Transport:
         transport, _ = await serialx.create_serial_connection(
             asyncio.get_running_loop(),
             lambda: self,
-            address.target,
+            self._device,
             options.baudrate,
-            _PARITY[options.parity],
+            _PARITY[parity],
             serialx.StopBits(options.stop_bits),
             xonxoff=options.flow_control == "xon/xoff",
             rtscts=options.flow_control == "rts/cts",
-            byte_size=options.data_bits,
+            byte_size=data_bits,
             exclusive=options.exclusive,
             transport_cls=_Rfc2217Transport if address.scheme == "rfc2217" else None,
             connect_timeout=OPEN_TIMEOUT_S,  # of rfc2217; serialx leaves it out for a device
         )
-        if isinstance(transport, DescriptorTransport):
-            transport.max_size = READ_SIZE
+        return transport
 
     async def read(self) -> Chunk:
         """All bytes that have come since the last call; waits for the first one.
@@ -218,12 +237,15 @@ class SerialPort(asyncio.Protocol):
                 raise LinkLost(f"{self.name}: {self._loss}")
             self._reader = self._loop.create_future()
             await self._reader
-        chunk = Chunk(bytes(self._inbox), self._inbox_at)
+        return Chunk(self._take(), self._inbox_at)
+
+    def _take(self) -> bytes:
+        taken = bytes(self._inbox)
         self._inbox.clear()
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return chunk
+        return taken
 
     def write(self, data: bytes) -> None:
         """Put bytes on the line, after those that are still on their way.
@@ -232,13 +254,14 @@ class SerialPort(asyncio.Protocol):
         """
         if self._transport is None:
             raise LinkLost(f"{self.name}: {self._loss}")
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except OSError as error:  # serialx knows of the loss before it says so to connection_lost
+            raise LinkLost(f"{self.name}: {_loss(self.name, error)}") from error
 
     def discard(self) -> bytes:
         """Forget what has come and was not read; what that was."""
-        stale = bytes(self._inbox)
-        self._inbox.clear()
-        return stale
+        return self._take()
 
     async def set_baudrate(self, baudrate: int) -> None:
         """Change the speed of the line once everything written has left it.
@@ -278,10 +301,7 @@ class SerialPort(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if exc is None or (isinstance(exc, OSError) and exc.errno == errno.EIO):
-            self._loss = "unplugged or hung up" if self.name.startswith("/") else "closed by the other end"
-        else:
-            self._loss = _plain(exc)
+        self._loss = _loss(self.name, exc)
         self._wake()
         if not self._closed.done():
             self._closed.set_result(None)
@@ -291,77 +311,22 @@ class SerialPort(asyncio.Protocol):
             self._reader.set_result(None)
 
 
+def _loss(port: str, error: Exception | None) -> str:
+    if error is None or (isinstance(error, OSError) and error.errno == errno.EIO):
+        return "closed by the other end" if "://" in port else "unplugged or hung up"
+    return plain(error)
+
+
+def _is_pseudo_terminal(device: str) -> bool:
+    try:
+        return os.major(Path(device).stat().st_rdev) in _PSEUDO_TERMINALS
+    except OSError:
+        return False
+
+
 def _keep_alive(sock: socket.socket) -> None:
     """Notice a peer that vanished without a word within a minute."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-
-
-def explain(error: OSError, port: str) -> LinkError:
-    """What the system's refusal to open a device means to the person who must mend it. Blocks briefly."""
-    match error.errno:
-        case errno.ENOENT | errno.ENODEV | errno.ENXIO:
-            return LinkAbsent(f"{port}: no such device")
-        case errno.EACCES | errno.EPERM:
-            return LinkDenied(f"{port}: permission denied{_who_may(port)}")
-        case errno.EBUSY:
-            return LinkBusy(f"{port}: in use by {' and '.join(holders(port)) or 'another process'}")
-        case errno.ENOTTY | errno.EISDIR:
-            return LinkError(f"{port}: not a serial port")
-        case errno.EINVAL:
-            return LinkError(f"{port}: cannot be set so: {_plain(error)}")
-        case _:
-            return LinkAbsent(f"{port}: {_plain(error)}")
-
-
-def _plain(error: Exception) -> str:
-    # asyncio adds the address, and puts several refusals into one text when a name has several addresses.
-    if numbers := re.findall(r"\[Errno (\d+)\]", str(error)):
-        return ", ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers))
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text or type(error).__name__
-
-
-def _who_may(port: str) -> str:
-    try:
-        owner = Path(port).stat()
-    except OSError:
-        return ""
-    user, group = _user_name(os.geteuid()), _group_name(owner.st_gid)
-    refusal = f": it belongs to group {group}, and user {user} may not open it"
-    needed = stat.S_IRGRP | stat.S_IWGRP
-    if owner.st_mode & needed == needed:
-        if owner.st_gid == 0:  # nobody should have to join root's group for a serial port
-            return f"{refusal}: a udev rule must give it to a group such as dialout"
-        return f"{refusal} (sudo usermod -aG {group} {user}, then log in again or restart the service)"
-    return f"{refusal}; nor may the group (mode {stat.filemode(owner.st_mode)}): a udev rule must let it"
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
-
-
-def holders(port: str) -> list[str]:
-    """The processes that have this port open and that we may look into, as `name (pid 812)`."""
-    device = os.path.realpath(port)
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(os.path.realpath(descriptor) == device for descriptor in (process / "fd").iterdir()):
-                ours = " (another device of this gateway)" if int(process.name) == os.getpid() else ""
-                found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name}){ours}")
-        except OSError:
-            continue  # it ended meanwhile, or it is not ours to look into
-    return found

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway import __version__
@@ -18,6 +18,9 @@ _HIGHEST_PORT = 65_535
 
 DEFAULT_CONFIG = "/etc/sallyport/gateway.toml"
 
+_Command = Callable[[str, str, str], argparse.ArgumentParser]
+"""A new command, from its name, one line and a paragraph."""
+
 _EPILOG = """\
 exit status:
   0    done, or stopped by a signal; the log says if readings were left that nobody took
@@ -31,7 +34,7 @@ exit status:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
-        return _dispatch(args)
+        return _COMMANDS[args.command](args)
     except UsageError as error:
         complaint, status = f"sallyport {args.command}: {error}", EXIT_USAGE
     except ConfigError as error:
@@ -66,6 +69,12 @@ def parser() -> argparse.ArgumentParser:
             name, help=short, description=long, formatter_class=argparse.RawDescriptionHelpFormatter
         )
 
+    _gateway_commands(command)
+    _instrument_commands(command)
+    return top
+
+
+def _gateway_commands(command: _Command) -> None:
     def takes_config(to: argparse.ArgumentParser) -> None:
         to.add_argument(
             "--config", metavar="FILE", type=Path,
@@ -97,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
         "show the gateway at work with simulated instruments",
         "Start a broker inside this process, simulated instruments on pseudo-terminals and the real gateway\n"
         "between them, and show the readings as a subscriber gets them. Needs no hardware; writes nothing.",
+    )
+    demo.add_argument(
+        "drivers", metavar="DRIVER", nargs="*", help="whose instruments to simulate, or all (default: two)"
     )
     demo.add_argument(
         "--for", dest="stop_after", metavar="DURATION", help='stop by itself, for example after "30s"'
@@ -140,6 +152,8 @@ def parser() -> argparse.ArgumentParser:
     )
     journal.add_argument("--yes", action="store_true", help="purge without asking")
 
+
+def _instrument_commands(command: _Command) -> None:
     decode = command(
         "decode",
         "decode a capture file with a driver",
@@ -163,7 +177,99 @@ def parser() -> argparse.ArgumentParser:
         "List the drivers that are installed; with a name, describe that driver's options and metrics.",
     )
     drivers.add_argument("driver", metavar="DRIVER", nargs="?", help="describe this one")
-    return top
+
+    ports = command(
+        "ports",
+        "list the serial ports of this machine",
+        "List the serial ports: how the configuration names each one best, what is plugged in, whether you may\n"
+        "open it, and who has it.",
+    )
+    ports.add_argument("--json", action="store_true", help="one JSON object per port")
+
+    sniff = command(
+        "sniff",
+        "find out what is on a port and print its section of the configuration",
+        "Listen at the speeds and framings that instruments use, and decide by good frames which driver reads\n"
+        "what is said. Exit status 0 if one was found; its section is on standard output, the evidence on\n"
+        "standard error.",
+    )
+    sniff.add_argument(
+        "port", metavar="PORT", help="as in the configuration: a path, usb:…, tcp://… or rfc2217://…"
+    )
+    sniff.add_argument(
+        "--ask", action="store_true",
+        help="where nobody speaks, ask too: questions that read and set nothing, in each protocol in turn",
+    )  # fmt: skip
+    sniff.add_argument(
+        "--wait", metavar="DURATION", default="12s",
+        help="how long to wait for a first byte (default: %(default)s, as smart meters speak every ten seconds)",
+    )  # fmt: skip
+    sniff.add_argument(
+        "--driver",
+        action="append",
+        default=[],
+        metavar="DRIVER",
+        help="consider this one only; may be repeated",
+    )
+
+    record = command(
+        "record",
+        "record what a port says into a file",
+        "Listen on a port and write what comes, with its timing, into a new file, until Ctrl-C, --for or\n"
+        "--max-size. The file is good whenever that happens; `decode` and `replay` read it.",
+    )
+    record.add_argument(
+        "port", metavar="PORT", help="as in the configuration: a path, usb:…, tcp://… or rfc2217://…"
+    )
+    record.add_argument(
+        "file", metavar="FILE", type=Path, help="is made; one that is there is not written over"
+    )
+    record.add_argument("--baudrate", type=int, help="bits per second (default: 9600)")
+    record.add_argument("--data-bits", type=int, help="5 to 8 (default: 8)")
+    record.add_argument("--parity", choices=["none", "even", "odd", "mark", "space"], help="default: none")
+    record.add_argument("--stop-bits", type=float, help="1 or 2 (default: 1)")
+    record.add_argument("--for", dest="stop_after", metavar="DURATION", help='for example "10m"')
+    record.add_argument(
+        "--max-size", metavar="SIZE", default="10MB", help="the file grows no larger (default: %(default)s)"
+    )
+
+    replay = command(
+        "replay",
+        "play a recording back: through a driver, or onto a pseudo-terminal",
+        "Play a recording, or a file of raw bytes, at its own speed, faster or as fast as it goes: through a\n"
+        "driver, one JSON object per reading, or onto a pseudo-terminal that a gateway opens as its port.",
+    )
+    replay.add_argument("file", metavar="FILE", type=Path, help="from `sallyport record`, or raw bytes")
+    replay.add_argument("--driver", metavar="DRIVER", help="decode it with this one")
+    replay.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the driver; may be repeated",
+    )
+    replay.add_argument(
+        "--pty", metavar="PATH", type=Path, help="make a pseudo-terminal here and play onto it"
+    )
+    replay.add_argument(
+        "--speed", metavar="N", help='times the real one, or "max" (default: max with --driver, 1 with --pty)'
+    )
+
+    simulate = command(
+        "simulate",
+        "put a driver's simulated instrument on a pseudo-terminal",
+        "Make a pseudo-terminal with a simulated instrument at its other end, and print the section of the\n"
+        "configuration that reads it. For trying a driver without hardware; Ctrl-C unplugs it.",
+    )
+    simulate.add_argument("driver", metavar="DRIVER", help="see `sallyport drivers`")
+    simulate.add_argument("path", metavar="PATH", type=Path, help="where the port appears, such as ./line")
+
+    filters = command(
+        "filters",
+        "list the filters and their settings",
+        "List the filters for a device's readings; with a name, describe that filter's settings.",
+    )
+    filters.add_argument("filter", metavar="FILTER", nargs="?", help="describe this one")
 
 
 def _count(text: str) -> int:
@@ -178,42 +284,111 @@ def _port(text: str) -> int:
     return number
 
 
-def _dispatch(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
-    # Each command is imported when it is wanted: `sallyport --version` needs none of them.
-    match args.command:
-        case "run":
-            from gateway.commands import run
+# Each command is imported when it is wanted: `sallyport --version` needs none of them.
 
-            return run.run(_config_path(args.config), debug=args.debug)
-        case "check":
-            from gateway.commands import check
 
-            return check.run(_config_path(args.file), connect=args.connect)
-        case "demo":
-            from gateway.commands import demo
+def _run(args: argparse.Namespace) -> int:
+    from gateway.commands import run
 
-            return demo.run(stop_after=args.stop_after, port=args.port)
-        case "tail":
-            from gateway.commands import tail
+    return run.run(_config_path(args.config), debug=args.debug)
 
-            password = os.environ.get("SALLYPORT_MQTT_PASSWORD")
-            return tail.run(
-                _config_path(args.config), args.url, args.username, password,
-                topic=args.topic, as_json=args.json, as_table=args.table, count=args.count,
-            )  # fmt: skip
-        case "journal":
-            from gateway.commands import journal
 
-            return journal.run(_config_path(args.config), args.action, sure=args.yes)
-        case "decode":
-            from gateway.commands import decode
+def _check(args: argparse.Namespace) -> int:
+    from gateway.commands import check
 
-            return decode.run(args.driver, args.file, args.option)
-        case _:
-            from gateway.commands import drivers
+    return check.run(_config_path(args.file), connect=args.connect)
 
-            return drivers.run(args.driver)
+
+def _demo(args: argparse.Namespace) -> int:
+    from gateway.commands import demo
+
+    return demo.run(args.drivers, stop_after=args.stop_after, port=args.port)
+
+
+def _tail(args: argparse.Namespace) -> int:
+    from gateway.commands import tail
+
+    password = os.environ.get("SALLYPORT_MQTT_PASSWORD")
+    return tail.run(
+        _config_path(args.config), args.url, args.username, password,
+        topic=args.topic, as_json=args.json, as_table=args.table, count=args.count,
+    )  # fmt: skip
+
+
+def _journal(args: argparse.Namespace) -> int:
+    from gateway.commands import journal
+
+    return journal.run(_config_path(args.config), args.action, sure=args.yes)
+
+
+def _decode(args: argparse.Namespace) -> int:
+    from gateway.commands import decode
+
+    return decode.run(args.driver, args.file, args.option)
+
+
+def _sniff(args: argparse.Namespace) -> int:
+    from gateway.commands import sniff
+
+    return sniff.run(args.port, ask=args.ask, wait=args.wait, names=args.driver)
+
+
+def _record(args: argparse.Namespace) -> int:
+    from gateway.commands import record
+
+    line = {name: getattr(args, name) for name in ("baudrate", "data_bits", "parity", "stop_bits")}
+    return record.run(
+        args.port, args.file, line={name: value for name, value in line.items() if value is not None},
+        stop_after=args.stop_after, max_size=args.max_size,
+    )  # fmt: skip
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from gateway.commands import replay
+
+    return replay.run(args.file, driver_name=args.driver, options=args.option, speed=args.speed, pty=args.pty)
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from gateway.commands import simulate
+
+    return simulate.run(args.driver, args.path)
+
+
+def _ports(args: argparse.Namespace) -> int:
+    from gateway.commands import ports
+
+    return ports.run(as_json=args.json)
+
+
+def _drivers(args: argparse.Namespace) -> int:
+    from gateway.commands import drivers
+
+    return drivers.run(args.driver)
+
+
+def _filters(args: argparse.Namespace) -> int:
+    from gateway.commands import filters
+
+    return filters.run(args.filter)
 
 
 def _config_path(given: Path | None) -> Path:
     return given or Path(os.environ.get("SALLYPORT_CONFIG") or DEFAULT_CONFIG)
+
+
+_COMMANDS = {
+    "run": _run,
+    "check": _check,
+    "demo": _demo,
+    "tail": _tail,
+    "journal": _journal,
+    "decode": _decode,
+    "ports": _ports,
+    "sniff": _sniff,
+    "record": _record,
+    "replay": _replay,
+    "simulate": _simulate,
+    "drivers": _drivers,
+    "filters": _filters,
+}

@@ -10,6 +10,8 @@ import pytest
 
 pytest.register_assert_rewrite("tests.contracts", "tests.support")
 
+collect_ignore = ["third_party"]  # a package of its own; test_third_party.py installs it and runs its tests
+
 from tests.support.loops import RealTimeLoop, VirtualTimeLoop  # noqa: E402 - rewritten, too
 
 

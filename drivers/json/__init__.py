@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from drivers.driver import Driver, DriverOptions, Simulation, listening
+from drivers.driver import Clues, Driver, DriverOptions, LineSetting, Simulation, listening
 from drivers.json.codec import JsonLines
 from drivers.json.simulator import telegrams
 from gateway.units import Size
@@ -28,4 +28,5 @@ DRIVER = Driver(
     decoder=_decoder,
     open=listening(_decoder),
     simulation=Simulation(telegrams=telegrams),
+    clues=Clues(evidence="form", lines=(LineSetting(9600),)),
 )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from drivers.driver import Driver, DriverOptions, Simulation, listening
+from drivers.driver import Clues, Driver, DriverOptions, LineSetting, Simulation, listening
 from drivers.nmea0183.codec import Sentences
 from drivers.nmea0183.metrics import METRICS
 from drivers.nmea0183.sentences import SENTENCES
@@ -44,5 +44,6 @@ DRIVER = Driver(
     decoder=_decoder,
     open=listening(_decoder),
     simulation=Simulation(telegrams=telegrams),
+    clues=Clues(lines=(LineSetting(9600), LineSetting(38_400), LineSetting(115_200))),
     metrics=METRICS,
 )

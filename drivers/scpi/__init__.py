@@ -14,7 +14,7 @@ DRIVER = Driver(
     options=Options,
     decoder=Answers,
     open=asking(Instrument),
-    simulation=Simulation(telegrams=telegrams, answering=Supply),
+    simulation=Simulation(telegrams=telegrams, answering=Supply, talks=False),
     shares_port=True,
     described=described,
 )

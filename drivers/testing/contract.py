@@ -11,7 +11,6 @@ import asyncio
 import json
 import math
 import random
-import sys
 import tomllib
 import tracemalloc
 from collections import Counter
@@ -30,6 +29,7 @@ from drivers.asking import UNANSWERED_AT_MOST
 from drivers.driver import Answering, Device, Driver, DriverOptions, Frame, Simulation
 from drivers.instrument import PtyInstrument
 from drivers.port import SerialPort
+from drivers.testing.instrument import UnrulyInstrument
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkLost, LinkSilent
 from gateway.model import Reading, Value
@@ -82,9 +82,7 @@ class DriverContract:
 
     @property
     def folder(self) -> Path:
-        file = sys.modules[self.driver.options.__module__].__file__
-        assert file is not None
-        return Path(file).parent
+        return drivers.folder(self.name)
 
     def settings(self, port: object = "/dev/null") -> DriverOptions:
         [sample, *_] = self.sample().values()
@@ -93,9 +91,7 @@ class DriverContract:
 
     def sample(self) -> dict[str, dict[str, Any]]:
         """The devices in the driver's sample.toml, by name."""
-        devices: dict[str, dict[str, Any]] = tomllib.loads((self.folder / "sample.toml").read_text())[
-            "devices"
-        ]
+        devices: dict[str, dict[str, Any]] = tomllib.loads(drivers.sample(self.name))["devices"]
         return devices
 
     def said(self, seed: int = 0, count: int = ENOUGH) -> list[bytes]:
@@ -142,7 +138,7 @@ class DriverContract:
             assert metric.label
 
     def test_sample_is_a_device_of_this_driver(self) -> None:
-        document = tomllib.loads((self.folder / "sample.toml").read_text())
+        document = tomllib.loads(drivers.sample(self.name))
         assert document.keys() == {"devices"}
         for table in document["devices"].values():
             options = self.driver.options.model_validate_json(json.dumps(table), strict=True)
@@ -326,6 +322,31 @@ class ListeningContract(DriverContract):
                     async with self.readings(instrument.path):
                         pass
                 instrument.plug_in()
+
+    @pytest.mark.real_time
+    async def test_line_that_splits_merges_and_delays_changes_no_reading(self, tmp_path: Path) -> None:
+        telegrams = self.said(count=ENOUGH)
+        expected = self.values(telegrams)
+        line = UnrulyInstrument.plugged_in(
+            tmp_path / "line", longest_piece=90, held=ENOUGH // 4, delay_s=0.001
+        )
+        with line as instrument:
+            async with self.readings(instrument.path) as readings, asyncio.TaskGroup() as group:
+                group.create_task(instrument.play(telegrams, every_s=0))
+                assert [(await anext(readings)).values for _ in expected] == expected
+
+    @pytest.mark.real_time
+    async def test_instrument_that_returns_as_another_terminal_is_read_again(self, tmp_path: Path) -> None:
+        telegrams = self.said()
+        expected = self.values(telegrams)
+        with UnrulyInstrument.plugged_in(tmp_path / "line") as instrument:
+            async with self.readings(instrument.path) as readings:
+                instrument.move()
+                with pytest.raises(LinkLost):
+                    await anext(readings)
+            async with self.readings(instrument.path) as readings, asyncio.TaskGroup() as group:
+                group.create_task(instrument.play(telegrams, every_s=0.001))
+                assert [(await anext(readings)).values for _ in expected] == expected
 
     @pytest.mark.real_time
     async def test_silence_yields_nothing_and_can_be_left(self, tmp_path: Path) -> None:
@@ -528,7 +549,7 @@ def is_scalar(value: object) -> bool:
 def described(name: str, metrics: Mapping[str, object]) -> bool:
     """`*` in a description stands for one part of a name."""
     parts = name.split(".")
-    return any(
+    return name in metrics or any(
         len(parts) == len(pattern)
         and all(wanted in ("*", part) for wanted, part in zip(pattern, parts, strict=True))
         for pattern in (described.split(".") for described in metrics)

@@ -4,11 +4,13 @@ import io
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import orjson
 
 import drivers
-from drivers.driver import Frame
+from drivers.driver import Driver, DriverOptions, Frame
+from drivers.recording import unwrapped
 from gateway.config import driver_options
 from gateway.errors import ConfigError, UsageError
 
@@ -17,13 +19,8 @@ CHUNK = 64 * 1024
 
 def run(driver_name: str, file: str, options: Sequence[str]) -> int:
     """Raises: UsageError for an unknown driver, option or file."""
-    if driver_name not in drivers.names():
-        raise UsageError(f"no driver {driver_name!r}: there are {', '.join(drivers.names())}")
-    driver = drivers.find(driver_name)
-    try:
-        decoder = driver.decoder(driver_options(driver_name, _pairs(options)))
-    except ConfigError as error:
-        raise UsageError(f"--option {error}") from error
+    driver, validated = driver_and_options(driver_name, options)
+    decoder = driver.decoder(validated)
     if file == "-" and sys.stdin is None:
         raise UsageError("standard input is closed")
     frames = total = 0
@@ -35,12 +32,22 @@ def run(driver_name: str, file: str, options: Sequence[str]) -> int:
         except OSError as error:
             raise UsageError(f"{file}: {error.strerror}") from error
         # Unbuffered: what a pipe has by now, so that `… | sallyport decode nmea0183 -` answers line by line.
-        while data := stream.read(CHUNK):
+        for data in unwrapped(iter(partial(stream.read, CHUNK), b"")):
             total += len(data)
             frames += _print(decoder.feed(data))
     frames += _print(decoder.finish())
     print(f"frames={frames} rejected={decoder.rejected.total()} bytes={total}", file=sys.stderr)
     return 0
+
+
+def driver_and_options(name: str, options: Sequence[str]) -> tuple[Driver, DriverOptions]:
+    """From the command line. Raises: UsageError."""
+    if name not in drivers.names():
+        raise UsageError(f"no driver {name!r}: there are {', '.join(drivers.names())}")
+    try:
+        return drivers.find(name), driver_options(name, _pairs(options))
+    except ConfigError as error:
+        raise UsageError(f"--option {error}") from error
 
 
 def _print(frames: Iterable[Frame]) -> int:

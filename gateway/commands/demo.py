@@ -1,19 +1,22 @@
 """`sallyport demo`: the main job without hardware. Simulated instruments, real everything else."""
 
 import asyncio
+import re
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import drivers.json.simulator
-import drivers.nmea0183.simulator
+import drivers
+from drivers.driver import Simulation
 from drivers.instrument import PtyInstrument
 from gateway import app, config
 from gateway.commands.listening import messages
 from gateway.commands.live_table import Lines, live_table
+from gateway.commands.simulate import play, section, simulated
 from gateway.errors import Unreachable, UsageError
 from gateway.logs import start_logging
 from gateway.publish import embedded
@@ -21,31 +24,35 @@ from gateway.publish.broker import Broker
 from gateway.supervisor import first_cause
 from gateway.units import duration
 
-INSTRUMENTS = {
-    "weather": ("json", drivers.json.simulator.telegrams),
-    "boat": ("nmea0183", drivers.nmea0183.simulator.telegrams),
-}
-
-OPTIONS = {"boat": 'ignore = ["GGA", "GSV", "VTG"]\n'}
-"""What would make the table too long for a small terminal."""
+INSTRUMENTS = ("json", "nmea0183")
+"""What is shown unless others are named."""
 
 
-def run(*, stop_after: str | None, port: int) -> int:
-    """Raises: UsageError for a bad duration; Unreachable without amqtt."""
+_DEVICE = re.compile(r"^(\[+devices\.)([\w-]+)", re.MULTILINE)
+
+
+def run(names: Sequence[str], *, stop_after: str | None, port: int) -> int:
+    """`names`: drivers whose instruments are simulated; none for a good few, "all" for every one.
+
+    Raises: UsageError for a bad duration or an unknown driver; Unreachable without amqtt.
+    """
+    if names == ["all"]:
+        names = [name for name in drivers.names() if drivers.find(name).simulation is not None]
     try:
         seconds = None if stop_after is None else duration(stop_after)
     except ValueError as error:
         raise UsageError(f"--for {stop_after}: {error}") from None
+    simulations = {name: simulated(name) for name in names or INSTRUMENTS}
     start_logging("warning")
     try:
-        asyncio.run(_demonstrate(seconds, _free(port)))
+        asyncio.run(_demonstrate(simulations, seconds, _free(port)))
     except ExceptionGroup as group:
         raise first_cause(group) from group
     print("\nThat was the main job. Next: `sallyport drivers`, and a configuration of your own.", flush=True)
     return 0
 
 
-async def _demonstrate(seconds: float | None, port: int) -> None:
+async def _demonstrate(simulations: Mapping[str, Simulation], seconds: float | None, port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,33 +62,43 @@ async def _demonstrate(seconds: float | None, port: int) -> None:
     with tempfile.TemporaryDirectory(prefix="sallyport-demo-") as name, ExitStack() as plugged:
         folder = Path(name)
         file = folder / "gateway.toml"
-        file.write_text(_configuration(folder, port))
-        lines = {each: plugged.enter_context(PtyInstrument.plugged_in(folder / each)) for each in INSTRUMENTS}
-        print(_introduction(folder, port), flush=True)
+        file.write_text(_configuration(folder, simulations, port))
+        lines = {name: plugged.enter_context(PtyInstrument.plugged_in(folder / name)) for name in simulations}
+        print(_introduction(folder, simulations, port), flush=True)
         async with asyncio.TaskGroup() as group:
             gateway = group.create_task(app.run(config.load(file), stop))
             bystanders = [group.create_task(_show(port))]
-            for each, (_, telegrams) in INSTRUMENTS.items():
-                bystanders.append(group.create_task(lines[each].play(telegrams(), every_s=1.0)))
+            bystanders += [
+                group.create_task(play(lines[name], simulation)) for name, simulation in simulations.items()
+            ]
             await stop.wait()
             for task in bystanders:
                 task.cancel()
             await gateway
 
 
-def _configuration(folder: Path, port: int) -> str:
-    devices = "".join(
-        f'\n[devices.{name}]\ndriver = "{driver}"\nport = "{folder / name}"\nstale_after = "5s"\n'
-        f"{OPTIONS.get(name, '')}"
-        for name, (driver, _) in INSTRUMENTS.items()
-    )
+def _configuration(folder: Path, names: Iterable[str], port: int) -> str:
+    devices = "\n".join(_sections(folder, names))
     mqtt = f'[mqtt]\nurl = "embedded"\nembedded_port = {port}\n'
-    return f'[gateway]\nname = "demo"\n\n{mqtt}\n[journal]\npath = "memory"\n{devices}'
+    return f'[gateway]\nname = "demo"\n\n{mqtt}\n[journal]\npath = "memory"\n\n{devices}'
 
 
-def _introduction(folder: Path, port: int) -> str:
+def _sections(folder: Path, names: Iterable[str]) -> Iterator[str]:
+    """Each driver's sample; one whose device has a name that is taken is called as the driver."""
+    taken: set[str] = set()
+    for name in names:
+        text = section(name, folder / name)
+        device = _DEVICE.search(text)
+        assert device is not None
+        if device[2] in taken:
+            text = _DEVICE.sub(rf"\1{name}", text)
+        taken |= {device[2], name}
+        yield text
+
+
+def _introduction(folder: Path, names: Iterable[str], port: int) -> str:
     return (
-        f"instruments: {', '.join(f'{folder / name} ({driver})' for name, (driver, _) in INSTRUMENTS.items())}\n"
+        f"instruments: {', '.join(names)}, each on a pseudo-terminal of its name in {folder}\n"
         f"broker:      mqtt://{embedded.HOST}:{port}, inside this process\n"
         "to subscribe, paste one of these into another terminal:\n\n"
         f"    mosquitto_sub -h {embedded.HOST} -p {port} -t 'sallyport/#' -v\n"

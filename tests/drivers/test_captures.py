@@ -6,6 +6,7 @@
 import json
 import os
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,19 @@ def scpi_values(frame: Told) -> Mapping[str, Value]:
     return {name: 9.274e-8 if value == 9.27e-8 else value for name, value in unique(frame).items()}
 
 
+def by_quantity(frame: Told) -> dict[str, Value]:
+    """An M-Bus record's quantity in snake_case, and what differs from instantaneous, storage 0, tariff 0, subunit 0."""
+    functions = {"Maximum value": "_max", "Minimum value": "_min", "Value during error state": "_err"}
+    readings = []
+    for reading in frame["readings"]:
+        name = re.sub(r"[^a-z0-9]+", "_", reading["metric"].lower()).strip("_") or reading["metric"]
+        name += functions.get(reading.get("function"), "")
+        for letter, key in (("s", "storage"), ("t", "tariff"), ("d", "device")):
+            name += f"_{letter}{reading[key]}" if reading.get(key) else ""
+        readings.append({"metric": name, "value": reading["value"]})
+    return unique({"readings": readings})
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How a folder of captures is decoded and compared."""
@@ -103,7 +117,7 @@ PROTOCOLS = {
     "d0": Protocol("d0"),
     "davis": Protocol("davis"),
     "dsmr_p1": Protocol("dsmr"),
-    "mbus": Protocol("mbus"),
+    "mbus": Protocol("mbus", values=by_quantity),
     "modbus_rtu": Protocol("modbus", {"mode": "listen"}),
     "mysensors": Protocol("mysensors"),
     "nmea0183": Protocol("nmea0183", values=unique_by_second_part),

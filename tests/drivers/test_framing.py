@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.framing import Lines
+from drivers.framing import Headed, Kind, Lines
 
 streams = st.lists(
     st.binary(max_size=20) | st.sampled_from([b"\r", b"\n", b"\r\n", b"\n\r", b"word", b"a longer line"]),
@@ -112,3 +112,62 @@ def test_stream_may_go_on_after_its_last_line_was_taken() -> None:
     framer = Lines(100)
     assert [*framer.feed(b"one"), *framer.finish()] == [(0, b"one")]
     assert list(framer.feed(b"\ntwo\n")) == [(4, b"two")]
+
+
+# Frames by their header
+
+
+def fault(frame: bytes) -> str:
+    return "" if frame[-1] == sum(frame[:-1]) & 0xFF else "checksum"
+
+
+KINDS = {b"ab": Kind(4, fault), b"xyz": Kind(6, fault)}
+SHORT = b"ab\x00\xc3"
+LONG = b"xyz\x00\x00\x6b"
+
+headed_streams = st.lists(
+    st.sampled_from([SHORT, LONG, b"a", b"ab", b"ab\x00\x00", b"xy", b"xyz\x01", b"abab\x00\xc3"])
+    | st.binary(max_size=5),
+    max_size=20,
+).map(b"".join)
+
+
+def headed(*chunks: bytes) -> tuple[list[tuple[int, bytes]], dict[str, int]]:
+    framer = Headed(KINDS)
+    found = [each for chunk in chunks for each in framer.feed(chunk)]
+    return [(offset, frame) for offset, _, frame in [*found, *framer.finish()]], dict(framer.rejected)
+
+
+@pytest.mark.parametrize(
+    ("stream", "frames", "rejected"),
+    [
+        (SHORT + LONG, [(0, SHORT), (4, LONG)], {}),
+        (b"??" + SHORT + b"?" + LONG, [(2, SHORT), (7, LONG)], {"no header": 2}),
+        (b"ab\x00\x00" + SHORT, [(4, SHORT)], {"checksum": 1}),
+        (b"ab" + SHORT, [(2, SHORT)], {"checksum": 1}),
+        (b"ab\x00\x00??" + SHORT, [(6, SHORT)], {"checksum": 1, "no header": 1}),
+        (b"xyz" + SHORT, [(3, SHORT)], {"checksum": 1}),
+        (b"xyz" + SHORT[:3], [], {"checksum": 1}),
+        (SHORT + LONG[:5], [(0, SHORT)], {}),
+        (LONG[:5], [], {}),
+        (SHORT + b"x", [(0, SHORT)], {}),
+    ],
+)
+def test_headed_frames_are_found_and_the_rest_is_counted(
+    stream: bytes, frames: list[tuple[int, bytes]], rejected: dict[str, int]
+) -> None:
+    assert headed(stream) == (frames, rejected)
+
+
+@settings(deadline=None)
+@given(stream=headed_streams, places=splits)
+def test_headed_frames_and_counts_are_the_same_in_any_split(stream: bytes, places: list[int]) -> None:
+    assert headed(*cut(stream, places)) == headed(stream)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([SHORT, LONG, b"a", b"xy", b"ab"]), max_size=20))
+def test_every_headed_frame_comes_that_no_other_ones_bytes_hide(pieces: list[bytes]) -> None:
+    whole = [piece for piece in pieces if len(piece) > len(b"ab")]
+    found = iter([frame for _, frame in headed(b"".join(pieces))[0]])
+    assert all(frame in found for frame in whole)

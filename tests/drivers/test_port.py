@@ -29,9 +29,8 @@ from drivers.port import (
     FlowControl,
     Parity,
     SerialPort,
-    explain,
-    holders,
 )
+from drivers.ports import explain, holders
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
 from gateway.model import Stamp
@@ -235,6 +234,19 @@ async def test_tcp_input_nobody_reads_is_bounded_and_comes_whole_once_it_is_read
         await writer
 
 
+async def test_forgetting_a_flood_lets_what_comes_after_it_in(instrument: PtyInstrument) -> None:
+    async with opened(instrument.path) as port:
+        flood = asyncio.create_task(instrument.say(b"?" * 2 * INBOX_LIMIT))
+        while len(port._inbox) <= INBOX_LIMIT:
+            await asyncio.sleep(0.001)
+        assert len(port.discard()) > INBOX_LIMIT
+        await flood
+        await instrument.say(b"!")
+        data = b""
+        while not data.endswith(b"!"):
+            data += (await port.read()).data
+
+
 async def test_a_cancelled_read_leaves_the_port_usable(instrument: PtyInstrument) -> None:
     async with opened(instrument.path) as port:
         for _ in range(3):
@@ -261,6 +273,20 @@ async def test_unplugged_instrument_is_a_lost_link_that_names_the_port(instrumen
         for _ in range(2):
             with pytest.raises(LinkLost, match=rf"^{instrument.path}: unplugged or hung up$"):
                 await port.read()
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_writing_to_what_was_unplugged_is_a_lost_link_at_any_moment(
+    steps: int, instrument: PtyInstrument
+) -> None:
+    async with asyncio.timeout(PATIENCE_S), opened(instrument.path) as port:
+        instrument.unplug()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        with pytest.raises(LinkLost, match=rf"^{instrument.path}: unplugged or hung up$"):
+            while True:
+                port.write(b"are you there?")
+                await asyncio.sleep(0)
 
 
 async def test_a_waiting_read_hears_of_the_unplugging(instrument: PtyInstrument) -> None:
@@ -691,6 +717,16 @@ async def test_parity_is_set(instrument: PtyInstrument, parity: Parity, expected
         assert Line.of(instrument.path).control & PARITY == expected
 
 
+async def test_pseudo_terminal_opens_again_with_settings_that_it_cannot_have(
+    instrument: PtyInstrument,
+) -> None:
+    settings = Settings(port=str(instrument.path), data_bits=7, parity="even")
+    for _ in range(3):
+        async with SerialPort.open(settings, system_clock) as port:
+            port.write(b"ready")
+            assert await instrument.hear() == b"ready"
+
+
 @pytest.mark.parametrize(("stop_bits", "expected"), [(1, 0), (2, termios.CSTOPB)])
 async def test_stop_bits_are_set(instrument: PtyInstrument, stop_bits: float, expected: int) -> None:
     async with SerialPort.open(Settings(port=str(instrument.path), stop_bits=stop_bits), system_clock):
@@ -1039,6 +1075,8 @@ async def test_device_whose_opening_is_cancelled_anywhere_is_free_again(instrume
             Address("device", "/dev/serial/by-path/pci-0000:00:14.0-usb-0:2:1.0-port0"),
         ),
         ("/dev/a name with spaces", Address("device", "/dev/a name with spaces")),
+        ("usb:0403:6001", Address("usb", "usb:0403:6001")),
+        ("USB:10C4:EA60:0001:1", Address("usb", "usb:10c4:ea60:0001:1")),
         ("tcp://192.0.2.7:4001", Address("tcp", "tcp://192.0.2.7:4001", "192.0.2.7", 4001)),
         ("tcp://meter.example:1", Address("tcp", "tcp://meter.example:1", "meter.example", 1)),
         ("TCP://Meter:65535", Address("tcp", "TCP://Meter:65535", "meter", 65535)),
@@ -1058,10 +1096,13 @@ def test_good_spelling_is_understood(written: str, address: Address) -> None:
     [
         (
             "ttyUSB0",
-            'must be a whole path such as "/dev/ttyUSB0", or tcp://host:port, or rfc2217://host:port',
+            'must be a whole path such as "/dev/ttyUSB0", usb:VID:PID, tcp://host:port or rfc2217://host:port',
         ),
-        ("dev/ttyUSB0", 'must be a whole path such as "/dev/ttyUSB0", or'),
-        ("192.0.2.7:4001", "or tcp://host:port"),
+        ("usb:0403", "must be usb:VID:PID[:serial[:interface]]"),
+        ("usb:FTDI:6001", "must be usb:VID:PID"),
+        ("usb:0403:6001:A:one", "must be usb:VID:PID"),
+        ("dev/ttyUSB0", 'must be a whole path such as "/dev/ttyUSB0", usb'),
+        ("192.0.2.7:4001", "usb:VID:PID, tcp://host:port"),
         (
             "socket://192.0.2.7:4001",
             'cannot be "socket://": allowed are a device path, tcp://host:port and rfc2217://',

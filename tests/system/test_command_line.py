@@ -56,7 +56,24 @@ def test_version_is_the_distributions() -> None:
     assert (done.returncode, done.stdout) == (0, f"sallyport {__version__}\n".encode())
 
 
-@pytest.mark.parametrize("command", ["run", "check", "demo", "tail", "journal", "decode", "drivers"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "check",
+        "demo",
+        "tail",
+        "journal",
+        "decode",
+        "ports",
+        "sniff",
+        "record",
+        "replay",
+        "simulate",
+        "drivers",
+        "filters",
+    ],
+)
 def test_every_command_has_a_help_text(command: str) -> None:
     done = sallyport(command, "--help")
     assert done.returncode == 0
@@ -225,7 +242,7 @@ def test_demo_shows_readings_and_the_line_to_paste() -> None:
     output = done.stdout.decode()
     assert f"mosquitto_sub -h 127.0.0.1 -p {port} -t 'sallyport/#' -v" in output
     assert "  weather  temperature=" in output
-    assert "  boat  " in output
+    assert "  gps  " in output
 
 
 def test_demo_ends_cleanly_at_ctrl_c_and_draws_a_table_on_a_terminal() -> None:
@@ -525,3 +542,13 @@ def test_drivers_lists_and_describes() -> None:
     assert "baudrate = 4800" in described
     assert "water_temp" in described
     assert sallyport("drivers", "modbuss").returncode == 2
+
+
+def test_filters_lists_and_describes() -> None:
+    listed = sallyport("filters").stdout.decode()
+    assert "median " in listed
+    assert "heartbeat " in listed
+    described = sallyport("filters", "median").stdout.decode()
+    assert described.startswith("median = (required)\n")
+    assert "send_first_at = 1\n" in described
+    assert sallyport("filters", "medain").returncode == 2
