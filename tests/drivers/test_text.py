@@ -152,12 +152,16 @@ def test_format_says_what_its_mark_means(format_: str, line: str, stable: bool) 
         ("hello", "no match"),
         ("12 parrots", "no match"),
         ("1e999 V", "no match"),
-        ("+0026.90 G", "no match"),
         ("1 g" + " " * 30 + "x" * 64, "no match"),
     ],
 )
 def test_line_without_a_value_is_refused_with_the_reason(line: str, reason: str) -> None:
-    assert why(line, format="kern" if line.endswith(" G") else "auto") == [reason]
+    assert why(line) == [reason]
+
+
+def test_balance_that_does_not_say_whether_it_stands_still_gives_its_weight() -> None:
+    for format_ in ("auto", "kern"):
+        assert values_of("+0026.90 G  ", format=format_) == {"weight": 26.9}
 
 
 def test_noise_around_a_line_is_passed_over() -> None:
