@@ -65,6 +65,7 @@ NAMES = {
     "1-0:0.2.0*0": "firmware",
     "1-0:96.90.2*1": "firmware_checksum",
     "1-0:96.5.0": "meter_status",
+    "1-0:96.5.5": "meter_status",
     "1-0:96.50.0*2": "chip_temperature",
     "1-0:96.50.0*3": "chip_temperature_min",
     "1-0:96.50.0*4": "chip_temperature_max",
@@ -72,7 +73,7 @@ NAMES = {
     "1-0:96.50.3*3": "voltage_min",
     "1-0:96.50.3*4": "voltage_max",
 }
-"""By code, where drivers/obis.py would take the part behind the star for the number of a past period."""
+"""By code: those that only these meters have, and whose last part is no past period."""
 
 METRICS = {
     "firmware_checksum": Metric("", "Checksum of the firmware"),

@@ -38,12 +38,9 @@ def _chosen(written: Any) -> FilterOptions:
         raise _problem("dict_type")
     named = [key for key in written if key in FILTERS]
     if not named:
-        unknown = [key for key in written if not _is_known(key)]
-        raise (
-            _problem("extra_forbidden", *unknown)
-            if unknown
-            else _problem(_custom("names no filter: `sallyport filters` lists them"))
-        )
+        if unknown := [key for key in written if not _is_known(key)]:
+            raise _problem("extra_forbidden", *unknown)
+        raise _problem(_custom("names no filter: `sallyport filters` lists them"))
     name, *others = named
     if others:
         raise _problem(_custom(f"is a second filter beside {name}: give it {{ … }} of its own"), *others)

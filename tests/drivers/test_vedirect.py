@@ -269,6 +269,29 @@ def test_field_gives_its_readable_value(label: str, text: str, expected: dict[st
     assert readable({label: text}) == expected
 
 
+@pytest.mark.parametrize(
+    ("product", "model"),
+    [
+        ("0x203", "BMV-700"),
+        ("0xA042", "BlueSolar MPPT 75/15"),
+        ("0xA04F", "BlueSolar MPPT 150/85"),
+        ("0xA056", "SmartSolar MPPT 100/30"),
+        ("0xA065", "SmartSolar MPPT 250/100"),
+        ("0xA06E", "SmartSolar MPPT 150/100"),
+        ("0xA07B", "BlueSolar MPPT 100/15"),
+        ("0xA10E", "SmartSolar MPPT VE.Can 150/100"),
+        ("0xA116", "SmartSolar MPPT VE.Can 250/85"),
+        ("0xA231", "Phoenix Inverter 12/250 230V"),
+        ("0xA27C", "Phoenix Inverter 48/1200 120V"),
+        ("0xA347", "Phoenix Smart IP43 Charger 24/16(3)"),
+        ("0xA389", "SmartShunt 500A"),
+    ],
+)
+def test_product_id_gives_the_model(product: str, model: str) -> None:
+    assert readable({"PID": product, "BMV": "700"}) == {"product_id": product, "model": model}
+    assert readable({"PID": "0xFFFE", "BMV": "700"}) == {"product_id": "0xFFFE", "model": "700"}
+
+
 def test_unreadable_field_costs_only_itself() -> None:
     frames, decoder = decoded(
         [block({"V": "12x", "I": "5", "FW": "x", "Alarm": "?", "P": "9" * 40})], readable=True
