@@ -10,7 +10,7 @@ from drivers.scpi.options import QueryOptions
 from gateway.errors import FrameError
 from gateway.model import Value
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?: ?[eE] ?[-+]?\d{1,4})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?: ?[eE] ?[-+]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _BASED = {"#H": 16, "#Q": 8, "#B": 2}
 _BEYOND = 9.9e37
@@ -22,8 +22,8 @@ _PREFIXES = {
     "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9,
 }  # fmt: skip
 
-_HEADED = re.compile(r"[A-Za-z*:][\w.*:/-]{0,63}(?::\s?|\s)([^\s:,]{1,32})", re.ASCII)
-"""An answer that says what it answers (`VOLT 1.2`, `RNP: 0.200`), as after SYST:HEAD ON."""
+_HEADER = re.compile(r"[A-Za-z*:][\w.*:/-]{0,63}", re.ASCII)
+"""Of an answer that says what it answers (`VOLT 1.2`, `RNP: 0.200`), as after SYST:HEAD ON."""
 
 _TRUTH = {"ON": True, "1": True, "TRUE": True, "OFF": False, "0": False, "FALSE": False}
 
@@ -134,8 +134,10 @@ def _number_of(printed: str) -> float | int | None:
 
 def _tail(text: str) -> str:
     """An answer without the header that some put before it."""
-    headed = _HEADED.fullmatch(text)
-    return headed[1] if headed else text
+    cut = max(text.rfind(":"), text.rfind(" ")) + 1
+    if not cut or cut == len(text) or "," in text[cut:]:
+        return text
+    return text[cut:] if _HEADER.fullmatch(text[:cut].rstrip()) else text
 
 
 def _unquoted(text: str) -> str:

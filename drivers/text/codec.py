@@ -14,7 +14,7 @@ from drivers.text.options import Options
 from gateway.errors import FrameError
 from gateway.model import Value
 
-_NUMBER = re.compile(r"[-+]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[-+]?\s*\d{1,18}", re.ASCII)
 _NO_NUMBER = re.compile(r"[-+]?(?:nan|inf|infinity|ovf)|-+", re.IGNORECASE)
 """What programs print that have no number to print."""

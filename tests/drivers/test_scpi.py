@@ -218,6 +218,14 @@ def test_answer_that_is_too_long_or_no_text_is_refused() -> None:
     assert answers.rejected == {"too long": 2, "not a text": 1}
 
 
+@pytest.mark.parametrize(
+    "answer", ["1" * 65_000 + "!", "1." * 32_000, "a:" * 32_000, "1 " * 32_000, "-" * 65_000]
+)
+def test_hostile_answer_is_a_text_in_time(answer: str) -> None:
+    [frame], _ = decoded(answer.encode() + b"\n", max_answer="64KiB")
+    assert frame.values == {"value": answer.strip()}
+
+
 @settings(deadline=None)
 @given(
     parts=st.lists(

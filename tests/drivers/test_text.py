@@ -249,6 +249,11 @@ def test_decimal_comma_is_a_point() -> None:
     assert values_of("T=1.021,5 H=45", **CLIMATE, decimal=",") == {"t": 1021.5, "h": 45}
 
 
+@pytest.mark.parametrize("text", ["1" * 65_000 + "!", "1." * 32_000, "1 " * 32_000 + "x", "-" * 65_000 + "x"])
+def test_hostile_value_is_a_text_in_time(text: str) -> None:
+    assert values_of(text, columns=["x"], max_line="64KiB") == {"x": text}
+
+
 # Tables
 
 
