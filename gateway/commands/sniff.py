@@ -12,8 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 import drivers
 from drivers.asking import AskingOptions
 from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
@@ -123,7 +121,8 @@ def _lines(names: Iterable[str]) -> list[LineSetting]:
     """At which to listen, those of most drivers first."""
     votes: Counter[LineSetting] = Counter()
     for name in names:
-        votes.update(dict.fromkeys(_lines_of(drivers.find(name)), 1))
+        if drivers.find(name).clues.heard:
+            votes.update(dict.fromkeys(_lines_of(drivers.find(name)), 1))
     return [line for line, _ in votes.most_common()]
 
 
@@ -162,14 +161,10 @@ async def _listen_at(
 
 
 def _decoders(names: Iterable[str]) -> Iterator[tuple[str, Decoder]]:
-    """Those of drivers that understand their instruments without being told more than their clues say."""
     for name in names:
         driver = drivers.find(name)
-        try:
-            options = _validated(driver, "/dev/null", driver.clues.options)
-        except ValidationError:
-            continue
-        yield name, driver.decoder(options)
+        if driver.clues.heard:
+            yield name, driver.decoder(_validated(driver, "/dev/null", driver.clues.options))
 
 
 async def _ask(port: str, names: Iterable[str]) -> Finding | None:
