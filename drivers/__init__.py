@@ -8,6 +8,7 @@ from pathlib import Path
 from drivers.driver import Driver
 
 DRIVERS = {
+    "frame": "drivers.frame",
     "json": "drivers.json",
     "mhz19": "drivers.mhz19",
     "mysensors": "drivers.mysensors",
