@@ -18,6 +18,7 @@ Number = Callable[[bytes], int | float]
 OTHER = "other"
 """The id of a frame that matches none of those described."""
 
+_SHORT = "frame too short for a field"
 _LARGEST = sys.float_info.max
 
 
@@ -100,15 +101,16 @@ def _readers(fields: Mapping[str, FieldOptions], order: Order) -> list[tuple[str
 def _reading(field: FieldOptions, order: Order) -> Read:
     if field.type == "ascii":
         return _text(field)
-    if field.type == "number":
-        return _ranged(_scaled(_digits(field), field), field.valid)
-    if field.type[0] == "f":
-        return _ranged(_scaled(_float(field, order), field), field.valid)
+    if field.type in ("number", "f32", "f64"):
+        number = _digits(field) if field.type == "number" else _float(field, order)
+        return _ranged(_scaled(number, field), field.valid)
     whole = _some_bits(_bcd(field, order) if field.type == "bcd" else _integer(field, order), field)
     if field.bit is not None:
         return _single_bit(whole, field.bit)
     if field.enum:
         return _worded(whole, field.words())
+    if field.valid is None and abs(field.scale) < _LARGEST / 2**64 and abs(field.add) < _LARGEST / 2:
+        return _scaled(whole, field)  # which is finite
     return _ranged(_scaled(whole, field), field.valid)
 
 
@@ -118,7 +120,7 @@ def _piece(field: FieldOptions) -> Callable[[bytes], bytes]:
     def piece(frame: bytes) -> bytes:
         found = frame[place]
         if len(found) < width:
-            raise Unusable("frame too short for a field")
+            raise Unusable(_SHORT)
         return found
 
     return piece
@@ -173,8 +175,16 @@ def _bcd(field: FieldOptions, order: Order) -> Callable[[bytes], int]:
 
 
 def _integer(field: FieldOptions, order: Order) -> Callable[[bytes], int]:
-    piece, signed, from_bytes = _piece(field), field.type[0] == "i", int.from_bytes
-    return lambda frame: from_bytes(piece(frame), order, signed=signed)
+    place, width = _place(field.at, field.width), field.width
+    from_bytes, signed = int.from_bytes, field.type[0] == "i"
+
+    def integer(frame: bytes) -> int:
+        found = frame[place]
+        if len(found) < width:
+            raise Unusable(_SHORT)
+        return from_bytes(found, order, signed=signed)
+
+    return integer
 
 
 def _some_bits(whole: Callable[[bytes], int], field: FieldOptions) -> Callable[[bytes], int]:
@@ -217,6 +227,8 @@ def _scaled(number: Number, field: FieldOptions) -> Number:
     parts = 1 / scale if scale else 0.0
     if abs(parts) > 1 and isfinite(parts) and abs(parts - round(parts)) < 1e-9 * abs(parts):
         whole_parts = round(parts)
+        if not add:
+            return lambda frame: number(frame) / whole_parts
         return lambda frame: number(frame) / whole_parts + add
     return lambda frame: number(frame) * scale + add
 
