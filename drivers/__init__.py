@@ -9,11 +9,17 @@ from drivers.driver import Driver
 
 DRIVERS = {
     "frame": "drivers.frame",
+    "d0": "drivers.d0",
+    "davis": "drivers.davis",
+    "dsmr": "drivers.dsmr",
     "json": "drivers.json",
+    "mbus": "drivers.mbus",
     "mhz19": "drivers.mhz19",
     "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",
     "pms": "drivers.pms",
+    "scpi": "drivers.scpi",
+    "sml": "drivers.sml",
     "sps30": "drivers.sps30",
     "text": "drivers.text",
     "ubx": "drivers.ubx",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from drivers.port import Address, FlowControl, Parity, SerialPort
 from gateway.errors import LinkLost, Refused
+from gateway.filters.choice import AnyFilter
 from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration, DurationOrNever
 
@@ -47,6 +48,12 @@ class DriverOptions(BaseModel):
     names: Names = Field(
         default="readable",
         description='What metrics are called: "readable" names and units, or the "protocol"\'s own codes and scaling.',
+    )
+    filters: tuple[AnyFilter, ...] = Field(
+        default=(),
+        max_length=100,
+        description="What happens to the readings before they are published, in this order; `sallyport filters` lists"
+        " the filters.",
     )
 
     @field_validator("port")
@@ -184,9 +191,11 @@ class Simulation:
     telegrams: Callable[[int], Iterator[bytes]]
     """From a seed: what it says, endless, whole frames, the same for the same seed. Of one that is asked: answers."""
     every_s: float = 1.0
-    """Between two telegrams of one that talks by itself."""
+    """Between two telegrams."""
     answering: Callable[[int], Answering] | None = None
-    """From a seed; None for one that talks by itself."""
+    """From a seed; None for one that only talks by itself."""
+    talks: bool = True
+    """Whether it says its telegrams by itself; one that answers need not."""
 
 
 class LineSetting(NamedTuple):
@@ -209,8 +218,10 @@ class Clues:
     """How their lines are set, besides the options' defaults; the likeliest first."""
     evidence: Literal["checksum", "form", "guess"] = "checksum"
     """What a good frame proves: its checksum fits, it has a form that hardly comes about by chance, or less."""
+    heard: bool = True
+    """Whether they are recognised by listening; not those that speak only when asked."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """With which the decoder understands any of them."""
+    """With which the decoder understands what any of them says."""
     questions: tuple[Mapping[str, Any], ...] = ()
     """Options with which asking harms no instrument, whichever it is; each is tried by opening the device."""
 

@@ -5,9 +5,11 @@ With ports.py the only file that imports a serial library.
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -45,6 +47,10 @@ _PARITY = {
     "mark": serialx.Parity.MARK,
     "space": serialx.Parity.SPACE,
 }
+
+
+_PSEUDO_TERMINALS = range(136, 144)
+"""Major numbers of the ends that are opened by name (Documentation/admin-guide/devices.txt)."""
 
 
 class Address(NamedTuple):
@@ -191,22 +197,35 @@ class SerialPort(asyncio.Protocol):
     async def _connect_serial(self, address: Address, options: PortOptions) -> None:
         if address.scheme == "usb":
             self._device = await asyncio.to_thread(UsbIdentity.parse(address.target).path)
+        try:
+            transport = await self._serial_transport(address, options, options.data_bits, options.parity)
+        except OSError as error:
+            # A pseudo-terminal has no parity and no word length but 8 bits: Linux passes over them once, and
+            # refuses them to the next who sets nothing else.
+            if error.errno != errno.EINVAL or not _is_pseudo_terminal(self._device):
+                raise
+            transport = await self._serial_transport(address, options, 8, "none")
+        if isinstance(transport, DescriptorTransport):
+            transport.max_size = READ_SIZE
+
+    async def _serial_transport(
+        self, address: Address, options: PortOptions, data_bits: int, parity: Parity
+    ) -> asyncio.Transport:
         transport, _ = await serialx.create_serial_connection(
             asyncio.get_running_loop(),
             lambda: self,
             self._device,
             options.baudrate,
-            _PARITY[options.parity],
+            _PARITY[parity],
             serialx.StopBits(options.stop_bits),
             xonxoff=options.flow_control == "xon/xoff",
             rtscts=options.flow_control == "rts/cts",
-            byte_size=options.data_bits,
+            byte_size=data_bits,
             exclusive=options.exclusive,
             transport_cls=_Rfc2217Transport if address.scheme == "rfc2217" else None,
             connect_timeout=OPEN_TIMEOUT_S,  # of rfc2217; serialx leaves it out for a device
         )
-        if isinstance(transport, DescriptorTransport):
-            transport.max_size = READ_SIZE
+        return transport
 
     async def read(self) -> Chunk:
         """All bytes that have come since the last call; waits for the first one.
@@ -296,6 +315,13 @@ def _loss(port: str, error: Exception | None) -> str:
     if error is None or (isinstance(error, OSError) and error.errno == errno.EIO):
         return "closed by the other end" if "://" in port else "unplugged or hung up"
     return plain(error)
+
+
+def _is_pseudo_terminal(device: str) -> bool:
+    try:
+        return os.major(Path(device).stat().st_rdev) in _PSEUDO_TERMINALS
+    except OSError:
+        return False
 
 
 def _keep_alive(sock: socket.socket) -> None:

@@ -1,6 +1,6 @@
 """What was read, kept, sent and lost since the start, and that it adds up.
 
-recorded           = read, less what is still on the bus
+recorded           = read - filtered + made, less what is still on the bus
 recorded           = journaled + refused
 found + journaled  = acknowledged + set aside + evicted + waiting, for each broker
 """
@@ -44,6 +44,9 @@ class Accounts:
                 "devices": {
                     source.name: {
                         "read": source.readings,
+                        "filtered": source.filtered,
+                        "made": source.made,
+                        "withheld": dict(source.tally_withheld()),
                         "rejected": source.tally_rejected().total(),
                         "dropped": source.tally_dropped().total(),
                         "lost": self._lost[source.name],
@@ -62,13 +65,21 @@ class Accounts:
     def tell(self, kept_in: Path | None) -> None:
         """The last lines of the log: everything read has gone somewhere."""
         for source in self._sources:
-            for what, tally in (("rejected", source.tally_rejected()), ("dropped", source.tally_dropped())):
+            for what, tally in (
+                ("rejected", source.tally_rejected()),
+                ("dropped", source.tally_dropped()),
+                ("withheld", source.tally_withheld()),
+            ):
                 if tally:
                     reasons = ", ".join(f"{count} {reason}" for reason, count in tally.most_common())
                     log.info("%s: %s: %s", source.name, what, reasons)
+        filtered = sum(source.filtered for source in self._sources)
+        made = sum(source.made for source in self._sources)
         log.info(
-            "stopped: %d readings read, %d journaled, %d refused by a full journal",
-            sum(source.readings for source in self._sources), self.journaled, self._journal.refused,
+            "stopped: %d readings read%s, %d journaled, %d refused by a full journal",
+            sum(source.readings for source in self._sources),
+            f", less {filtered} filtered, and {made} made by filters" if filtered or made else "",
+            self.journaled, self._journal.refused,
         )  # fmt: skip
         for delivery in self.deliveries:
             lane = delivery.forwarder.readings

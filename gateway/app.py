@@ -154,6 +154,7 @@ class _Gateway:
             group.create_task(Supervisor().run(source.child() for source in self._sources), name="supervisor")
             for source in self._sources:
                 group.create_task(source.watch(), name=f"{source.name}: staleness")
+                group.create_task(source.wake(), name=f"{source.name}: filters")
             group.create_task(self._tell_rejected(), name="broken frames")
 
     async def _tell_rejected(self) -> None:

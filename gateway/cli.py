@@ -269,6 +269,13 @@ def _instrument_commands(command: _Command) -> None:
     simulate.add_argument("driver", metavar="DRIVER", help="see `sallyport drivers`")
     simulate.add_argument("path", metavar="PATH", type=Path, help="where the port appears, such as ./line")
 
+    filters = command(
+        "filters",
+        "list the filters and their settings",
+        "List the filters for a device's readings; with a name, describe that filter's settings.",
+    )
+    filters.add_argument("filter", metavar="FILTER", nargs="?", help="describe this one")
+
 
 def _count(text: str) -> int:
     if not (number := int(text)) > 0:
@@ -365,6 +372,12 @@ def _drivers(args: argparse.Namespace) -> int:
     return drivers.run(args.driver)
 
 
+def _filters(args: argparse.Namespace) -> int:
+    from gateway.commands import filters
+
+    return filters.run(args.filter)
+
+
 def _config_path(given: Path | None) -> Path:
     return given or Path(os.environ.get("SALLYPORT_CONFIG") or DEFAULT_CONFIG)
 
@@ -382,4 +395,5 @@ _COMMANDS = {
     "replay": _replay,
     "simulate": _simulate,
     "drivers": _drivers,
+    "filters": _filters,
 }

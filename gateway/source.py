@@ -1,16 +1,17 @@
-"""One configured device: its driver's readings, numbered, onto the bus; and whether it can be believed."""
+"""One configured device: its driver's readings, filtered and numbered, onto the bus; and whether it can be believed."""
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
-from math import isfinite
+from math import inf, isfinite
 
 from drivers.driver import Device, Driver, DriverOptions
 from gateway.bus import EventBus
 from gateway.errors import LinkLost
-from gateway.model import Availability, Clock, Presence, Reading, Value
+from gateway.filters.chain import Chain
+from gateway.model import Availability, Clock, Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import Child, Report
 from gateway.units import written_duration
@@ -37,7 +38,11 @@ class Source:
     ) -> None:
         self.name = name
         self.readings = 0
-        """In this process."""
+        """That came from the driver, in this process."""
+        self.filtered = 0
+        """Of these, the ones of which the filters passed nothing on when they came."""
+        self.made = 0
+        """Readings that came from the filters by themselves: a heartbeat, the result of a window."""
         self.rejected: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
@@ -49,6 +54,10 @@ class Source:
         self._device: Device | None = None
         self._report: Report | None = None
         self._heard_at = 0.0
+        # They outlast the port: what they hold is what the device said, whenever its port was opened.
+        self._chain = Chain(options.filters) if options.filters else None
+        self._armed_for = inf
+        self._rearm = asyncio.Event()
 
     def child(self) -> Child:
         restart = Backoff(first_s=min(FIRST_RETRY_S, self._options.retry_max), cap_s=self._options.retry_max)
@@ -60,6 +69,7 @@ class Source:
             self._heard_at = asyncio.get_running_loop().time()
             self._report, self._device = report, device
             await report.waiting(f"{self._options.port}: open, no reading yet")
+            chain = self._chain
             try:
                 async with aclosing(device.readings()) as readings:  # type: ignore[type-var]
                     async for reading in readings:
@@ -69,15 +79,20 @@ class Source:
                         if report.presence is not Presence.ONLINE:
                             await report.online()
                         self.readings += 1
+                        if chain is not None and not self._filter(chain, reading):
+                            if not self.filtered % STRETCH:  # a flood must leave turns to others, too
+                                await asyncio.sleep(0)
+                            continue
                         self._seq += 1
                         reading.seq = self._seq
-                        if self.readings % STRETCH:
+                        if self._seq % STRETCH:
                             self._bus.put(reading)
                         else:
                             await self._bus.publish(reading)
                 raise LinkLost(f"{self._options.port}: the driver has stopped reading")
             finally:
                 self._device = None
+                self._hush()
                 self.rejected += device.rejected
                 self.dropped += device.dropped
 
@@ -95,8 +110,30 @@ class Source:
                 await asyncio.sleep(stale_after - quiet_for)
             else:
                 if self._report.presence is not Presence.STALE:
+                    self._hush()
                     await self._report.stale(self._silence(self._device, stale_after))
                 await asyncio.sleep(stale_after)
+
+    async def wake(self) -> None:
+        """Publish what the filters have to say by themselves, when it is due. No timer for each reading."""
+        chain = self._chain
+        if chain is None:
+            return
+        while True:
+            self._rearm.clear()
+            self._armed_for = chain.due
+            wait_s = None if self._armed_for == inf else self._armed_for - self._clock().mono
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._rearm.wait()
+            except TimeoutError:
+                at = self._clock()
+                for reading in self._due(chain, at):
+                    await self._bus.publish(reading)
+
+    def tally_withheld(self) -> Counter[str]:
+        """Values that filters did not pass on when they came, by filter."""
+        return Counter() if self._chain is None else self._chain.withheld
 
     def tally_rejected(self) -> Counter[str]:
         """Broken frames by reason, those of the port that is open included."""
@@ -113,6 +150,30 @@ class Source:
             reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
             log.warning("%s: %d broken frames in the last %s: %s", self.name, fresh.total(), within, reasons)
             self._told = rejected
+
+    def _filter(self, chain: Chain, reading: Reading) -> bool:
+        """Whether anything of it passes."""
+        at = reading.at
+        if chain.due <= at.mono:
+            for due in self._due(chain, at):
+                self._bus.put(due)
+        reading.values = chain.take(reading.values, at.mono)
+        if chain.due < self._armed_for:
+            self._rearm.set()
+        if reading.values:
+            return True
+        self.filtered += 1
+        return False
+
+    def _due(self, chain: Chain, at: Stamp) -> Iterator[Reading]:
+        for values in chain.tick(at.mono):
+            self.made += 1
+            self._seq += 1
+            yield Reading(at=at, device=self.name, values=values, seq=self._seq)
+
+    def _hush(self) -> None:
+        if self._chain is not None:
+            self._chain.hush()
 
     @staticmethod
     def _sound(values: Mapping[str, Value]) -> bool:

@@ -4,13 +4,19 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 import drivers
 from gateway import __version__, config
 from gateway.cli import parser
+from gateway.filters.choice import FILTERS
+from tests.gateway.filters.running import chain, outcome
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -90,3 +96,42 @@ def test_changelog_begins_with_this_version() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_ids(DOCUMENTS))
 def test_no_document_holds_a_place_that_was_to_be_filled_in(document: Path) -> None:
     assert not re.search(r"^[A-Z]{3,}$|\b(TODO|TBD|FIXME)\b", document.read_text(), re.MULTILINE)
+
+
+Row = tuple[float, str, str]
+
+
+def _filter_examples() -> Iterator[tuple[str, list[Row]]]:
+    """Each filter of docs/filters.md as TOML, with the rows below it: moment, what comes in, what comes out."""
+    text = (ROOT / "docs" / "filters.md").read_text()
+    for written, rows in re.findall(r"^    (\{.*\})\n((?:    .*→.*\n)+)", text, re.MULTILINE):
+        found = re.findall(r"^ +([\d.]+) s +(.*?) *→ *(.*)$", rows, re.MULTILINE)
+        assert len(found) == rows.count("\n"), written
+        yield written, [(float(moment), said, heard) for moment, said, heard in found]
+
+
+FILTER_EXAMPLES = [*_filter_examples()]
+
+
+def _values(text: str) -> dict[str, Any]:
+    value = orjson.loads(text)
+    return value if isinstance(value, dict) else {"value": value}
+
+
+@pytest.mark.parametrize(
+    ("written", "rows"), FILTER_EXAMPLES, ids=[written for written, _ in FILTER_EXAMPLES]
+)
+def test_filter_does_what_its_example_shows(written: str, rows: list[Row]) -> None:
+    filters = chain(tomllib.loads(f"filter = {written}")["filter"])
+    said = [(moment, _values(value)) for moment, value, _ in rows if value]
+    heard = [(moment, _values(value)) for moment, _, value in rows if value]
+    out = outcome(filters, said, until=rows[-1][0])
+    assert [moment for moment, _ in out] == pytest.approx([moment for moment, _ in heard])
+    for (_, values), (_, wanted) in zip(out, heard, strict=True):
+        assert values == pytest.approx(wanted)
+
+
+def test_each_filter_has_an_example() -> None:
+    assert {key for written, _ in FILTER_EXAMPLES for key in FILTERS if f"{{ {key} =" in written} == set(
+        FILTERS
+    )

@@ -18,7 +18,7 @@ LINES = [
     ["gateway.publish", "gateway.source", "gateway.logs"],
     ["gateway.config"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
-    ["gateway.pacing", "gateway.clock"],
+    ["gateway.pacing", "gateway.clock", "gateway.filters"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]
 """STYLE's picture, top to bottom; each entry is a room: a module or a whole package."""

@@ -97,6 +97,6 @@ DRIVER = Driver(
     open=asking(Mhz19),
     metrics=METRICS,
     described=_described,
-    clues=Clues(questions=({},)),
-    simulation=Simulation(telegrams=telegrams, answering=Sensor),
+    simulation=Simulation(telegrams=telegrams, answering=Sensor, talks=False),
+    clues=Clues(heard=False, questions=({},)),
 )

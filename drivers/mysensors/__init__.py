@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from drivers.driver import Driver, DriverOptions, Simulation, listening
+from drivers.driver import Clues, Driver, DriverOptions, LineSetting, Simulation, listening
 from drivers.mysensors.codec import Messages
 from drivers.mysensors.simulator import telegrams
 from drivers.mysensors.types import METRICS
@@ -27,5 +27,6 @@ DRIVER = Driver(
     decoder=_decoder,
     open=listening(_decoder),
     simulation=Simulation(telegrams=telegrams),
+    clues=Clues(evidence="form", lines=(LineSetting(38_400), LineSetting(57_600))),
     metrics=METRICS,
 )

@@ -65,7 +65,11 @@ class Messages:
 
     def _frame(self, offset: int, line: bytes) -> Frame | None:
         begun = line.lstrip(_NOISE)  # what a UART makes up while the gateway resets
-        payload = begun.split(b";", 5)[-1]
+        parts = begun.split(b";", 5)
+        if len(parts) <= 5:  # noqa: PLR2004 - five numbers and the payload
+            self.rejected["not a message"] += 1
+            return None
+        payload = parts[5]
         written = begun[: len(begun) - len(payload)]
         try:
             head = self._heads.get(written) or self._read(written)

@@ -29,6 +29,7 @@ from drivers.asking import UNANSWERED_AT_MOST
 from drivers.driver import Answering, Device, Driver, DriverOptions, Frame, Simulation
 from drivers.instrument import PtyInstrument
 from drivers.port import SerialPort
+from drivers.testing.instrument import UnrulyInstrument
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkLost, LinkSilent
 from gateway.model import Reading, Value
@@ -323,6 +324,31 @@ class ListeningContract(DriverContract):
                 instrument.plug_in()
 
     @pytest.mark.real_time
+    async def test_line_that_splits_merges_and_delays_changes_no_reading(self, tmp_path: Path) -> None:
+        telegrams = self.said(count=ENOUGH)
+        expected = self.values(telegrams)
+        line = UnrulyInstrument.plugged_in(
+            tmp_path / "line", longest_piece=90, held=ENOUGH // 4, delay_s=0.001
+        )
+        with line as instrument:
+            async with self.readings(instrument.path) as readings, asyncio.TaskGroup() as group:
+                group.create_task(instrument.play(telegrams, every_s=0))
+                assert [(await anext(readings)).values for _ in expected] == expected
+
+    @pytest.mark.real_time
+    async def test_instrument_that_returns_as_another_terminal_is_read_again(self, tmp_path: Path) -> None:
+        telegrams = self.said()
+        expected = self.values(telegrams)
+        with UnrulyInstrument.plugged_in(tmp_path / "line") as instrument:
+            async with self.readings(instrument.path) as readings:
+                instrument.move()
+                with pytest.raises(LinkLost):
+                    await anext(readings)
+            async with self.readings(instrument.path) as readings, asyncio.TaskGroup() as group:
+                group.create_task(instrument.play(telegrams, every_s=0.001))
+                assert [(await anext(readings)).values for _ in expected] == expected
+
+    @pytest.mark.real_time
     async def test_silence_yields_nothing_and_can_be_left(self, tmp_path: Path) -> None:
         with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
             async with self.readings(instrument.path) as readings:
@@ -523,7 +549,7 @@ def is_scalar(value: object) -> bool:
 def described(name: str, metrics: Mapping[str, object]) -> bool:
     """`*` in a description stands for one part of a name."""
     parts = name.split(".")
-    return any(
+    return name in metrics or any(
         len(parts) == len(pattern)
         and all(wanted in ("*", part) for wanted, part in zip(pattern, parts, strict=True))
         for pattern in (described.split(".") for described in metrics)

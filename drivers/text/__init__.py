@@ -1,6 +1,6 @@
 """`text`: lines of text: balances, multimeters, data loggers, and whatever a regular expression can read."""
 
-from drivers.driver import Driver, Simulation
+from drivers.driver import Clues, Driver, LineSetting, Simulation
 from drivers.text.codec import TextLines
 from drivers.text.device import open_device
 from drivers.text.options import Options, described
@@ -15,6 +15,9 @@ DRIVER = Driver(
     decoder=TextLines,
     open=open_device,
     simulation=Simulation(telegrams=telegrams, every_s=0.5),
+    clues=Clues(
+        evidence="guess", lines=(LineSetting(1200), LineSetting(2400), LineSetting(4800), LineSetting(19_200))
+    ),
     metrics=METRICS,
     described=described,
 )

@@ -56,7 +56,7 @@ class ValueOptions(BaseModel):
     scale: float = Field(default=1.0, description="What a number is multiplied with.")
     offset: float = Field(default=0.0, description="What is added to it then.")
     names: Mapping[str, Value] = Field(
-        default_factory=dict, description="What a printed text means, such as { S = true, U = false }."
+        default={}, description="What a printed text means, such as { S = true, U = false }."
     )
 
 
@@ -90,7 +90,7 @@ class Options(AskingOptions):
         description="How the instrument prints, where there are neither patterns nor columns: auto finds out.",
     )
     patterns: Mapping[str, PatternText] = Field(
-        default_factory=dict,
+        default={},
         description="Regular expressions by name, whose named groups are the values; the first that fits counts.",
     )
     columns: tuple[str, ...] = Field(
@@ -105,7 +105,7 @@ class Options(AskingOptions):
     )
     decimal: Literal[".", ","] = Field(default=".", description="The decimal sign of patterns and columns.")
     values: Mapping[str, ValueOptions] = Field(
-        default_factory=dict,
+        default={},
         description="What a value means, by its name: type, unit, label, device_class, state_class, scale, "
         "offset, names.",
     )
@@ -123,7 +123,7 @@ class Options(AskingOptions):
         description="What is sent every interval to get a line; without it the instrument prints by itself.",
     )
     commands: Mapping[str, CommandOptions] = Field(
-        default_factory=dict,
+        default={},
         description="What may be set, by name: send, acknowledged, refused, minimum, maximum, choices.",
     )
 

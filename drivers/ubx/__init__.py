@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from drivers.driver import Driver, DriverOptions, Metric, Simulation, listening
+from drivers.driver import Clues, Driver, DriverOptions, LineSetting, Metric, Simulation, listening
 from drivers.nmea0183.metrics import METRICS
 from drivers.ubx.codec import OF_SENTENCES, Messages
 from drivers.ubx.messages import MESSAGES, ONLY_WHEN_ASKED_FOR, metrics
@@ -54,6 +54,7 @@ DRIVER = Driver(
     decoder=_decoder,
     open=listening(_decoder),
     simulation=Simulation(telegrams=telegrams),
+    clues=Clues(options={"nmea": True}, lines=(LineSetting(38_400), LineSetting(115_200))),
     metrics=metrics(MESSAGES, "readable"),
     described=_described,
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from drivers.driver import Frame
 from drivers.vedirect import fields, registers
+from drivers.vedirect.products import PRODUCTS
 from gateway.model import Value
 
 LONGEST_BLOCK = 2048
@@ -33,7 +34,9 @@ _HEX = re.compile(
     rb":[0-9A-Fa-f]{3,%(most)d}+\n|:[0-9A-Fa-f]{0,%(most)d}+\Z" % {b"most": LONGEST_HEX}, re.ASCII
 )
 _MARK = b"\r\nChecksum\t"
-_FIELD = re.compile(rb"\r\n([!-~]{1,20})\t([ -~\x80-\xff]{0,100})(?=\r\n)")
+_LINE = rb"\r\n([!-~]{1,20}+)\t[ -~\x80-\xff]{0,100}+"
+_FIELD = re.compile(_LINE + rb"(?=\r\n)")
+_FIELDS = re.compile(rb"(?:%b)+" % _LINE)
 _FIRST = frozenset({b"PID", b"H1"})
 """With these labels the devices begin their blocks."""
 
@@ -150,7 +153,7 @@ class Blocks:
         elif frame.data:
             read = registers.readable if self._readable else registers.raw
             name, value = read(frame.register, frame.data)
-            if value is not None:
+            if value is not None and value != "":
                 frame.values[name] = value
 
     def _take(self, length: int) -> None:
@@ -189,32 +192,43 @@ class Blocks:
 
     def _block(self, block: bytes, first: int) -> Frame | None:
         """`first` is the block's place in _text."""
+        end = len(block) - len(_MARK) - 1
+        if _FIELDS.fullmatch(block, 0, end) and sum(block) & 0xFF == 0:
+            return self._frame(block[:end], first, len(block))
         found = list(_FIELD.finditer(block))
-        for index in _starts(found, len(block) - len(_MARK) - 1):
+        for index in _starts(found, end):
             start = found[index].start()
             if sum(block[start:]) & 0xFF == 0:
                 if index:
                     self.rejected["cut"] += 1
-                offset = self._where(first + start)
-                length = self._where(first + len(block) - 1) + 1 - offset
-                return Frame(offset, length, "text", self._values(found[index:]))
+                return self._frame(block[start:end], first + start, len(block) - start)
         if found:
             self.rejected["checksum"] += 1
         return None
 
-    def _values(self, found: list[re.Match[bytes]]) -> dict[str, Value]:
+    def _frame(self, lines: bytes, start: int, size: int) -> Frame:
+        offset = self._where(start)
+        return Frame(offset, self._where(start + size - 1) + 1 - offset, "text", self._values(lines))
+
+    def _values(self, lines: bytes) -> dict[str, Value]:
         values: dict[str, Value] = {}
-        for field in found:
-            label, text = field[1].decode("ascii"), field[2].decode("latin-1")
+        repeated: Counter[str] = Counter()
+        read = fields.readable if self._readable else fields.raw
+        for line in lines.decode("latin-1")[2:].split("\r\n"):
+            label, _, text = line.partition("\t")
             try:
-                name, value = (
-                    fields.readable(label, text) if self._readable else (label, fields.raw(label, text))
-                )
+                name, value = read(label, text)
             except ValueError:
                 self.dropped["unreadable field"] += 1
                 continue
             if value is not None:
-                values[_unused(name, values)] = value
+                unique = name
+                while unique in values:  # counted, not searched for: a hostile block may repeat a label often
+                    repeated[name] += 1
+                    unique = f"{name}_{repeated[name] + 1}"
+                values[unique] = value
+        if (model := PRODUCTS.get(str(values.get("product_id")))) is not None:
+            values["model"] = model  # a battery monitor's own field says less
         return values
 
 
@@ -238,10 +252,3 @@ def _starts(found: list[re.Match[bytes]], end: int) -> Iterator[int]:
     for start in (first_label, repeated):
         if start:
             yield start
-
-
-def _unused(name: str, values: dict[str, Value]) -> str:
-    """A field that a block repeats gets _2, _3."""
-    if name not in values:
-        return name
-    return next(numbered for n in range(2, len(values) + 2) if (numbered := f"{name}_{n}") not in values)

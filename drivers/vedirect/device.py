@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from itertools import cycle
 
 from drivers.driver import Frame
@@ -63,7 +64,8 @@ class Talker:
                 async with asyncio.timeout_at(ask_at):
                     data, at = await self._port.read()
             except TimeoutError:
-                self._port.write(hex_frame(GET, next(self._questions).to_bytes(2, "little") + b"\x00"))
+                with suppress(LinkLost):  # the next read tells
+                    self._port.write(hex_frame(GET, next(self._questions).to_bytes(2, "little") + b"\x00"))
                 ask_at = loop.time() + (self._pause_s or 0)
             except LinkLost:
                 self._settle(LinkSilent(f"{self._port.name}: went away before it answered"))

@@ -21,13 +21,14 @@ TEXTS = frozenset({"PID", "FW", "FWE", "SER#", "BMV", "LOAD", "Alarm", "Relay", 
 """Labels whose values are no numbers, even where they look like one."""
 
 
-def raw(label: str, value: str) -> Value | None:
+@lru_cache(maxsize=1024)  # most of a block is what the last one said
+def raw(label: str, value: str) -> tuple[str, Value | None]:
     """The value as it is sent: an integer in the protocol's unit, or a text."""
     if value == _VOID or not value:
-        return None
+        return label, None
     if label in TEXTS or not _NUMBER.fullmatch(value):
-        return value
-    return int(value)
+        return label, value
+    return label, int(value)
 
 
 def _whole(value: str) -> int:
@@ -164,15 +165,15 @@ RAW_UNITS = {
 """In UCUM: which labels are sent in it. Those left out have none."""
 
 
+@lru_cache(maxsize=1024)
 def readable(label: str, value: str) -> tuple[str, Value | None]:
     """Raises: ValueError."""
     known = FIELDS.get(label)
     if known is None:
-        return _unnamed(label), raw(label, value)
+        return _unnamed(label), raw(label, value)[1]
     name, read = known
     return name, None if value == _VOID else read(value)
 
 
-@lru_cache(maxsize=256)
 def _unnamed(label: str) -> str:
     return f"field.{_UNSAFE.sub('_', label.lower()).strip('_') or '_'}"

@@ -41,11 +41,12 @@ def section(driver_name: str, path: Path) -> str:
 
 
 async def play(instrument: PtyInstrument, simulation: Simulation, seed: int = 0) -> None:
-    """Answer, or talk, for as long as this runs."""
-    if simulation.answering is not None:
-        await instrument.serve(simulation.answering(seed))
-    else:
-        await instrument.play(simulation.telegrams(seed), every_s=simulation.every_s)
+    """Answer and talk, as it does, for as long as this runs."""
+    async with asyncio.TaskGroup() as group:
+        if simulation.answering is not None:
+            group.create_task(instrument.serve(simulation.answering(seed)))
+        if simulation.talks:
+            group.create_task(instrument.play(simulation.telegrams(seed), every_s=simulation.every_s))
 
 
 async def _until_signalled(instrument: PtyInstrument, simulation: Simulation) -> None:

@@ -12,8 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 import drivers
 from drivers.asking import AskingOptions
 from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
@@ -23,7 +21,7 @@ from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkSile
 from gateway.model import Value
 from gateway.units import duration
 
-LISTEN_S = 3.0
+LISTEN_S = 2.5
 """From the first byte on, at each setting. At a wrong one bytes come too, if other ones; when none come at the
 first, no instrument speaks by itself."""
 
@@ -31,8 +29,8 @@ ANSWER_S = 6.0
 """What an instrument that is asked may take, with all repetitions."""
 
 ENOUGH_FRAMES = 2
-LEAST_COVERAGE = {"checksum": 0.3, "form": 0.9, "guess": 0.9}
-"""What part of the bytes must lie in good frames, by what a good frame proves."""
+LEAST_COVERAGE = {"checksum": 0.3, "form": 0.7, "guess": 0.7}
+"""What part of the bytes must lie in good frames, by what a good frame proves; line ends do not lie in any."""
 
 _RANK = {"checksum": 2, "form": 1, "guess": 0}
 
@@ -123,7 +121,8 @@ def _lines(names: Iterable[str]) -> list[LineSetting]:
     """At which to listen, those of most drivers first."""
     votes: Counter[LineSetting] = Counter()
     for name in names:
-        votes.update(dict.fromkeys(_lines_of(drivers.find(name)), 1))
+        if drivers.find(name).clues.heard:
+            votes.update(dict.fromkeys(_lines_of(drivers.find(name)), 1))
     return [line for line, _ in votes.most_common()]
 
 
@@ -162,14 +161,10 @@ async def _listen_at(
 
 
 def _decoders(names: Iterable[str]) -> Iterator[tuple[str, Decoder]]:
-    """Those of drivers that understand their instruments without being told more than their clues say."""
     for name in names:
         driver = drivers.find(name)
-        try:
-            options = _validated(driver, "/dev/null", driver.clues.options)
-        except ValidationError:
-            continue
-        yield name, driver.decoder(options)
+        if driver.clues.heard:
+            yield name, driver.decoder(_validated(driver, "/dev/null", driver.clues.options))
 
 
 async def _ask(port: str, names: Iterable[str]) -> Finding | None:

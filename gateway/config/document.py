@@ -279,8 +279,8 @@ def _shared_ports(document: Mapping[str, Any]) -> Iterator[Problem]:
         if driver != first.get("driver") or not _is_bus(driver):
             yield Problem(
                 ("devices", name, "port"),
-                f"{other} has the same port, and a port can serve one device only, unless it is a bus"
-                f" and both are read by {_buses()}",
+                f"{other} has the same port, and a port can serve one device only, unless both are on a bus"
+                f" and have the same driver, one of {_buses()}",
             )
             continue
         for key in LINE_SETTINGS:
@@ -296,7 +296,7 @@ def _is_bus(driver: object) -> bool:
 
 
 def _buses() -> str:
-    return " or both by ".join(name for name in drivers.DRIVERS if _is_bus(name)) or "the driver of a bus"
+    return complaints.listed([name for name in drivers.DRIVERS if _is_bus(name)])
 
 
 def _same(port: str) -> str:

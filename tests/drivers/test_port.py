@@ -717,6 +717,16 @@ async def test_parity_is_set(instrument: PtyInstrument, parity: Parity, expected
         assert Line.of(instrument.path).control & PARITY == expected
 
 
+async def test_pseudo_terminal_opens_again_with_settings_that_it_cannot_have(
+    instrument: PtyInstrument,
+) -> None:
+    settings = Settings(port=str(instrument.path), data_bits=7, parity="even")
+    for _ in range(3):
+        async with SerialPort.open(settings, system_clock) as port:
+            port.write(b"ready")
+            assert await instrument.hear() == b"ready"
+
+
 @pytest.mark.parametrize(("stop_bits", "expected"), [(1, 0), (2, termios.CSTOPB)])
 async def test_stop_bits_are_set(instrument: PtyInstrument, stop_bits: float, expected: int) -> None:
     async with SerialPort.open(Settings(port=str(instrument.path), stop_bits=stop_bits), system_clock):

@@ -175,7 +175,7 @@ def test_date_and_time_come_once_the_receiver_is_sure() -> None:
 def pvt(valid: int = 7, flags: int = 1, length: int = 92, fix: int = 3) -> bytes:
     moment = (2026, 6, 1, 8, 0, 0, valid, 20, 0)
     payload = struct.pack(
-        "<IHBBBBBBIiBBBBiiiiIIiiiiiIIHH4xihH", 0, *moment, fix, flags, *[0] * 15, 4_500_000, 250, 9
+        "<IHBBBBBBIiBBBBiiiiIIiiiiiIIHH4xihH", 0, *moment, fix, flags, *[0] * 17, 4_500_000, 250, 9
     )
     return message(0x01, 0x07, payload[:length])
 

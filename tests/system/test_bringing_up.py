@@ -3,6 +3,8 @@
 import asyncio
 import sys
 import tomllib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -43,30 +45,41 @@ def baudrate_of(name: str) -> int:
     return baudrate
 
 
-@pytest.mark.parametrize("name", sorted(drivers.DRIVERS.keys() - DESCRIBED))
-async def test_unknown_instrument_is_on_mqtt_with_the_printed_section(tmp_path: Path, name: str) -> None:
+@asynccontextmanager
+async def simulated(name: str, folder: Path) -> AsyncIterator[PtyInstrument]:
+    """The driver's instrument, which can be understood at its own speed only."""
     simulation = drivers.find(name).simulation
     assert simulation is not None
-    line = UnrulyInstrument.plugged_in(tmp_path / "line", baudrate=baudrate_of(name))
-    with line as instrument, Mosquitto.running(tmp_path) as broker:
+    line = UnrulyInstrument.plugged_in(folder / name, baudrate=baudrate_of(name))
+    with line as instrument:
         playing = asyncio.create_task(play(instrument, simulation))
         try:
-            status, section, evidence = await sniffed(instrument.path, "--ask", "--wait", "3s")
-            assert status == 0, evidence
-            assert tomllib.loads(section)["devices"].popitem()[1]["driver"] == name, evidence
-            file = tmp_path / "gateway.toml"
-            url = f"mqtt://{broker.host}:{broker.port}"
-            file.write_text(f'[gateway]\nname = "test"\n[mqtt]\nurl = "{url}"\n{section}')
-            async with (
-                Subscriber.listening(broker.host, broker.port) as subscriber,
-                GatewayProcess.running(file) as gateway,
-            ):
-                await subscriber.has(1)
-                await gateway.stop()
+            yield instrument
         finally:
             playing.cancel()
             await asyncio.wait([playing])
-    assert all(reading["values"] for reading in subscriber.readings())
+
+
+async def test_unknown_instruments_are_on_mqtt_with_what_is_printed(tmp_path: Path) -> None:
+    names = sorted(drivers.DRIVERS.keys() - DESCRIBED)
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(simulated(name, tmp_path)) for name in names]
+        found = await asyncio.gather(*(sniffed(line.path, "--ask", "--wait", "5s") for line in lines))
+        for name, (status, section, evidence) in zip(names, found, strict=True):
+            assert status == 0, f"{name}: {evidence}"
+            [device] = tomllib.loads(section)["devices"].values()
+            assert device["driver"] == name, evidence
+        broker = stack.enter_context(Mosquitto.running(tmp_path))
+        file = tmp_path / "gateway.toml"
+        head = f'[gateway]\nname = "test"\n[mqtt]\nurl = "mqtt://{broker.host}:{broker.port}"\n'
+        file.write_text(head + "".join(section for _, section, _ in found))
+        async with (
+            Subscriber.listening(broker.host, broker.port) as subscriber,
+            GatewayProcess.running(file) as gateway,
+        ):
+            for name in names:
+                await subscriber.has(1, name)
+            await gateway.stop()
 
 
 async def test_silence_is_told_apart_from_what_nobody_understands(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_version_is_the_distributions() -> None:
         "replay",
         "simulate",
         "drivers",
+        "filters",
     ],
 )
 def test_every_command_has_a_help_text(command: str) -> None:
@@ -578,3 +579,13 @@ def test_drivers_lists_and_describes() -> None:
     assert "baudrate = 4800" in described
     assert "water_temp" in described
     assert sallyport("drivers", "modbuss").returncode == 2
+
+
+def test_filters_lists_and_describes() -> None:
+    listed = sallyport("filters").stdout.decode()
+    assert "median " in listed
+    assert "heartbeat " in listed
+    described = sallyport("filters", "median").stdout.decode()
+    assert described.startswith("median = (required)\n")
+    assert "send_first_at = 1\n" in described
+    assert sallyport("filters", "medain").returncode == 2

@@ -1,0 +1,71 @@
+"""Filters of names: rename, keep, drop."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from gateway.filters.filter import Filter, FilterOptions, Globs, Names, Values
+
+_Name = Annotated[str, Field(min_length=1)]
+
+
+class Rename(FilterOptions):
+    rename: Mapping[str, _Name] = Field(
+        min_length=1, description='Gives metrics other names: { t = "temperature", h = "humidity" }.'
+    )
+
+    @field_validator("rename")
+    @classmethod
+    def _distinct(cls, names: Mapping[str, str]) -> Mapping[str, str]:
+        if len(set(names.values())) < len(names):
+            raise ValueError("must give each metric a name of its own")
+        return names
+
+    def filter(self) -> Filter:
+        return Renaming(self.rename)
+
+
+class Keep(FilterOptions):
+    keep: Globs = Field(description="Lets only these metrics pass: names, with * and ? as wildcards.")
+
+    def filter(self) -> Filter:
+        return Choice(Names(self.keep), keep=True)
+
+
+class Drop(FilterOptions):
+    drop: Globs = Field(description="Lets all metrics pass but these: names, with * and ? as wildcards.")
+
+    def filter(self) -> Filter:
+        return Choice(Names(self.drop), keep=False)
+
+
+class Renaming(Filter):
+    """A metric that has the new name already gives way, and counts as withheld."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def take(self, values: Values, now: float) -> Values:  # noqa: ARG002
+        names = self._names
+        taken = {names[name] for name in values if name in names}
+        renamed = {
+            names.get(name, name): value
+            for name, value in values.items()
+            if name in names or name not in taken
+        }
+        self.withheld += len(values) - len(renamed)
+        return renamed
+
+
+class Choice(Filter):
+    def __init__(self, names: Names, *, keep: bool) -> None:
+        super().__init__()
+        self._names = names
+        self._keep = keep
+
+    def take(self, values: Values, now: float) -> Values:  # noqa: ARG002
+        kept = {name: value for name, value in values.items() if (name in self._names) is self._keep}
+        self.withheld += len(values) - len(kept)
+        return kept

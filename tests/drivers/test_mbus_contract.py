@@ -1,0 +1,5 @@
+from drivers.testing.contract import AskingContract
+
+
+class TestMbus(AskingContract):
+    name = "mbus"

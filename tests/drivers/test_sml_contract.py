@@ -1,0 +1,5 @@
+from drivers.testing.contract import ListeningContract
+
+
+class TestSml(ListeningContract):
+    name = "sml"
