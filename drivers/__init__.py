@@ -8,6 +8,7 @@ from pathlib import Path
 from drivers.driver import Driver
 
 DRIVERS = {
+    "frame": "drivers.frame",
     "d0": "drivers.d0",
     "davis": "drivers.davis",
     "dsmr": "drivers.dsmr",

@@ -218,8 +218,10 @@ class Clues:
     """How their lines are set, besides the options' defaults; the likeliest first."""
     evidence: Literal["checksum", "form", "guess"] = "checksum"
     """What a good frame proves: its checksum fits, it has a form that hardly comes about by chance, or less."""
+    heard: bool = True
+    """Whether they are recognised by listening; not those that speak only when asked."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """With which the decoder understands any of them."""
+    """With which the decoder understands what any of them says."""
     questions: tuple[Mapping[str, Any], ...] = ()
     """Options with which asking harms no instrument, whichever it is; each is tried by opening the device."""
 

@@ -170,6 +170,11 @@ def _instrument_commands(command: _Command) -> None:
         metavar="KEY=VALUE",
         help="an option of the driver; may be repeated",
     )
+    decode.add_argument(
+        "--device",
+        metavar="FILE[:NAME]",
+        help="take the options from a device in this configuration, such as frame's description of a protocol",
+    )
 
     drivers = command(
         "drivers",
@@ -324,7 +329,7 @@ def _journal(args: argparse.Namespace) -> int:
 def _decode(args: argparse.Namespace) -> int:
     from gateway.commands import decode
 
-    return decode.run(args.driver, args.file, args.option)
+    return decode.run(args.driver, args.file, args.option, args.device)
 
 
 def _sniff(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from drivers.d0.metrics import METRICS, described
 from drivers.d0.reader import Reader
 from drivers.d0.simulator import Meter, telegrams
 from drivers.d0.values import by_code, by_name
-from drivers.driver import Device, Driver, Simulation, listening
+from drivers.driver import Clues, Device, Driver, LineSetting, Simulation, listening
 from drivers.port import Parity
 from gateway.model import Clock
 from gateway.units import Duration
@@ -77,6 +77,12 @@ DRIVER = Driver(
     decoder=_decoder,
     open=_open,
     simulation=Simulation(telegrams=telegrams, answering=Meter, talks=False),
+    clues=Clues(
+        evidence="form",
+        options={"mode": "D"},
+        lines=(LineSetting(2400, 7, "even"), LineSetting(9600, 7, "even")),
+        questions=({},),
+    ),
     metrics=METRICS,
     described=lambda options: described(options.names),
     shares_port=True,

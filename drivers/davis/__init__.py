@@ -5,7 +5,7 @@ from drivers.davis.codec import Packets, metrics
 from drivers.davis.console import Console
 from drivers.davis.options import Options
 from drivers.davis.simulator import SimulatedConsole, telegrams
-from drivers.driver import Driver, Metric, Simulation
+from drivers.driver import Clues, Driver, Metric, Simulation
 
 
 def _decoder(options: Options) -> Packets:
@@ -22,6 +22,7 @@ DRIVER = Driver(
     decoder=_decoder,
     open=asking(Console),
     simulation=Simulation(telegrams=telegrams, answering=SimulatedConsole, every_s=2.0, talks=False),
+    clues=Clues(heard=False, questions=({},)),
     metrics=metrics("readable", "0.01in"),
     described=_described,
 )

@@ -62,8 +62,8 @@ LOOP = (
     Field(58, "H", "monthET", "evapotranspiration_month", q.EVAPORATION, "Evapotranspiration this month"),
     Field(60, "H", "yearET", "evapotranspiration_year", q.EVAPORATION, "Evapotranspiration this year"),
     *_several(4, Field(62, "B", "soilMoist", "soil_moisture", q.SOIL_MOISTURE, "Soil moisture tension")),
-    # Places for four, but the station knows two.
-    *_several(2, Field(66, "B", "leafWet", "leaf_wetness", q.LEAF_WETNESS, "Leaf wetness, 0 to 15,")),
+    # From 0 to 15. Places for four, but the station knows two.
+    *_several(2, Field(66, "B", "leafWet", "leaf_wetness", q.LEAF_WETNESS, "Leaf wetness")),
     Field(
         86,
         "B",

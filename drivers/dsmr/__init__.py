@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from drivers.driver import Driver, DriverOptions, Simulation, listening
+from drivers.driver import Clues, Driver, DriverOptions, LineSetting, Simulation, listening
 from drivers.dsmr.codec import Checking, Telegrams
 from drivers.dsmr.metrics import METRICS, described
 from drivers.dsmr.simulator import telegrams
@@ -33,6 +33,7 @@ DRIVER = Driver(
     decoder=_decoder,
     open=listening(_decoder),
     simulation=Simulation(telegrams=telegrams),
+    clues=Clues(lines=(LineSetting(9600, 7, "even"),)),
     metrics=METRICS,
     described=lambda options: described(options.names),
 )

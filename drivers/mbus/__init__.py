@@ -25,6 +25,7 @@ DRIVER = Driver(
     open=asking(Meter),
     simulation=Simulation(telegrams=telegrams, answering=HeatMeter, talks=False),
     clues=Clues(
+        heard=False,
         lines=(LineSetting(9600, parity="even"), LineSetting(300, parity="even")),
         questions=({"address": ANY, "retries": 0},),
     ),

@@ -41,6 +41,8 @@ _DATE, _DATE_AND_TIME = 0x6C, 0x6D
 _DATES_FD = (0x30, 0x70)
 """Start of tariff, battery change."""
 
+_INTEGERS = 1 << 63
+"""JSON's readers know no more bits."""
 _DIGITS_AS_LIBMBUS = 6
 """Behind the point."""
 
@@ -69,7 +71,9 @@ class Column:
             scaled /= self.divisor
         if self.offset:
             scaled += self.offset
-        return round(scaled, _DIGITS_AS_LIBMBUS) if self.as_libmbus else scaled
+        if self.as_libmbus:
+            scaled = round(scaled, _DIGITS_AS_LIBMBUS)
+        return scaled if isinstance(scaled, float) or -_INTEGERS <= scaled < _INTEGERS else float(scaled)
 
 
 @lru_cache(NAMES_KEPT)

@@ -58,5 +58,7 @@ class Options(AskingOptions):
         if isinstance(address, str):
             Secondary.parse(address)
         elif not (0 <= address <= _HIGHEST or address == ANY):
-            raise ValueError(f"must be from 0 to {_HIGHEST}, or {ANY} for the only meter on the bus")
+            raise ValueError(
+                f"must be from 0 to {_HIGHEST}, or {ANY} for the only meter on the bus; a secondary address is a text"
+            )
         return address

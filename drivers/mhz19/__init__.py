@@ -98,5 +98,5 @@ DRIVER = Driver(
     metrics=METRICS,
     described=_described,
     simulation=Simulation(telegrams=telegrams, answering=Sensor, talks=False),
-    clues=Clues(questions=({},)),
+    clues=Clues(heard=False, questions=({},)),
 )

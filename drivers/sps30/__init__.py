@@ -173,6 +173,6 @@ DRIVER = Driver(
     open=asking(Sps30),
     metrics=METRICS,
     described=_described,
-    clues=Clues(questions=({},)),
+    clues=Clues(heard=False, questions=({},)),
     simulation=Simulation(telegrams=telegrams, answering=Sensor, talks=False),
 )

@@ -155,7 +155,7 @@ ESF = {
     ),
     "MEAS": (
         "U4 timeTag@ms, X2(timeMarkSent:2@number timeMarkEdge calibTtagValid _:7 numMeas:5@number=-), U2 id@number=-,"
-        "numMeas*measurement(X4(dataField:24@number=data dataType:6@number=type))"
+        "**measurement(X4(dataField:24@number=data dataType:6@number=type))"
     ),
 }
 

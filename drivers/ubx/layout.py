@@ -3,10 +3,10 @@
     U4 iTOW@ms, I4 lon/1e7@deg, I1 lon+/1e9, X1(gnssFixOk carrSoln:2@carrier _:5), -2, numCh*channel(U1 svid)
 
 U1 U2 U4, I1 I2 I4, R4 are unsigned, signed and floating-point numbers of so many bytes, little endian; X holds
-bits, the lowest first; C is text; -2 are two reserved bytes. `/` divides, `+` adds to a value before it (the
-part of high precision), `@` names the unit, or what a number stands for (`units.py`), `=` the readable name
-where it is not the protocol's in snake case (`=-`: none), `?` the bit without which the value is void.
-`count*group(...)` repeats: as often as a field before it says, a fixed number of times, or `*` to the end.
+bits, the lowest first; C is text; -2 are two reserved bytes, _:5 five reserved bits. `/` divides, `+` adds to a
+value before it (the part of high precision), `@` names the unit, or what a number stands for (`units.py`), `=` the
+readable name where it is not the protocol's in snake case (`=-`: none), `?` the bit without which the value is
+void. `count*group(...)` repeats: as often as a field before it says, a fixed number of times, or `**` to the end.
 """
 
 import re
@@ -28,7 +28,7 @@ _VALUE = re.compile(
     r"(?:@(?P<unit>[\w/]+))?(?:=(?P<readable>[\w-]+))?(?:\?(?P<guard>\w+))?$"
 )
 _CODES = {
-    "U1": "B", "U2": "H", "U4": "I", "U8": "Q", "I1": "b", "I2": "h", "I4": "i", "R4": "f",
+    "U1": "B", "U2": "H", "U4": "I", "I1": "b", "I2": "h", "I4": "i", "R4": "f",
     "X1": "B", "X2": "H", "X4": "I",
 }  # fmt: skip
 _CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

@@ -1,6 +1,7 @@
 """A layout made into a function from payload to values, with the protocol's names or readable ones."""
 
 from collections import Counter
+from collections.abc import Callable
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ class Reader:
         self._names: Names = names
         self._prefix = prefix
         self._head = layout.head
-        self._groups = [(group, _Table(group.block, names)) for group in layout.groups]
+        self._groups = layout.groups
+        self._tables_of_groups = {group.name: _Table(group.block, names) for group in layout.groups}
+        self._tables_of_parts: dict[tuple[str, int], _Table] = {}
         self._table = _Table(layout.head, names, prefix)
         self._tables_of_shorter: dict[int, _Table] = {}
 
@@ -31,42 +34,50 @@ class Reader:
             table = self._tables_of_shorter.get(len(payload)) or self._for_shorter(len(payload))
             payload = payload.ljust(size, b"\0")
         raw = self._head.unpacked.unpack_from(payload)
-        values = table.read(raw, dropped)
-        for group, inner in self._groups:
+        values: dict[str, model.Value] = {}
+        table.read(raw, values, dropped)
+        for group in self._groups:
             rest = payload[size:]
             count = len(rest) // group.block.unpacked.size
             if group.count != "*":
                 count = min(count, self._head.values[group.count].of(raw))
             length = count * group.block.unpacked.size
-            values |= self._read_group(group, inner, rest[:length], dropped)
+            self._read_group(group, rest[:length], values, dropped)
             size += length
         return values
 
     def _for_shorter(self, length: int) -> "_Table":
-        table = _Table(self._head, self._names, self._prefix, length)
+        table = _Table(self._head, self._names, self._prefix, length=length)
         self._tables_of_shorter[length] = table
         return table
 
     def _read_group(
-        self, group: Group, table: "_Table", content: bytes, dropped: Counter[str]
-    ) -> dict[str, model.Value]:
-        values: dict[str, model.Value] = {}
-        before = after = ""
-        taken: set[str] = set()
+        self, group: Group, content: bytes, values: dict[str, model.Value], dropped: Counter[str]
+    ) -> None:
+        """The parts of a list, each under its number or its satellite's name."""
+        taken: Counter[str] = Counter()
         for number, raw in enumerate(group.block.unpacked.iter_unpack(content), 1):
-            if self._names == "protocol":
-                after = f"_{number:02}"
-            else:
-                wanted = name = _satellite(group.block, raw) or str(number)
-                occurrence = 1
-                while name in taken:
-                    occurrence += 1
-                    name = f"{wanted}_{occurrence}"
-                taken.add(name)
-                before = f"{self._prefix}{group.name}.{name}."
-            for metric, value in table.read(raw, dropped).items():
-                values[before + metric + after] = value
-        return values
+            name = "" if self._names == "protocol" else _satellite(group.block, raw)
+            if not name:
+                table = self._tables_of_parts.get((group.name, number)) or self._for_part(group, number)
+                table.read(raw, values, dropped)
+                continue
+            taken[name] += 1
+            before = f"{self._prefix}{group.name}.{name}."
+            if taken[name] > 1:
+                before = f"{self._prefix}{group.name}.{name}_{taken[name]}."
+            found: dict[str, model.Value] = {}
+            self._tables_of_groups[group.name].read(raw, found, dropped)
+            for metric, value in found.items():
+                values[before + metric] = value
+
+    def _for_part(self, group: Group, number: int) -> "_Table":
+        if self._names == "protocol":
+            table = _Table(group.block, self._names, suffix=f"_{number:02}")
+        else:
+            table = _Table(group.block, self._names, prefix=f"{self._prefix}{group.name}.{number}.")
+        self._tables_of_parts[group.name, number] = table
+        return table
 
 
 def _satellite(block: Block, raw: tuple[Any, ...]) -> str:
@@ -84,50 +95,58 @@ def _satellite(block: Block, raw: tuple[Any, ...]) -> str:
 
 
 class _Plain(NamedTuple):
-    """A number that is taken as it is, or divided; nearly all are so."""
+    """A number that is taken as it is, divided or converted; nearly all are so."""
 
     name: str
     place: int
     shift: int
     mask: int
     divisor: float
+    convert: Callable[[int], model.Value] | None
 
 
 class _Table:
     """How a block is read; of one that is cut short after `length` bytes, what is whole."""
 
-    def __init__(self, block: Block, names: Names, prefix: str = "", length: int = 1 << 16) -> None:
+    def __init__(
+        self, block: Block, names: Names, prefix: str = "", suffix: str = "", *, length: int = 1 << 16
+    ) -> None:
         self._plain: list[_Plain] = []
         self._special: list[tuple[_Plain, Value]] = []
         self._prefix = prefix
-        readable = names == "readable"
-        self._moment = _Moment.of(block, length) if readable else None
+        self._readable = names == "readable"
+        self._moment = _Moment.of(block, length) if self._readable else None
         for value in block.values.values():
             divisor = value.added.divisor if value.added else value.divisor
-            name = value.name
-            if readable:
+            name = value.name + suffix
+            convert = None
+            if self._readable:
                 if not value.readable or value.end > length or (self._moment and value in self._moment.parts):
                     continue
                 name = prefix + value.readable
                 divisor = (divisor or 1) * (value.unit.divisor or 1)
-            plain = _Plain(name, value.place, value.shift, value.mask, 0 if divisor == 1 else divisor)
-            if value.kind in "CR" or value.added or (readable and (value.unit.choices or value.guard)):
+                convert = value.unit.choices
+            plain = _Plain(
+                name, value.place, value.shift, value.mask, 0 if divisor == 1 else divisor, convert
+            )
+            if value.kind in "CR" or value.added or (self._readable and value.guard):
                 self._special.append((plain, value))
             self._plain.append(plain)
-        self._readable = readable
 
-    def read(self, raw: tuple[Any, ...], dropped: Counter[str]) -> dict[str, model.Value]:
-        values: dict[str, model.Value] = {}
-        for name, place, shift, mask, divisor in self._plain:
+    def read(self, raw: tuple[Any, ...], values: dict[str, model.Value], dropped: Counter[str]) -> None:
+        for name, place, shift, mask, divisor, convert in self._plain:
             number = raw[place]
             if mask:
                 number = number >> shift & mask
-            values[name] = number / divisor if divisor else number
+            if divisor:
+                number /= divisor
+            elif convert:
+                number = convert(number)
+            values[name] = number
         for plain, value in self._special:
             self._correct(plain, value, raw, values, dropped)
         if self._moment:
             self._moment.read(raw, values, self._prefix)
-        return values
 
     def _correct(
         self,
@@ -148,8 +167,6 @@ class _Table:
         elif value.added:
             fine = value.added.divisor / (value.divisor or 1)
             values[name] = (raw[value.place] * fine + raw[value.added.place]) / plain.divisor
-        elif self._readable and value.unit.choices:
-            values[name] = value.unit.choices(value.of(raw))
 
 
 class _Moment(NamedTuple):
@@ -181,8 +198,8 @@ class _Moment(NamedTuple):
 
     def read(self, raw: tuple[Any, ...], values: dict[str, model.Value], prefix: str) -> None:
         if self.date_valid is None or self.date_valid.of(raw):
-            year, month, day = (part.of(raw) for part in self.date)
-            values[prefix + "date"] = f"{year:04}-{month:02}-{day:02}"
+            year, month, day = self.date
+            values[prefix + "date"] = f"{raw[year.place]:04}-{raw[month.place]:02}-{raw[day.place]:02}"
         if self.time_valid is None or self.time_valid.of(raw):
-            hour, minute, second = (part.of(raw) for part in self.clock)
-            values[prefix + "time"] = f"{hour:02}:{minute:02}:{second:02}"
+            hour, minute, second = self.clock
+            values[prefix + "time"] = f"{raw[hour.place]:02}:{raw[minute.place]:02}:{raw[second.place]:02}"

@@ -2,24 +2,25 @@
 
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import orjson
 
 import drivers
 from drivers.driver import Driver, DriverOptions, Frame
 from drivers.recording import unwrapped
-from gateway.config import driver_options
+from gateway.config import device_options, driver_options
 from gateway.errors import ConfigError, UsageError
 
 CHUNK = 64 * 1024
 
 
-def run(driver_name: str, file: str, options: Sequence[str]) -> int:
-    """Raises: UsageError for an unknown driver, option or file."""
-    driver, validated = driver_and_options(driver_name, options)
+def run(driver_name: str, file: str, options: Sequence[str], device: str | None = None) -> int:
+    """Raises: UsageError for an unknown driver, option, file or device."""
+    driver, validated = driver_and_options(driver_name, options, device)
     decoder = driver.decoder(validated)
     if file == "-" and sys.stdin is None:
         raise UsageError("standard input is closed")
@@ -40,14 +41,33 @@ def run(driver_name: str, file: str, options: Sequence[str]) -> int:
     return 0
 
 
-def driver_and_options(name: str, options: Sequence[str]) -> tuple[Driver, DriverOptions]:
-    """From the command line. Raises: UsageError."""
+def driver_and_options(
+    name: str, options: Sequence[str], device: str | None = None
+) -> tuple[Driver, DriverOptions]:
+    """From the command line. `device`: FILE.toml, or FILE.toml:NAME, whose options hold unless given.
+
+    Raises: UsageError.
+    """
     if name not in drivers.names():
         raise UsageError(f"no driver {name!r}: there are {', '.join(drivers.names())}")
+    pairs = _pairs(options)
+    if device is not None:
+        return drivers.find(name), _options_of(device, name, pairs)
     try:
-        return drivers.find(name), driver_options(name, _pairs(options))
+        return drivers.find(name), driver_options(name, pairs)
     except ConfigError as error:
         raise UsageError(f"--option {error}") from error
+
+
+def _options_of(device: str, driver: str, pairs: Mapping[str, str]) -> DriverOptions:
+    path, _, table = (device, "", "") if Path(device).exists() else device.rpartition(":")
+    try:
+        options = device_options(Path(path or device), table, pairs)
+    except ConfigError as error:
+        raise UsageError(f"--device {error}") from error
+    if options.driver != driver:
+        raise UsageError(f"--device {device}: it is read by {options.driver}, not by {driver}")
+    return options
 
 
 def _print(frames: Iterable[Frame]) -> int:

@@ -1,6 +1,6 @@
 """The configuration: TOML → frozen pydantic models, and what is wrong with it in a field engineer's words."""
 
-from gateway.config.document import driver_options, load, written
+from gateway.config.document import device_options, driver_options, load, written
 from gateway.config.options import (
     MAIN_BROKER,
     Config,
@@ -17,6 +17,7 @@ __all__ = [
     "JournalOptions",
     "MqttOptions",
     "TlsOptions",
+    "device_options",
     "driver_options",
     "load",
     "written",

@@ -87,6 +87,31 @@ def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
     return options
 
 
+def device_options(path: Path, device: str, pairs: Mapping[str, str]) -> DriverOptions:
+    """The options of one device of a file, with the texts of a command line over them; the rest is not looked at.
+
+    Args:
+        path: the file.
+        device: its name there; "" for the only one.
+        pairs: as for driver_options.
+
+    Raises: ConfigError, with what is wrong in that table by its place.
+    """
+    text = _text(path)
+    tables = dict(_device_tables(_parsed(path, text)))
+    if not device and len(tables) == 1:
+        [device] = tables
+    if device not in tables:
+        found_none = f"there is no [devices.{_key(device)}]" if device else "there is not one device alone"
+        raise ConfigError(f"{path}: {found_none}; its devices: {complaints.listed([*tables]) or 'none'}")
+    table = {"port": "/dev/null", **tables[device], **{key: _value(text) for key, text in pairs.items()}}
+    found: list[Problem] = []
+    options = _device(device, table, path.parent, found)
+    if options is None:
+        raise ConfigError(*_lines(path, locate(text), found))
+    return options
+
+
 def written(field: FieldInfo) -> str:
     """An option's default as TOML; empty where it has none."""
     if field.is_required():

@@ -1,10 +1,11 @@
 """What the records of an M-Bus telegram say; the examples are the standard's own or small ones made by hand."""
 
-import json
 from collections import Counter
 from contextlib import suppress
+from math import isfinite
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,8 @@ def told(hexadecimal: str, names: Names = "readable", **how: Any) -> dict[str, A
         ("0D 78 F0 " + "00" * 15 + "AB", {"fabrication_no": "AB" + " 00" * 15}, None),
         ("00 78", {}, {"fabrication_no": ""}),
         ("08 78", {}, {"?": ""}),
+        ("0D 78 EF " + "FF" * 14 + "7F", {"fabrication_no": float(2**119)}, None),
+        ("07 07 FF FF FF FF FF FF FF 7F", {"energy": (2**63 - 1) * 10}, {"energy": float((2**63 - 1) * 10**4)}),
         # Dates
         ("42 6C 5F 1C", {"time_point_date_s1": "2010-12-31"}, None),
         ("42 6C 00 00", {}, {"time_point_date_s1": "2000-00-00"}),
@@ -182,7 +185,8 @@ def test_any_bytes_give_records_or_one_of_few_reasons(
     refused = ""
     try:
         records = parse(body, names, high_byte_first=high_byte_first)
-        json.dumps(named(records.found, Counter()), allow_nan=False)
+        orjson.dumps(values := named(records.found, Counter()))
+        assert all(not isinstance(value, float) or isfinite(value) for value in values.values())
     except FrameError as error:
         refused = str(error)
     assert refused in {"", "cut record", "too many extensions", "unknown length of data"}

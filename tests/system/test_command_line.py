@@ -505,6 +505,43 @@ def test_decode_says_what_is_wrong_with_its_arguments(arguments: list[str], reas
     assert "Traceback" not in done.stderr.decode()
 
 
+DESCRIBED = """
+[devices.door]
+driver = "frame"
+length = { fixed = 2 }
+start = "AA"
+fields = { open = { at = 1, bit = 0 } }
+[devices.board]
+driver = "json"
+"""
+
+
+def test_decode_takes_a_description_from_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(DESCRIBED)
+    device = f"{tmp_path}/site.toml:door"
+    done = sallyport("decode", "frame", "-", "--device", device, "--option", "start=AB", stdin=b"\xab\x01?")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"offset": 0, "length": 2, "id": "frame", "values": {"open": True}}
+    assert done.stderr == b"frames=1 rejected=1 bytes=3\n"
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [
+        ("", "there is not one device alone; its devices: "),
+        (":dor", "there is no [devices.dor]; its devices: "),
+        (":board", "it is read by json, not by frame"),
+        ("x", "there is no such file"),
+    ],
+)
+def test_decode_says_what_is_wrong_with_a_device(tmp_path: Path, device: str, reason: str) -> None:
+    (tmp_path / "site.toml").write_text(DESCRIBED)
+    done = sallyport("decode", "frame", "-", "--device", f"{tmp_path}/site.toml{device}")
+    assert done.returncode == 2
+    assert reason in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
 def test_decode_agrees_with_every_expected_file(captures: Path) -> None:
     for expected_file in sorted((captures / "nmea0183").glob("*.expected.json")):
         expected = json.loads(expected_file.read_text())

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 import drivers
 from drivers.driver import DriverOptions
-from gateway.config import Config, JournalOptions, MqttOptions, driver_options, load, written
+from gateway.config import Config, JournalOptions, MqttOptions, device_options, driver_options, load, written
 from gateway.errors import ConfigError
 from tests.support.papers import LOOPBACK, Authority
 
@@ -437,6 +437,53 @@ def test_bad_options_from_a_command_line_are_refused_without_a_place() -> None:
         'max_line: must be a size with its unit, such as "64KiB" or "512MB"; found the number 64',
         'max_dept: unknown key; did you mean "max_depth"?',
     )
+
+
+DEVICES = """
+[mqtt]
+port = 1883
+[devices.gps]
+driver = "nmea0183"
+ignore = ["GSV"]
+[devices.board]
+driver = "json"
+max_dept = 3
+"""
+"""A file that could not be run: what is not asked for is not looked at."""
+
+
+def test_options_of_a_device_in_a_file_hold_unless_the_command_line_says_otherwise(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(DEVICES)
+    options = device_options(file, "gps", {"baudrate": "38400"})
+    told = options.model_dump(include={"driver", "port", "ignore", "baudrate"})
+    assert told == {"driver": "nmea0183", "port": "/dev/null", "ignore": ("GSV",), "baudrate": 38400}
+
+
+@pytest.mark.parametrize(
+    ("device", "pairs", "complaint"),
+    [
+        ("board", {}, ':9:1: devices.board.max_dept: unknown key; did you mean "max_depth"?'),
+        ("gps", {"ignore": '["GGG"]'}, ":6:"),
+        ("bord", {}, ': there is no [devices.bord]; its devices: "gps", "board"'),
+        ("", {}, ": there is not one device alone; its devices: "),
+    ],
+)
+def test_a_device_in_a_file_that_is_wrong_is_refused_at_its_place(
+    device: str, pairs: dict[str, str], complaint: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(DEVICES)
+    with pytest.raises(ConfigError) as caught:
+        device_options(file, device, pairs)
+    [problem] = caught.value.problems
+    assert problem.startswith(f"{file}{complaint}")
+
+
+def test_the_only_device_of_a_file_needs_no_name(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text('[devices.board]\ndriver = "json"\nmax_depth = 3\n')
+    assert device_options(file, "", {}).model_dump()["max_depth"] == 3
 
 
 @pytest.mark.parametrize(

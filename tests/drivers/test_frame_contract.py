@@ -1,0 +1,5 @@
+from drivers.testing.contract import ListeningContract
+
+
+class TestFrame(ListeningContract):
+    name = "frame"
