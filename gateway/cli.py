@@ -242,7 +242,8 @@ def _instrument_commands(command: _Command) -> None:
         "replay",
         "play a recording back: through a driver, or onto a pseudo-terminal",
         "Play a recording, or a file of raw bytes, at its own speed, faster or as fast as it goes: through a\n"
-        "driver and the device's filters, one JSON object per reading, or onto a pseudo-terminal that a gateway opens as its port.",
+        "driver and the device's filters, one JSON object per reading, or onto a pseudo-terminal that a gateway\n"
+        "opens as its port.",
     )
     replay.add_argument("file", metavar="FILE", type=Path, help="from `sallyport record`, or raw bytes")
     replay.add_argument("--driver", metavar="DRIVER", help="decode it with this one")
