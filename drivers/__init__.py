@@ -8,10 +8,10 @@ from pathlib import Path
 from drivers.driver import Driver
 
 DRIVERS = {
-    "frame": "drivers.frame",
     "d0": "drivers.d0",
     "davis": "drivers.davis",
     "dsmr": "drivers.dsmr",
+    "frame": "drivers.frame",
     "json": "drivers.json",
     "mbus": "drivers.mbus",
     "mhz19": "drivers.mhz19",

@@ -12,6 +12,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 import drivers
 from drivers.asking import UNANSWERED_AT_MOST, AskingOptions
 from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
@@ -167,7 +169,11 @@ def _decoders(names: Iterable[str]) -> Iterator[tuple[str, Decoder]]:
     for name in names:
         driver = drivers.find(name)
         if driver.clues.heard:
-            yield name, driver.decoder(_validated(driver, "/dev/null", driver.clues.options))
+            try:
+                options = _validated(driver, "/dev/null", driver.clues.options)
+            except ValidationError:  # a driver of another package that has to be told more
+                continue
+            yield name, driver.decoder(options)
 
 
 async def _ask(port: str, names: Iterable[str]) -> Finding | None:
