@@ -1,6 +1,7 @@
 """What the values mean: those of the meter itself by its OBIS codes, and those it reads from other meters."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from drivers.driver import Metric, Names
 from drivers.obis import OBIS_METRICS
@@ -19,6 +20,7 @@ _NO_P1 = ("heat_", "flow_", "return_", "server_", "public_", "history.")
 def _of_other_meters() -> Iterator[tuple[str, Metric]]:
     for name, metric in _OTHER_METERS.items():
         yield name, metric
+        yield f"{name}_2", replace(metric, label=f"{metric.label}, second meter")
         yield f"{name}_time", Metric("", f"{metric.label}: when its meter told that, local time")
         yield f"{name}_meter_id", Metric("", f"{metric.label}: serial number of its meter")
         yield (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from drivers.dsmr.codec import LONGEST, Checking, Telegrams
+from drivers.dsmr.metrics import METRICS
 from drivers.dsmr.simulator import telegram
 from drivers.dsmr.values import by_code, by_name
 from gateway.model import Value
@@ -317,3 +318,17 @@ def test_number_that_is_none_is_dropped() -> None:
     [frame] = decoder.feed(telegram("XXX5", ["1-0:1.7.0(--.---*kW)", "1-0:2.7.0(00.100*kW)"]))
     assert frame.values == {"power_export": 100}
     assert decoder.dropped == {"unreadable value": 1}
+
+
+def test_what_values_are_named_is_described() -> None:
+    found = values(
+        *("0-1:24.1.0(003)", "0-1:96.1.0(4730)", "0-1:24.2.1(200426223001S)(00246.138*m3)", "0-1:24.4.0(1)"),
+        *("0-2:24.1.0(003)", "0-2:24.2.1(200426223001S)(00246.138*m3)"),
+        *(
+            "1-0:1.6.0(200509134558S)(02.589*kW)",
+            "0-0:17.0.0(069.0*kVA)",
+            "1-0:1.4.0(00.288*kW)",
+            "1-0:81.7.4(12*deg)",
+        ),
+    )
+    assert set(found) - {"gas_time_2"} <= METRICS.keys()
