@@ -167,6 +167,13 @@ async def test_address_is_asked_for(tmp_path: Path) -> None:
     assert await read_twice(tmp_path, steps, address="00123456") == [VALUES] * 2
 
 
+async def test_meter_with_a_battery_is_woken(tmp_path: Path) -> None:
+    """Two seconds of zeros at 300 baud are 66 of them."""
+    steps = [Step(b"\x00" * 66 + b"/?!\r\n", b"/GASxG4\r\n" + READOUT, 300)]
+    async with asked(tmp_path, steps, wake_up="true") as readings:
+        assert (await anext(readings)).values == VALUES
+
+
 async def test_wrong_check_character_costs_the_round(tmp_path: Path) -> None:
     wrong = READOUT.replace(b"375", b"376")
     with PtyInstrument.plugged_in(tmp_path / "head") as line:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 
 import pytest
 
 from drivers.dsmr.codec import LONGEST, Checking, Telegrams
 from drivers.dsmr.metrics import METRICS
-from drivers.dsmr.simulator import telegram
+from drivers.dsmr.simulator import telegram, telegrams
 from drivers.dsmr.values import by_code, by_name
 from gateway.model import Value
 
@@ -318,6 +319,12 @@ def test_number_that_is_none_is_dropped() -> None:
     [frame] = decoder.feed(telegram("XXX5", ["1-0:1.7.0(--.---*kW)", "1-0:2.7.0(00.100*kW)"]))
     assert frame.values == {"power_export": 100}
     assert decoder.dropped == {"unreadable value": 1}
+
+
+def test_simulated_gas_meter_tells_every_five_minutes() -> None:
+    decoder = Telegrams(by_name, check="always")
+    times = [frame.values["gas_time"] for sent in islice(telegrams(0), 601) for frame in decoder.feed(sent)]
+    assert sorted(Counter(times).values()) == [1, 300, 300]
 
 
 def test_what_values_are_named_is_described() -> None:
