@@ -8,6 +8,7 @@ from drivers.driver import Driver
 
 DRIVERS = {
     "json": "drivers.json",
+    "modbus": "drivers.modbus",
     "nmea0183": "drivers.nmea0183",
 }
 """The drivers that come with Sallyport. Others join by the entry-point group `sallyport.drivers`."""
