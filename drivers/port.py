@@ -240,7 +240,10 @@ class SerialPort(asyncio.Protocol):
         """
         if self._transport is None:
             raise LinkLost(f"{self.name}: {self._loss}")
-        self._transport.write(data)
+        try:
+            self._transport.write(data)
+        except OSError as error:  # serialx knows of the loss, and will say so with its next breath
+            raise LinkLost(f"{self.name}: {self._loss or 'unplugged or hung up'}") from error
 
     def discard(self) -> bytes:
         """Forget what has come and was not read; what that was."""

@@ -85,13 +85,16 @@ async def test_more_registers_than_a_request_may_ask_for_are_read_in_several(tmp
 
 async def test_one_register_that_is_not_there_costs_itself_only(tmp_path: Path) -> None:
     registers = {f"r{at}": {"address": at} for at in (*range(SPARE, SPARE + 20), *LONELY, 101)}
-    async with served(tmp_path) as line, opened(line.path, registers, max_gap=50) as device:
-        async with aclosing(device.readings()) as readings:
-            for round_ in (1, 2, 3):
-                values = (await anext(readings)).values
-                assert values.keys() == registers.keys() - {"r101"}
-                assert (values["r100"], values["r102"]) == LONELY
-                assert device.rejected == {"illegal data address": round_}
+    async with (
+        served(tmp_path) as line,
+        opened(line.path, registers, max_gap=50) as device,
+        aclosing(device.readings()) as readings,
+    ):
+        for round_ in (1, 2, 3):
+            values = (await anext(readings)).values
+            assert values.keys() == registers.keys() - {"r101"}
+            assert (values["r100"], values["r102"]) == LONELY
+            assert device.rejected == {"illegal data address": round_}
 
 
 async def test_device_that_has_nothing_of_what_is_asked_is_refused_by_name(tmp_path: Path) -> None:
@@ -162,13 +165,14 @@ async def test_two_devices_of_one_line_are_asked_in_turn(tmp_path: Path) -> None
         opened(line.path, {"a": {"address": 100}}) as one,
         opened(line.path, {"b": {"address": 102}}) as other,
     ):
-        assert await asyncio.gather(first_values(one), first_values(other)) == [{"a": 100}, {"b": 102}]
+        both = await asyncio.gather(first_values(one), first_values(other))
+        assert [*both] == [{"a": 100}, {"b": 102}]
         assert not one.rejected
         assert not other.rejected
 
 
 async def test_registers_have_intervals_of_their_own(tmp_path: Path) -> None:
-    registers = {"often": {"address": 100}, "seldom": {"address": 102, "interval": "1h"}}
+    registers: Registers = {"often": {"address": 100}, "seldom": {"address": 102, "interval": "1h"}}
     async with (
         served(tmp_path) as line,
         opened(line.path, registers) as device,
@@ -181,7 +185,7 @@ async def test_registers_have_intervals_of_their_own(tmp_path: Path) -> None:
 # Writes
 
 
-TARGETS = {
+TARGETS: Registers = {
     "single": {"address": 50},
     "scaled": {"address": 51, "type": "int16", "scale": 0.1, "offset": -5, "min": -20, "max": 30},
     "long": {"address": 52, "type": "int32", "order": "word-swapped"},

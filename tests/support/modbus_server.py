@@ -15,7 +15,7 @@ from drivers.instrument import PtyInstrument
 
 UNIT = 17
 
-HOLDING = {
+HOLDING: dict[int, tuple[str, int | float | str, DataType]] = {
     0: ("int16", -2, DataType.INT16),
     1: ("uint16", 65534, DataType.UINT16),
     2: ("int32", -123456789, DataType.INT32),
@@ -43,8 +43,8 @@ INPUTS = list(range(1000, 1300))
 def device() -> SimDevice:
     refusals = 2
 
-    async def act(
-        function: int,  # noqa: ARG001 - pymodbus's signature
+    async def act(  # noqa: PLR0917 - pymodbus's signature
+        function: int,  # noqa: ARG001
         start: int,  # noqa: ARG001
         address: int,
         count: int,  # noqa: ARG001
