@@ -1,7 +1,9 @@
 """One register of the configuration: what is read from it, what it means, what may be written to it."""
 
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from math import isfinite
 from typing import Annotated, Literal, NamedTuple
 
@@ -85,11 +87,14 @@ class Register(BaseModel):
         default="holding", description="Which of the four tables: holding, input, coil or discrete."
     )
     address: int = Field(
-        ge=0, lt=ADDRESSES, description="The first register's address, counted from 0 (40001 is holding 0)."
+        ge=0,
+        le=ADDRESSES - 1,
+        description="The first register's address, counted from 0 (40001 is holding 0).",
     )
-    type: Type = Field(
-        default_factory=lambda data: "bool" if data.get("table") in BIT_TABLES else "uint16",
-        description="What it holds: bool, int16, uint16, int32, uint32, int64, uint64, float32, float64, string, bits.",
+    type: Type | None = Field(
+        default=None,
+        description="What it holds: bool, int16, uint16, int32, uint32, int64, uint64, float32, float64, string, bits;"
+        " uint16 otherwise, and bool in a table of bits.",
     )
     order: Order | None = Field(
         default=None,
@@ -131,11 +136,11 @@ class Register(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_table(self) -> "Register":
-        if self.in_bits and self.type != "bool":
+        if self.in_bits and self.kind != "bool":
             raise ValueError(f'a {self.table} is one bit: its type can be "bool" only')
-        if (self.type == "string") != (self.length > 0):
+        if (self.kind == "string") != (self.length > 0):
             raise ValueError('length must be given for type = "string", and for nothing else')
-        if self.type == "string" and self.order not in (None, "big", "byte-swapped"):
+        if self.kind == "string" and self.order not in (None, "big", "byte-swapped"):
             raise ValueError('order of a string must be "big" or "byte-swapped"')
         if self.address + self.width > ADDRESSES:
             raise ValueError(f"address and width go beyond the last register, {ADDRESSES - 1}")
@@ -143,13 +148,13 @@ class Register(BaseModel):
 
     @model_validator(mode="after")
     def _says_what_it_means(self) -> "Register":
-        if (self.type == "bits") != bool(self.bits):
+        if (self.kind == "bits") != bool(self.bits):
             raise ValueError('bits must be given for type = "bits", and for nothing else')
         if any(not 0 <= bit < values.REGISTER_BITS for bit in self.bits):
             raise ValueError("bits are numbered 0 to 15")
-        if self.enum and self.type not in values.INTEGERS:
+        if self.enum and self.kind not in values.INTEGERS:
             raise ValueError("enum is for whole numbers")
-        if self.type in ("bool", "string", "bits") or self.enum:
+        if self.kind in ("bool", "string", "bits") or self.enum:
             if (self.scale, self.offset) != (1.0, 0.0):
                 raise ValueError("scale and offset are for numbers, and not for those with an enum")
         elif self.scale == 0:
@@ -165,15 +170,19 @@ class Register(BaseModel):
             return self
         if self.table in ("input", "discrete"):
             raise ValueError(f"writable: nothing can be written to the table {self.table}")
-        if self.type == "bits":
+        if self.kind == "bits":
             raise ValueError("writable: a register of bits is read only; write it as a whole, or use coils")
-        if self.type == "string" and not self.choices:
+        if self.kind == "string" and not self.choices:
             raise ValueError("writable: a string can be set to one of its choices only")
-        if limits and (self.type == "bool" or self.enum):
+        if limits and (self.kind == "bool" or self.enum):
             raise ValueError("min, max and choices are for numbers and strings")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("min must not be greater than max")
         return self
+
+    @property
+    def kind(self) -> Type:
+        return self.type or ("bool" if self.in_bits else "uint16")
 
     @property
     def in_bits(self) -> bool:
@@ -184,9 +193,9 @@ class Register(BaseModel):
         """Registers, or bits of a table of bits."""
         if self.in_bits:
             return 1
-        if self.type == "string":
+        if self.kind == "string":
             return (self.length + 1) // 2
-        return values.WIDTHS[self.type]
+        return values.WIDTHS[self.kind]
 
 
 class Span(NamedTuple):
@@ -203,13 +212,17 @@ class Span(NamedTuple):
 
     def protocol_values(self, data: bytes) -> dict[str, Value]:
         """What it holds, under the protocol's own names."""
-        prefix = PREFIXES[self.table]
         if self.table in BIT_TABLES:
-            return {f"{prefix}{self.first + at}": bit(data, at) for at in range(self.length)}
-        return {
-            f"{prefix}{self.first + at}": int.from_bytes(data[2 * at : 2 * at + 2])
-            for at in range(self.length)
-        }
+            found: Iterable[Value] = (bit(data, at) for at in range(self.length))
+        else:
+            found = struct.unpack_from(f">{self.length}H", data)
+        return dict(zip(_protocol_names(self), found, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _protocol_names(span: Span) -> tuple[str, ...]:
+    prefix = PREFIXES[span.table]
+    return tuple(f"{prefix}{address}" for address in range(span.first, span.end))
 
 
 def bit(data: bytes, at: int) -> bool:
@@ -226,7 +239,7 @@ class Point:
         self.span = Span(register.table, register.address, register.width)
         self._is_scaled = (register.scale, register.offset) != (1.0, 0.0)
         places = [values.decimals(register.scale), values.decimals(register.offset)]
-        is_exact = register.type in values.INTEGERS and None not in places
+        is_exact = register.kind in values.INTEGERS and None not in places
         self._decimals = max(each or 0 for each in places) if is_exact else None
 
     def values(self, data: bytes, dropped: Counter[str]) -> Iterator[tuple[str, Value]]:
@@ -236,13 +249,13 @@ class Point:
             yield self.name, bool(data[0])
             return
         data = values.ordered(data, self._order)
-        if register.type == "string":
+        if register.kind == "string":
             yield self.name, values.text(data[: register.length])
             return
-        found = values.number(data, register.type)
-        if register.type == "bool":
+        found = values.number(data, register.kind)
+        if register.kind == "bool":
             yield self.name, found != 0
-        elif register.type == "bits":
+        elif register.kind == "bits":
             for place, name in register.bits.items():
                 yield f"{self.name}_{name}", bool(int(found) >> place & 1)
         elif register.enum:
@@ -263,11 +276,11 @@ class Point:
         """By readable name."""
         register = self.register
         label = register.label or _spoken(self.name)
-        if register.type == "bits":
+        if register.kind == "bits":
             for name in register.bits.values():
                 yield f"{self.name}_{name}", Metric("", f"{label}: {_spoken(name).lower()}")
             return
-        is_number = not register.enum and register.type not in ("bool", "string")
+        is_number = not register.enum and register.kind not in ("bool", "string")
         device_class, state_class = _KINDS.get(register.unit, ("", "measurement"))
         if register.enum:
             device_class = "enum"
@@ -283,14 +296,14 @@ class Point:
         )
 
     def protocol_metrics(self) -> Iterator[tuple[str, Metric]]:
-        prefix, label = PREFIXES[self.span.table], TABLE_LABELS[self.span.table]
-        for address in range(self.span.first, self.span.end):
-            yield f"{prefix}{address}", Metric("", f"{label} {address}")
+        label = TABLE_LABELS[self.span.table]
+        for at, name in enumerate(_protocol_names(self.span)):
+            yield name, Metric("", f"{label} {self.span.first + at}")
 
     @property
     def settable(self) -> Settable:
         register = self.register
-        if register.type == "bool":
+        if register.kind == "bool":
             return Settable(choices=(False, True))
         if register.enum:
             return Settable(choices=tuple(register.enum.values()))
@@ -310,7 +323,7 @@ class Point:
         elif self._is_scaled and not isinstance(value, str):
             value = (value - register.offset) / register.scale
         try:
-            data = values.registers(value, register.type, register.length)
+            data = values.registers(value, register.kind, register.length)
         except ValueError as error:
             raise Refused(f"{self.name} cannot be {value!r}: it is {error}") from None
         return values.ordered(data, self._order)

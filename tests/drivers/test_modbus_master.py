@@ -117,7 +117,7 @@ async def test_late_answer_is_not_taken_for_that_to_the_next_question(tmp_path: 
         async with (
             asyncio.timeout(20),
             MODBUS.open("device", device_settings, system_clock) as device,
-            aclosing(device.readings()) as readings,
+            aclosing(device.readings()) as readings,  # type: ignore[type-var]
         ):
             found = [(await anext(readings)).values for _ in range(3)]
             rejected = dict(device.rejected)
