@@ -67,6 +67,7 @@ class Conversation:
         self._question: Question | None = None
         self._is_answer = False
         self._unit = -1  # of the last good frame
+        self._units: set[int] = set()  # that were heard
         self._skipped = 0  # bytes since the last good frame
         self._refused_until = 0
 
@@ -125,7 +126,7 @@ class Conversation:
         shape = SHAPES[function & ~FAILED]
         question = self._question
         if shape is None:
-            return self._searched(at, function)
+            return self._searched(at, function, final=final)
         if function & FAILED:
             self._is_answer = False
             is_expected = (
@@ -148,7 +149,7 @@ class Conversation:
             unfinished = found
             found = self._checked(at, first) or unfinished
         if found == _NO_FRAME and function in SEARCHED:
-            found = self._searched(at, function)
+            found = self._searched(at, function, final=final)
         elif found > 0:
             self._is_answer = is_expected if request == answer else first == answer
         return found
@@ -180,17 +181,43 @@ class Conversation:
             return _UNFINISHED
         return size if self._sums.is_whole(at, size) else _NO_FRAME
 
-    def _searched(self, at: int, function: int) -> int:
-        """The first length with which the checksum fits; sought only behind a good frame, as any noise has one."""
+    def _searched(self, at: int, function: int, *, final: bool) -> int:
+        """The first length with which the checksum fits.
+
+        In noise some length often does. So it is sought only behind a good frame, and for a unit that was not
+        heard yet what follows must be a whole frame, too.
+        """
         if self._skipped or function & ~FAILED not in SEARCHED:
             return _NO_FRAME
+        size = self._first_fit(at)
+        if size > 0 and self._buffer[at] not in self._units:
+            after = self._whole(at + size)
+            if after == _NO_FRAME or (
+                after == _UNFINISHED and not (final and at + size == len(self._buffer))
+            ):
+                return after
+        if size > 0:
+            question = self._question
+            self._is_answer = question is not None and self._buffer.startswith(question.begins, at)
+        return size
+
+    def _first_fit(self, at: int) -> int:
         most = min(len(self._buffer) - at, LONGEST)
         for size in range(SHORTEST, most + 1):
             if self._sums.is_whole(at, size):
-                question = self._question
-                self._is_answer = question is not None and self._buffer.startswith(question.begins, at)
                 return size
         return _UNFINISHED if most < LONGEST else _NO_FRAME
+
+    def _whole(self, at: int) -> int:
+        """Of any frame that begins there, request or answer."""
+        if len(self._buffer) - at < SHORTEST:
+            return _UNFINISHED
+        function = self._buffer[at + 1] & ~FAILED
+        found = _NO_FRAME
+        if SHAPES[function] is not None:
+            sizes = [self._checked(at, size) for size in lengths(self._buffer, at) if size]
+            found = max(sizes) if max(sizes) > 0 else min(sizes)
+        return found or (self._first_fit(at) if function in SEARCHED else _NO_FRAME)
 
     def _taken(self, at: int, size: int) -> Frame:
         data = self._buffer[at : at + size]
@@ -210,6 +237,7 @@ class Conversation:
             if data[0] != frames.BROADCAST:
                 self._question = _question(data)
         self._unit = data[0]
+        self._units.add(data[0])
         return Frame(self._offset + at, size, kind, values)
 
     def _refuse(self, at: int) -> None:

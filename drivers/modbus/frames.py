@@ -14,8 +14,7 @@ from gateway.errors import FrameError
 
 READ_COILS, READ_DISCRETE_INPUTS, READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS = 1, 2, 3, 4
 WRITE_COIL, WRITE_REGISTER, WRITE_COILS, WRITE_REGISTERS = 5, 6, 15, 16
-READ_FILE, WRITE_FILE, MASK_WRITE, READ_WRITE_REGISTERS, READ_FIFO = 20, 21, 22, 23, 24
-DIAGNOSTICS, ENCAPSULATED = 8, 43
+DIAGNOSTICS, READ_WRITE_REGISTERS, ENCAPSULATED = 8, 23, 43
 IDENTIFICATION = 0x0E
 """The one encapsulated interface whose answers say how long they are."""
 
@@ -104,9 +103,7 @@ _KNOWN: dict[int, Shape] = {
 SHAPES: tuple[Shape | None, ...] = tuple(_KNOWN.get(function) for function in range(256))
 """By function; None for one whose lengths nobody knows."""
 
-SEARCHED = frozenset(
-    [DIAGNOSTICS, ENCAPSULATED, *range(65, 73), *range(100, 111), 9, 10, 13, 14, 18, 19, 90, 91, 125, 126]
-)
+SEARCHED = frozenset(range(1, 127)) - _KNOWN.keys() | {DIAGNOSTICS, ENCAPSULATED}
 """Functions of makers' own, and those that may be longer than their shape says: the checksum tells where they end."""
 
 

@@ -29,6 +29,8 @@ def content(text: str, unit: int = 1) -> bytes:
     return framed(unit, bytes.fromhex(text))
 
 
+REQUEST, ANSWER = content("03 0000 0002"), content("03 04 00010002")
+
 EXCHANGES = {
     "read coils": ("01 0013 0013", "01 03 CD6B05"),
     "read discrete inputs": ("02 00C4 0016", "02 03 ACDB35"),
@@ -68,9 +70,19 @@ def test_requests_and_answers_of_every_function_are_told_apart(asked: str, answe
 @pytest.mark.parametrize(("asked", "answered"), EXCHANGES.values(), ids=EXCHANGES)
 def test_frame_is_told_as_soon_as_its_last_byte_has_come(asked: str, answered: str) -> None:
     listener = decoder()
+    assert [*listener.feed(REQUEST + ANSWER)]  # so that the unit is known: see below
     for frame in (content(asked), content(answered)):
         told = [len([*listener.feed(bytes([byte]))]) for byte in frame]
         assert told == [0] * (len(frame) - 1) + [1]
+
+
+def test_makers_function_of_a_unit_not_heard_before_must_be_followed_by_a_frame() -> None:
+    listener = decoder()
+    frame = content("41 0102030405", unit=9)
+    assert [*listener.feed(frame)] == []
+    assert [each.id for each in listener.feed(REQUEST)] == ["request fc65", "request fc3"]
+    assert [each.id for each in heard(frame)] == ["request fc65"]
+    assert [each.id for each in heard(frame + b"noise" + REQUEST)] == ["request fc3"]
 
 
 @pytest.mark.parametrize("function", [3, 6, 65])
@@ -166,9 +178,6 @@ def test_neighbours_that_look_like_floats_are_shown_as_floats_too() -> None:
 
 
 # Noise
-
-
-REQUEST, ANSWER = content("03 0000 0002"), content("03 04 00010002")
 
 
 def counts(stream: bytes) -> tuple[list[str], Counter[str], Counter[str]]:
