@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 from drivers.asking import asking
-from drivers.driver import Device, Driver, Metric, Simulation
+from drivers.driver import Clues, Device, Driver, LineSetting, Metric, Simulation
 from drivers.modbus.codec import Conversation
 from drivers.modbus.hearing import Ear, overhearing
 from drivers.modbus.master import Master
@@ -40,12 +40,20 @@ def _described(options: Options) -> Mapping[str, Metric]:
     return {name: metric for point in points for name, metric in point.metrics(writable=writable)}
 
 
+_FIRST_REGISTERS = {"hr0": {"table": "holding", "address": 0}, "ir0": {"table": "input", "address": 0}}
+"""What nearly every unit has, one or the other; read, it harms none."""
+
 DRIVER = Driver(
     summary="Modbus RTU: meters, inverters, controllers; as master, or listening to another one",
     options=Options,
     decoder=_decoder,
     open=_open,
-    simulation=Simulation(telegrams=telegrams, answering=EnergyMeter),
+    simulation=Simulation(telegrams=telegrams, answering=EnergyMeter, talks=False),
+    clues=Clues(
+        lines=(LineSetting(19_200, parity="even"), LineSetting(9600, parity="even"), LineSetting(19_200)),
+        options={"mode": "listen"},
+        questions=tuple({"unit": unit, "registers": _FIRST_REGISTERS} for unit in (1, 2, 3)),
+    ),
     shares_port=True,
     capture_options={"mode": "listen"},
     described=_described,
