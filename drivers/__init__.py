@@ -15,6 +15,7 @@ DRIVERS = {
     "json": "drivers.json",
     "mbus": "drivers.mbus",
     "mhz19": "drivers.mhz19",
+    "modbus": "drivers.modbus",
     "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",
     "pms": "drivers.pms",
