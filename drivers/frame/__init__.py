@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from drivers.asking import Answered, Asker, asking
-from drivers.driver import Device, Driver, Frame, Listener, Metric, Simulation, listening
+from drivers.driver import Clues, Device, Driver, Frame, Listener, Metric, Simulation, listening
 from drivers.frame.codec import AnyDecoder, Pieces, decoder
 from drivers.frame.description import OTHER
 from drivers.frame.options import FieldOptions, Options
@@ -136,4 +136,5 @@ DRIVER = Driver(
     open=_open,
     described=_described,
     simulation=Simulation(telegrams=telegrams),
+    clues=Clues(heard=False),  # until it is described
 )
