@@ -8,13 +8,14 @@ from pathlib import Path
 from drivers.driver import Driver
 
 DRIVERS = {
-    "frame": "drivers.frame",
     "d0": "drivers.d0",
     "davis": "drivers.davis",
     "dsmr": "drivers.dsmr",
+    "frame": "drivers.frame",
     "json": "drivers.json",
     "mbus": "drivers.mbus",
     "mhz19": "drivers.mhz19",
+    "modbus": "drivers.modbus",
     "mysensors": "drivers.mysensors",
     "nmea0183": "drivers.nmea0183",
     "pms": "drivers.pms",

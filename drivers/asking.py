@@ -11,6 +11,7 @@ from pydantic import Field
 
 from drivers.driver import Device, DriverOptions
 from drivers.line import Line
+from drivers.port import Rs485
 from gateway.errors import FrameError, LinkSilent
 from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration
@@ -41,6 +42,11 @@ class AskingOptions(DriverOptions):
     echo: bool = Field(
         default=False,
         description="The adapter repeats what we send, as some for two wires do: leave that out.",
+    )
+    rs485: Rs485 = Field(
+        default="off",
+        description='Who switches an RS-485 adapter between sending and hearing: "off", itself; "rts", this machine'
+        ' with RTS on while it sends; "rts-inverted", with RTS off.',
     )
 
 

@@ -244,6 +244,8 @@ class Driver:
     clues: Clues = field(default_factory=Clues)
     shares_port: bool = False
     """Whether several devices may have the same port: instruments with addresses on one bus."""
+    capture_options: Mapping[str, str] = field(default_factory=dict)
+    """What `sallyport decode` takes for granted, as on its command line: a capture asks nobody."""
     described: Callable[[Any], Mapping[str, Metric]] | None = None
     """From the driver's validated options, where the metrics depend on these (`names` among them)."""
 

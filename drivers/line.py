@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple, Protocol, Self, TypeVar
 
-from drivers.port import PortOptions, SerialPort
+from drivers.port import PortOptions, Rs485, SerialPort
 from gateway.errors import FrameError, LinkError, LinkSilent
 from gateway.model import Clock, Stamp
 
@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 LINE_SETTINGS = (
     "baudrate", "data_bits", "parity", "stop_bits", "flow_control", "exclusive", "turnaround", "echo",
+    "rs485",
 )  # fmt: skip
 """Options that devices on the same line must agree on."""
 
@@ -30,6 +31,8 @@ class LineOptions(PortOptions, Protocol):
     def turnaround(self) -> float: ...
     @property
     def echo(self) -> bool: ...
+    @property
+    def rs485(self) -> Rs485: ...
 
 
 class Answer(NamedTuple):
@@ -78,7 +81,9 @@ class Line:
             async with shared.opening:
                 if shared.port is None:
                     shared.settings = _settings(options)
-                    shared.port = await shared.stack.enter_async_context(SerialPort.open(options, clock))
+                    port = await shared.stack.enter_async_context(SerialPort.open(options, clock))
+                    port.switch_direction(options.rs485)
+                    shared.port = port
             if shared.settings != _settings(options):
                 raise LinkError(f"{options.port}: another device on it has other line settings")
             yield cls(shared, shared.port, options)
@@ -115,12 +120,15 @@ class Turn:
         self._quiet_since = quiet_since
         self._echo = b""
 
-    async def send(self, request: bytes) -> None:
-        """Put a request on the line, `turnaround` after the last exchange; what came unasked is forgotten.
+    async def send(self, request: bytes, *, quiet_s: float = 0.0) -> None:
+        """Put a request on the line; what came unasked is forgotten.
+
+        It waits until `turnaround`, and `quiet_s` at least, have passed since the last exchange.
 
         Raises: LinkLost.
         """
-        wait_s = self._quiet_since + self._options.turnaround - asyncio.get_running_loop().time()
+        pause_s = max(self._options.turnaround, quiet_s)
+        wait_s = self._quiet_since + pause_s - asyncio.get_running_loop().time()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         self.port.discard()

@@ -306,7 +306,7 @@ _ELECTRICITY = {code: (name, metric) for code, name, metric in _electricity()}
 # More digits than any meter has are a text: they would not fit into the wire's 64 bits.
 _PRINTED = re.compile(r" *([+-]?\d{1,18}(?:\.\d{1,18})?)(?:\*([^*&]{1,16}))?", re.ASCII)
 _COUNT = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_CODE = re.compile(r"(?:(\d{1,3})-(\d{1,3}):)?([0-9A-Z]{1,3}(?:\.[0-9A-Z]{1,3}){0,2})(?:\*(\d{1,3}))?")
+_CODE = re.compile(r"(?:(\d{1,3})-(\d{1,3}):)?([0-9A-Z]{1,3}(?:\.[0-9A-Z]{1,3}){0,2})(?:[*&](\d{1,3}))?")
 _UNSAFE = re.compile(r"[^0-9a-z]+")
 
 

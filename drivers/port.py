@@ -5,8 +5,10 @@ With ports.py the only file that imports a serial library.
 
 import asyncio
 import errno
+import fcntl
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +41,12 @@ OPEN_TIMEOUT_S = 10.0
 Parity = Literal["none", "even", "odd", "mark", "space"]
 FlowControl = Literal["none", "rts/cts", "xon/xoff"]
 """Not dsr/dtr: serialx takes it and does nothing, on a device and through RFC 2217 alike."""
+
+Rs485 = Literal["off", "rts", "rts-inverted"]
+
+_TIOCSRS485 = 0x542F
+_RS485_FLAGS = {"rts": 0b011, "rts-inverted": 0b101}
+"""SER_RS485_ENABLED with RTS_ON_SEND or RTS_AFTER_SEND (linux/serial.h)."""
 
 _PARITY = {
     "none": serialx.Parity.NONE,
@@ -275,6 +283,29 @@ class SerialPort(asyncio.Protocol):
             await self._transport.reconfigure_port(baudrate=baudrate)
         except (OSError, serialx.SerialException) as error:
             raise LinkError(f"{self.name}: cannot be set to {baudrate} baud: {error}") from error
+
+    def switch_direction(self, rs485: Rs485) -> None:
+        """Have the system switch an RS-485 transceiver with RTS, from now on.
+
+        Raises: LinkError, where it cannot.
+        """
+        if rs485 == "off":
+            return
+        transport = self._transport
+        if not isinstance(transport, DescriptorTransport):
+            raise LinkError(
+                f"{self.name}: only this machine's own ports can be told to switch RS-485 with RTS"
+            )
+        assert transport._fileno is not None  # noqa: SLF001 - serialx has no other way to it
+        # Layout of struct serial_rs485: flags, delay before and after sending in ms, 20 bytes for later.
+        settings = struct.pack("=3L20x", _RS485_FLAGS[rs485], 0, 0)
+        try:
+            fcntl.ioctl(transport._fileno, _TIOCSRS485, settings)  # noqa: SLF001
+        except OSError as error:
+            raise LinkError(
+                f"{self.name}: its driver cannot switch RS-485 with RTS ({plain(error)}): use an adapter that"
+                ' switches by itself, and rs485 = "off"'
+            ) from error
 
     @property
     def lost(self) -> bool:

@@ -4,7 +4,7 @@ import re
 
 from gateway.model import Value
 
-_PLACE = re.compile(r"\{value(?::(\d*(?:\.\d{1,2})?[defg]))?\}")
+_PLACE = re.compile(r"\{value(?::(\d{0,2}(?:\.\d{1,2})?[defg]))?\}")
 _BRACKETS = re.compile(r"[{}]")
 
 

@@ -242,7 +242,8 @@ def _instrument_commands(command: _Command) -> None:
         "replay",
         "play a recording back: through a driver, or onto a pseudo-terminal",
         "Play a recording, or a file of raw bytes, at its own speed, faster or as fast as it goes: through a\n"
-        "driver, one JSON object per reading, or onto a pseudo-terminal that a gateway opens as its port.",
+        "driver and the device's filters, one JSON object per reading, or onto a pseudo-terminal that a gateway\n"
+        "opens as its port.",
     )
     replay.add_argument("file", metavar="FILE", type=Path, help="from `sallyport record`, or raw bytes")
     replay.add_argument("--driver", metavar="DRIVER", help="decode it with this one")
@@ -252,6 +253,11 @@ def _instrument_commands(command: _Command) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="an option of the driver; may be repeated",
+    )
+    replay.add_argument(
+        "--device",
+        metavar="FILE[:NAME]",
+        help="with --driver: take the options, and the filters, from a device in this configuration",
     )
     replay.add_argument(
         "--pty", metavar="PATH", type=Path, help="make a pseudo-terminal here and play onto it"
@@ -351,7 +357,14 @@ def _record(args: argparse.Namespace) -> int:
 def _replay(args: argparse.Namespace) -> int:
     from gateway.commands import replay
 
-    return replay.run(args.file, driver_name=args.driver, options=args.option, speed=args.speed, pty=args.pty)
+    return replay.run(
+        args.file,
+        driver_name=args.driver,
+        options=args.option,
+        device=args.device,
+        speed=args.speed,
+        pty=args.pty,
+    )
 
 
 def _simulate(args: argparse.Namespace) -> int:

@@ -20,8 +20,11 @@ IDENTIFICATION = rb"/[A-Za-z]{3}[^\x00-\x1f()/]{1,40}\r?\n"
 _REQUEST = rb"/\?[^\x00-\x1f()!]{0,32}!\r?\n(?=[0-9A-Z\x02])"
 _BEGIN = re.compile(IDENTIFICATION + rb"|" + _REQUEST + rb"|\x02")
 _BEGIN_AT_MOST = 64
-_END_OR_STX = re.compile(rb"(?<=[)\r\n])!\r?\n|\x02|" + IDENTIFICATION)
-_END_AFTER_STX = re.compile(rb"(?<=[)\r\n\x02])!\r?\n|\x03|" + IDENTIFICATION)
+_END_OR_STX = re.compile(rb"(?<=[)\r\n])!(?:\r?\n|(?=\x00))|\x02|" + IDENTIFICATION)
+# Two line feeds end a line too: a terminal's driver makes them of CR LF, and some recordings went through one.
+_END_AFTER_STX = re.compile(
+    rb"(?<=[)\r\n\x02])!(?:[\r\n]{2}|[\r\n](?=[^\r\n])|(?=[\x00\x03]))|\x03|" + IDENTIFICATION
+)
 
 Read = Callable[[str, Counter[str]], dict[str, Value]]
 
@@ -51,19 +54,17 @@ class Readouts:
 
     def feed(self, data: bytes) -> list[Frame]:
         self._held += data
-        return self._frames(is_last=False)
-
-    def finish(self) -> list[Frame]:
-        """A last readout that may have lacked ETX and BCC; one that the end cuts is left uncounted."""
-        frames = self._frames(is_last=True)
-        self._done(len(self._held))
+        frames: list[Frame] = []
+        while self._begun() and self._ended(frames):
+            pass
         self._forget()
         return frames
 
-    def _frames(self, *, is_last: bool) -> list[Frame]:
-        frames: list[Frame] = []
-        while self._begun() and self._ended(frames, is_last=is_last):
-            pass
+    def finish(self) -> list[Frame]:
+        """A last readout that may have lacked ETX and BCC; one that the end cuts is left uncounted."""
+        # Something else than ETX, to tell that none follows.
+        frames = [] if self._held.endswith(ETX) else self.feed(b"\x00")
+        self._done(len(self._held))
         self._forget()
         return frames
 
@@ -79,7 +80,7 @@ class Readouts:
             self._block = begin.end() if begin[0] == STX else 0
         return True
 
-    def _ended(self, frames: list[Frame], *, is_last: bool) -> bool:
+    def _ended(self, frames: list[Frame]) -> bool:
         """Whether the readout at the place we have come to was dealt with, as a frame or refused."""
         held, at = self._held, self._at
         pattern = _END_AFTER_STX if self._block else _END_OR_STX
@@ -100,12 +101,12 @@ class Readouts:
             self._refuse("cut")
             self._done(end.start())
         elif self._block:
-            return self._checked(frames, end, is_last=is_last)
+            return self._checked(frames, end)
         else:
             self._accept(frames, held.index(b"\n", at) + 1, end.start(), end.end())
         return True
 
-    def _checked(self, frames: list[Frame], end: re.Match[bytes], *, is_last: bool) -> bool:
+    def _checked(self, frames: list[Frame], end: re.Match[bytes]) -> bool:
         """The end of a block that began with STX: with ETX and BCC, or without either."""
         held, block = self._held, self._block
         etx = end.start() if end[0] == ETX else end.end()
@@ -117,8 +118,6 @@ class Readouts:
             else:
                 self._refuse("checksum")
                 self._done(etx + 2)
-        elif is_last and len(held) == etx:
-            self._accept(frames, block, end.start(), etx)
         else:
             return False
         return True

@@ -9,7 +9,7 @@ from drivers.asking import Answered, Asker
 from drivers.d0.codec import IDENTIFICATION, Readouts
 from drivers.driver import Frame
 from drivers.line import Line, Turn
-from gateway.errors import FrameError
+from gateway.errors import FrameError, LinkSilent
 
 if TYPE_CHECKING:
     from drivers.d0 import Options
@@ -96,12 +96,11 @@ class Reader(Asker):
 
     async def _received(self, turn: Turn, before: bytes) -> Frame:
         decoder = self._decoder(self._options)
-        frames = decoder.feed(before)
         fed = 0
 
         def parse(heard: bytes) -> Frame | None:
             nonlocal fed
-            frames.extend(decoder.feed(heard[fed:]))
+            frames = decoder.feed(heard[fed:])
             fed = len(heard)
             if frames:
                 return frames[0]
@@ -110,8 +109,11 @@ class Reader(Asker):
             return None
 
         try:
-            frame = frames[0] if frames else (await turn.receive(parse))[0]
-        except FrameError:
+            frame = parse(before)
+            fed = 0
+            if frame is None:
+                frame = (await turn.receive(parse))[0]
+        except (FrameError, LinkSilent):
             # Some meters send neither ETX nor BCC: silence is what ends their readout.
             if decoder.rejected or not (last := decoder.finish()):
                 raise

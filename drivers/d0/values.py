@@ -36,8 +36,8 @@ def by_name(block: str, dropped: Counter[str]) -> dict[str, Value]:
         if name.startswith("obis."):
             values.add(name, value)
         elif not found.number:
-            values.add(name, (name.endswith("time") and _time(text)) or text)
-        elif (number := counted(value)) is not None:
+            values.add(name, (name.endswith("time") and _time(text)) or text.strip())
+        elif (number := counted(value)) is not None and (unit or not is_further):
             values.add(name, found.scaled(number))
         else:
             dropped["unreadable value"] += 1

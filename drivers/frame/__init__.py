@@ -136,5 +136,5 @@ DRIVER = Driver(
     open=_open,
     described=_described,
     simulation=Simulation(telegrams=telegrams),
-    clues=Clues(heard=False),  # until it is described
+    clues=Clues(heard=False),
 )

@@ -51,7 +51,7 @@ SET = dict(
             _number("V_RAINRATE", "rain_rate", "mm/h", "Rate of rain", "precipitation_intensity"),
             _number("V_WIND", "wind_speed", "m/s", "Wind speed", "wind_speed"),
             _number("V_GUST", "wind_gust", "m/s", "Gust", "wind_speed"),
-            _number("V_DIRECTION", "wind_direction", "deg", "Wind direction", "wind_direction"),
+            _number("V_DIRECTION", "wind_direction", "deg", "Wind direction"),
             _number("V_UV", "uv", "", "UV index"),
             _number("V_WEIGHT", "weight", "kg", "Weight", "weight"),
             _number("V_DISTANCE", "distance", "m", "Distance", "distance"),
@@ -75,7 +75,7 @@ SET = dict(
             _text("V_IR_SEND", "ir_send", "Infrared code to send"),
             _text("V_IR_RECEIVE", "ir_receive", "Infrared code received"),
             _number("V_FLOW", "flow", "m3/h", "Flow"),
-            _number("V_VOLUME", "volume", "m3", "Volume", "water", total=True),
+            _number("V_VOLUME", "volume", "m3", "Volume", "volume", total=True),
             _boolean("V_LOCK_STATUS", "lock_status", "Locked"),
             _number(
                 "V_LEVEL", "level", "", "Level: of dust in ug/m3, sound in dB, light in lx, vibration in Hz"

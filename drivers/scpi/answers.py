@@ -1,14 +1,16 @@
 """What instruments answer, one answer at a time: numbers in all their dresses, lists, texts. Pure."""
 
 import re
+from collections.abc import Mapping
 from math import isfinite
 
+from drivers.meaning import ValueOptions
 from drivers.pattern import Pattern
 from drivers.scpi.options import QueryOptions
 from gateway.errors import FrameError
 from gateway.model import Value
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:\s?[eE]\s?[-+]?\d{1,4})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?: ?[eE] ?[-+]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _BASED = {"#H": 16, "#Q": 8, "#B": 2}
 _BEYOND = 9.9e37
@@ -20,8 +22,8 @@ _PREFIXES = {
     "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9,
 }  # fmt: skip
 
-_HEADED = re.compile(r"[A-Za-z*:][\w.*:/-]{0,63}(?::\s?|\s)([^\s:,]{1,32})", re.ASCII)
-"""An answer that says what it answers (`VOLT 1.2`, `RNP: 0.200`), as after SYST:HEAD ON."""
+_HEADER = re.compile(r"[A-Za-z*:][\w.*:/-]{0,63}", re.ASCII)
+"""Of an answer that says what it answers (`VOLT 1.2`, `RNP: 0.200`), as after SYST:HEAD ON."""
 
 _TRUTH = {"ON": True, "1": True, "TRUE": True, "OFF": False, "0": False, "FALSE": False}
 
@@ -31,10 +33,13 @@ _LONGEST_LIST = 64
 class Reader:
     """Reads the answers to one query."""
 
-    def __init__(self, options: QueryOptions) -> None:
+    def __init__(self, options: QueryOptions, values: Mapping[str, ValueOptions] | None = None) -> None:
         self._options = options
+        self._values = values or {}
         self._pattern = Pattern(options.pattern) if options.pattern else None
-        self._is_plain = not options.pattern and not options.fields and self._means_itself()
+        self._is_plain = (
+            not options.pattern and not options.fields and not self._values and self._means_itself()
+        )
 
     def _means_itself(self) -> bool:
         """Whether a number is its own value."""
@@ -67,12 +72,14 @@ class Reader:
             else:
                 named = {options.name: text}
         return {
-            name: value for name, part in named.items() if name and (value := self._value(part)) is not None
+            name: value
+            for name, part in named.items()
+            if name and (value := self._value(name, part)) is not None
         }
 
-    def _value(self, printed: str) -> Value | None:
+    def _value(self, name: str, printed: str) -> Value | None:
         """None: there is no value (overload, not a number). Raises: FrameError."""
-        options = self._options
+        options = self._values.get(name, self._options)
         text = unwrapped(printed.strip())
         tail = _tail(text)
         for each in (text, tail):
@@ -84,18 +91,18 @@ class Reader:
             return _truth(tail)
         number = _number_of(text)
         if number is not None:
-            return self._scaled(number)
+            return _scaled(number, options)
         if options.type != "auto":
             raise FrameError("not a number")
         return _unquoted(text)
 
-    def _scaled(self, number: float) -> float | int | None:
-        options = self._options
-        if not isfinite(number) or abs(number) >= _BEYOND:
-            return None
-        if options.scale != 1 or options.offset:
-            number = number * options.scale + options.offset
-        return round(number) if options.type == "integer" else number
+
+def _scaled(number: float, options: ValueOptions) -> float | int | None:
+    if not isfinite(number) or abs(number) >= _BEYOND:
+        return None
+    if options.scale != 1 or options.offset:
+        number = number * options.scale + options.offset
+    return round(number) if options.type == "integer" else number
 
 
 def _truth(text: str) -> bool:
@@ -127,8 +134,10 @@ def _number_of(printed: str) -> float | int | None:
 
 def _tail(text: str) -> str:
     """An answer without the header that some put before it."""
-    headed = _HEADED.fullmatch(text)
-    return headed[1] if headed else text
+    cut = max(text.rfind(":"), text.rfind(" ")) + 1
+    if not cut or cut == len(text) or "," in text[cut:]:
+        return text
+    return text[cut:] if _HEADER.fullmatch(text[:cut].rstrip()) else text
 
 
 def _unquoted(text: str) -> str:

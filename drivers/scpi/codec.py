@@ -63,7 +63,8 @@ class Answers:
     def __init__(self, options: Options) -> None:
         self._limit = options.max_answer
         self._queries = cycle(
-            [(query.name, Reader(query)) for query in options.queries] or [("answer", Reader(_GENERIC))]
+            [(query.name, Reader(query, options.values)) for query in options.queries]
+            or [("answer", Reader(_GENERIC))]
         )
         self._held = bytearray()
         self._offset = 0  # of the first byte in _held

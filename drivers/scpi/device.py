@@ -18,8 +18,8 @@ OPERATION_COMPLETE = "*OPC?"
 ERRORS_AT_MOST = 20
 """That are read out of the error queue at once."""
 
-_ERROR = re.compile(r'\s*([-+]?\d{1,5})\s*(?:,\s*"?(.*?)"?)?\s*', re.ASCII)
-"""`-222,"Data out of range"`: SCPI-99, section 21.8."""
+_ERROR_NUMBER = re.compile(r"[-+]?\d{1,5}", re.ASCII)
+"""Of `-222,"Data out of range"`: SCPI-99, section 21.8."""
 
 _CLOSE_ENOUGH = 1e-3
 """Relative: instruments round a set point to their resolution."""
@@ -29,7 +29,7 @@ class Instrument(Asker):
     def __init__(self, name: str, line: Line, options: Options) -> None:
         super().__init__(name, line, options)
         self._scpi = options
-        self._queries = [(query, Reader(query)) for query in options.queries or (IDENTITY,)]
+        self._queries = [(query, Reader(query, options.values)) for query in options.queries or (IDENTITY,)]
         self._asked_at: dict[str, float] = {}
         self._is_known = False
         self._strange = 0
@@ -113,17 +113,16 @@ class Instrument(Asker):
             raise FrameError("too long")
         return None if found is None else heard[start : found[0]]
 
-    async def _errors(self, turn: Turn) -> AsyncIterator[tuple[int, str]]:
+    async def _errors(self, turn: Turn) -> AsyncIterator[str]:
         """What stands in the error queue, which is empty then."""
         for _ in range(ERRORS_AT_MOST):
             text, _ = await self._answer(turn, self._scpi.error_query)
-            found = _ERROR.fullmatch(text)
-            if found is None:
+            number = text.partition(",")[0].strip()
+            if not _ERROR_NUMBER.fullmatch(number):
                 raise FrameError("not an error of the queue")
-            number = int(found[1])
-            if not number:
+            if not int(number):
                 return
-            yield number, text.strip()
+            yield text.strip()
 
     async def _note_errors(self) -> None:
         try:
@@ -149,7 +148,7 @@ class Instrument(Asker):
             await turn.send(self._request(request))
             await asyncio.sleep(self._scpi.turnaround)
             if self._scpi.error_query:
-                said = [text async for _, text in self._errors(turn)]
+                said = [text async for text in self._errors(turn)]
                 if said:
                     raise Refused(f"{metric} cannot be {value!r}: the instrument says {'; '.join(said)}")
             if command.confirm:

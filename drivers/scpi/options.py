@@ -1,12 +1,14 @@
 """What people write of an instrument that is asked with SCPI or a dialect like it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from drivers.asking import AskingOptions
 from drivers.driver import Metric, Settable
+from drivers.meaning import ValueOptions
 from drivers.pattern import Pattern
 from drivers.template import Template
 from gateway.model import Value
@@ -29,21 +31,12 @@ def _one_line(text: str) -> str:
     return text
 
 
-class QueryOptions(BaseModel):
-    """One question, and what its answer means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class QueryOptions(ValueOptions):
+    """One question, and what its answer means; with a pattern or fields, what it says goes for all parts."""
 
     name: str = Field(min_length=1, description="What the value is called.")
     query: Annotated[str, AfterValidator(_one_line)] = Field(
         description='What is asked, such as "MEAS:VOLT?".'
-    )
-    type: Literal["auto", "number", "integer", "boolean", "text"] = Field(
-        default="auto",
-        description="What the answer is; auto: numbers, lists of numbers, ON and OFF, else a text.",
-    )
-    names: Mapping[str, Value] = Field(
-        default={}, description='What an answer means, such as { CV = "voltage", CC = "current" }.'
     )
     pattern: Annotated[str, AfterValidator(_pattern)] = Field(
         default="",
@@ -52,16 +45,8 @@ class QueryOptions(BaseModel):
     fields: tuple[str, ...] = Field(
         default=(), description='Names of the parts of an answer with commas; "" leaves one out.'
     )
-    scale: float = Field(default=1.0, description="What a number is multiplied with.")
-    offset: float = Field(default=0.0, description="What is added to it then.")
     interval: Duration = Field(
         default=0.0, ge=0, le=86_400, description="How often it is asked, if less often than the others."
-    )
-    unit: str = Field(default="", description="Its unit, as a UCUM code.")
-    label: str = Field(default="", description="What people call it.")
-    device_class: str = Field(default="", description="Home Assistant's class of the sensor.")
-    state_class: Literal["", "measurement", "total", "total_increasing"] = Field(
-        default="", description="Home Assistant's class of the state."
     )
 
     @property
@@ -102,6 +87,11 @@ class Options(AskingOptions):
     queries: tuple[QueryOptions, ...] = Field(
         default=(), description="What is asked, and what the answers mean; without any it is asked who it is."
     )
+    values: Mapping[str, ValueOptions] = Field(
+        default={},
+        description="What a part of an answer means, by its name: type, unit, label, device_class, state_class, scale, "
+        "offset, names.",
+    )
     commands: Mapping[str, CommandOptions] = Field(
         default={},
         description="What may be set, by name: send, confirm, minimum, maximum, choices, names.",
@@ -141,9 +131,9 @@ def described(options: Options) -> Mapping[str, Metric]:
     found: dict[str, Metric] = {}
     for query in options.queries or (IDENTITY,):
         for name in query.metrics:
-            label = query.label if query.label and name == query.name else name.replace("_", " ").capitalize()
-            found[name] = Metric(query.unit, label, query.device_class, query.state_class)
+            told = query if name == query.name else ValueOptions()
+            found[name] = options.values.get(name, told).metric(name)
     for name, command in options.commands.items():
-        known = found.get(name) or Metric("", name.replace("_", " ").capitalize())
-        found[name] = Metric(known.unit, known.label, known.device_class, known.state_class, command.settable)
+        known = found.get(name) or options.values.get(name, ValueOptions()).metric(name)
+        found[name] = replace(known, settable=command.settable)
     return found

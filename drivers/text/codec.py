@@ -7,13 +7,14 @@ from math import isfinite
 
 from drivers.driver import Frame
 from drivers.framing import Lines, Terminated
+from drivers.meaning import ValueOptions
 from drivers.pattern import Pattern
 from drivers.text.formats import Printed
-from drivers.text.options import Options, ValueOptions
+from drivers.text.options import Options
 from gateway.errors import FrameError
 from gateway.model import Value
 
-_NUMBER = re.compile(r"[-+]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[-+]?\s*\d{1,18}", re.ASCII)
 _NO_NUMBER = re.compile(r"[-+]?(?:nan|inf|infinity|ovf)|-+", re.IGNORECASE)
 """What programs print that have no number to print."""

@@ -40,7 +40,7 @@ FORMS = {
         {"ST": True, "US": False, "QT": True, "SD": True},
     ),
     "kern": Form(
-        re.compile(rf"{_NUMBER}\s*{_UNIT}?(?:\s+[A-Z0-9])?\s+(?P<mark>[SU])"), {"S": True, "U": False}
+        re.compile(rf"{_NUMBER}\s*{_UNIT}?(?:\s+[LGH1-5]?\s*(?P<mark>[SU]))?"), {"S": True, "U": False}
     ),
     "ohaus": Form(
         re.compile(rf"{_NUMBER}\s*{_UNIT}?\s*(?P<mark>\??)(?:\s*(?:PT|NET|[NGTB]))?"),
@@ -71,7 +71,7 @@ sartorius  Sartorius SBI, with or without the word before it: `N     +   26.90 g
 plain      a number and a unit, with some words around them
 """
 
-AUTO = ("mt-sics", "and", "kern", "plain")
+_AUTO = ("mt-sics", "and", "kern", "plain")
 
 _REFUSED = re.compile(
     r"(?P<overload>OL,.*|S[IRNX]* [-+]|.*\sE|"
@@ -88,7 +88,7 @@ class Printed:
     """
 
     def __init__(self, name: str, *, scaled: bool) -> None:
-        self._forms = [FORMS[each] for each in (AUTO if name == "auto" else (name,))]
+        self._forms = [FORMS[each] for each in (_AUTO if name == "auto" else (name,))]
         self._scaled = scaled
 
     def read(self, line: str) -> tuple[str, dict[str, Value]]:
@@ -98,9 +98,10 @@ class Printed:
             raise FrameError("no match")
         if refused := _REFUSED.fullmatch(text):
             raise FrameError("overload" if refused["overload"] else "error of the instrument")
+        # A line without a mark may be anybody's: of several forms, only the last takes it.
         for form in self._forms:
             found = form.pattern.fullmatch(text)
-            if found and (values := self._values(form, found)):
+            if found and (found["mark"] or form is self._forms[-1]) and (values := self._values(form, found)):
                 return next(iter(values)), values
         raise FrameError("no match")
 

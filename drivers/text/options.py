@@ -2,12 +2,14 @@
 
 import codecs
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from drivers.asking import AskingOptions
 from drivers.driver import Metric, Settable
+from drivers.meaning import ValueOptions
 from drivers.pattern import Pattern
 from drivers.template import Template
 from drivers.text.units import METRICS
@@ -37,27 +39,6 @@ def _encoding(name: str) -> str:
 
 PatternText = Annotated[str, AfterValidator(_pattern)]
 TemplateText = Annotated[str, AfterValidator(_template)]
-
-
-class ValueOptions(BaseModel):
-    """What one value means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    type: Literal["auto", "number", "integer", "boolean", "text"] = Field(
-        default="auto", description="What it is; auto: a number if it reads as one, else a text."
-    )
-    unit: str = Field(default="", description="Its unit, as a UCUM code.")
-    label: str = Field(default="", description="What people call it.")
-    device_class: str = Field(default="", description="Home Assistant's class of the sensor.")
-    state_class: Literal["", "measurement", "total", "total_increasing"] = Field(
-        default="", description="Home Assistant's class of the state."
-    )
-    scale: float = Field(default=1.0, description="What a number is multiplied with.")
-    offset: float = Field(default=0.0, description="What is added to it then.")
-    names: Mapping[str, Value] = Field(
-        default={}, description="What a printed text means, such as { S = true, U = false }."
-    )
 
 
 class CommandOptions(BaseModel):
@@ -161,10 +142,6 @@ def described(options: Options) -> Mapping[str, Metric]:
 def _metric(name: str, options: Options) -> Metric:
     command = options.commands.get(name)
     settable = command.settable if command else None
-    if name not in options.values:
-        known = METRICS.get(name) if not (options.patterns or options.is_table) else None
-        known = known or Metric("", name.replace("_", " ").capitalize())
-        return Metric(known.unit, known.label, known.device_class, known.state_class, settable)
-    told = options.values[name]
-    label = told.label or name.replace("_", " ").capitalize()
-    return Metric(told.unit, label, told.device_class, told.state_class, settable)
+    if not (options.patterns or options.is_table) and name in METRICS and name not in options.values:
+        return replace(METRICS[name], settable=settable)
+    return options.values.get(name, ValueOptions()).metric(name, settable)

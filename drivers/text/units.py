@@ -20,7 +20,7 @@ METRICS: Mapping[str, Metric] = {
     "pressure": Metric("Pa", "Pressure", "pressure", "measurement"),
     "force": Metric("N", "Force", "", "measurement"),
     "length": Metric("m", "Length", "distance", "measurement"),
-    "volume": Metric("L", "Volume", "volume", "measurement"),
+    "volume": Metric("L", "Volume", "volume_storage", "measurement"),
     "duration": Metric("s", "Duration", "duration", "measurement"),
     "illuminance": Metric("lx", "Illuminance", "illuminance", "measurement"),
     "level": Metric("dB", "Level", "", "measurement"),

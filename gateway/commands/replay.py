@@ -1,9 +1,9 @@
-"""`sallyport replay`: a recording once more, through a driver's decoder or onto a pseudo-terminal."""
+"""`sallyport replay`: a recording once more, through a driver's decoder and filters, or onto a pseudo-terminal."""
 
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -13,6 +13,8 @@ from drivers.instrument import PtyInstrument
 from drivers.recording import Piece, Recording
 from gateway.commands.decode import driver_and_options
 from gateway.errors import UsageError
+from gateway.filters.chain import Chain
+from gateway.model import Value
 
 RAW_PIECE = 64
 """Bytes of a file without times that are said at once."""
@@ -27,22 +29,28 @@ SETTLING_S = 0.2
 
 
 def run(
-    file: Path, *, driver_name: str | None, options: Sequence[str], speed: str | None, pty: Path | None
+    file: Path,
+    *,
+    driver_name: str | None,
+    options: Sequence[str],
+    device: str | None,
+    speed: str | None,
+    pty: Path | None,
 ) -> int:
     """Raises: UsageError."""
     pace = _pace(speed or ("max" if pty is None else "1"))
-    decoder, baudrate = None, DEFAULT_BAUDRATE
+    decoder, chain, baudrate = None, None, DEFAULT_BAUDRATE
     if driver_name is not None:
-        driver, validated = driver_and_options(driver_name, options)
-        decoder, baudrate = driver.decoder(validated), validated.baudrate
+        driver, validated = driver_and_options(driver_name, options, device)
+        decoder, chain, baudrate = driver.decoder(validated), Chain(validated.filters), validated.baudrate
     if (decoder is None) == (pty is None):
         raise UsageError("say where to: --driver DRIVER to decode it, or --pty PATH for a gateway to read it")
     try:
         pieces = _pieces(file, baudrate)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from error
-    if decoder is not None:
-        return asyncio.run(_interruptible(_decode(decoder, pieces, pace)))
+    if decoder is not None and chain is not None:
+        return asyncio.run(_interruptible(_decode(decoder, chain, pieces, pace)))
     assert pty is not None
     try:
         with PtyInstrument.plugged_in(pty.absolute()) as instrument:
@@ -93,12 +101,17 @@ async def _paced(pieces: Iterable[Piece], speed: float | None) -> AsyncIterator[
         yield piece
 
 
-async def _decode(decoder: Decoder, pieces: Iterable[Piece], speed: float | None) -> None:
+async def _decode(decoder: Decoder, chain: Chain, pieces: Iterable[Piece], speed: float | None) -> None:
+    """Time is the recording's, for the filters too, at whatever speed."""
     frames, at = 0, 0.0
     async for piece in _paced(pieces, speed):
+        while chain.due <= piece.at:
+            at = chain.due
+            for values in chain.tick(at):
+                _print(at, values)
         at = piece.at
-        frames += _print(decoder.feed(piece.data), at)
-    frames += _print(decoder.finish(), at)
+        frames += _show(decoder.feed(piece.data), chain, at)
+    frames += _show(decoder.finish(), chain, at)
     print(f"frames={frames} rejected={decoder.rejected.total()} seconds={at:.3f}", file=sys.stderr)
 
 
@@ -113,12 +126,16 @@ async def _play(instrument: PtyInstrument, pieces: Iterable[Piece], speed: float
     print(f"{said} bytes said", file=sys.stderr)
 
 
-def _print(frames: Iterable[Frame], at: float) -> int:
+def _show(frames: Iterable[Frame], chain: Chain, at: float) -> int:
     count = 0
     for frame in frames:
         count += 1
-        if frame.values:
-            line = {"at": round(at, 6), "id": frame.id, "values": frame.values}
-            sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
+        if values := chain.take(frame.values, at):
+            _print(at, values)
     return count
+
+
+def _print(at: float, values: Mapping[str, Value]) -> None:
+    line = orjson.dumps({"at": round(at, 6), "values": values}, option=orjson.OPT_APPEND_NEWLINE)
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()

@@ -12,8 +12,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 import drivers
-from drivers.asking import AskingOptions
+from drivers.asking import UNANSWERED_AT_MOST, AskingOptions
 from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
 from drivers.port import Address, SerialPort
 from gateway.clock import system_clock
@@ -25,8 +27,11 @@ LISTEN_S = 2.5
 """From the first byte on, at each setting. At a wrong one bytes come too, if other ones; when none come at the
 first, no instrument speaks by itself."""
 
-ANSWER_S = 6.0
-"""What an instrument that is asked may take, with all repetitions."""
+ANSWER_S = 30.0
+"""What an instrument may take that has begun to answer: a meter's readout is long, and slow."""
+
+LOOK_EVERY_S = 0.1
+"""At how many answers were none; as many as make a device offline are enough."""
 
 ENOUGH_FRAMES = 2
 LEAST_COVERAGE = {"checksum": 0.3, "form": 0.7, "guess": 0.7}
@@ -164,7 +169,11 @@ def _decoders(names: Iterable[str]) -> Iterator[tuple[str, Decoder]]:
     for name in names:
         driver = drivers.find(name)
         if driver.clues.heard:
-            yield name, driver.decoder(_validated(driver, "/dev/null", driver.clues.options))
+            try:
+                options = _validated(driver, "/dev/null", driver.clues.options)
+            except ValidationError:  # a driver of another package that has to be told more
+                continue
+            yield name, driver.decoder(options)
 
 
 async def _ask(port: str, names: Iterable[str]) -> Finding | None:
@@ -191,8 +200,13 @@ async def _answer(name: str, port: str, line: LineSetting, question: Mapping[str
             driver.open(name, options, system_clock) as device,
             aclosing(device.readings()) as readings,  # type: ignore[type-var]
         ):
-            async for reading in readings:
-                return Finding(name, line, question, frames=1, example=dict(reading.values))
+            answer = asyncio.ensure_future(anext(readings))
+            while not answer.done() and device.rejected.total() < UNANSWERED_AT_MOST:
+                await asyncio.wait([answer], timeout=LOOK_EVERY_S)
+            if answer.cancel():
+                await asyncio.wait([answer])
+            else:
+                return Finding(name, line, question, frames=1, example=dict(answer.result().values))
     except (TimeoutError, LinkSilent):
         pass
     except (LinkAbsent, LinkBusy, LinkDenied):

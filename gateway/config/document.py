@@ -79,9 +79,11 @@ def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
 
     Raises: ConfigError.
     """
-    table = {"driver": name, "port": "/dev/null", **{key: _value(text) for key, text in pairs.items()}}
+    driver = drivers.find(name)
+    texts = {**driver.capture_options, **pairs}
+    table = {"driver": name, "port": "/dev/null", **{key: _value(text) for key, text in texts.items()}}
     found: list[Problem] = []
-    options = _validated(Section((), table, drivers.find(name).options), Path(), found)
+    options = _validated(Section((), table, driver.options), Path(), found)
     if options is None:
         raise ConfigError(*(f"{_dotted(problem.at)}: {problem.text}" for problem in found))
     return options

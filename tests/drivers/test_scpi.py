@@ -61,6 +61,8 @@ def read(answer: str, **given: Any) -> dict[str, Value]:
         ("1013 mbar", 1013),
         ("1.5m3/h", 1.5),
         ("12A34B", "12A34B"),
+        ("5 E 3 V", 5000),
+        ("5\te3 V", "5\te3 V"),
         ("V2 1.2", 1.2),
         ("RNP: 0.200", 0.2),
         ("VOLT:DC 12.5V", 12.5),
@@ -118,6 +120,15 @@ def test_overload_and_not_a_number_are_no_values(answer: str) -> None:
 )
 def test_answer_is_read_as_it_was_told(given: dict[str, Any], answer: str, values: dict[str, Value]) -> None:
     assert read(answer, **given) == values
+
+
+def test_part_of_an_answer_may_mean_something_of_its_own() -> None:
+    frames, _ = decoded(
+        b"1.5,CV,200\n",
+        queries=[{"name": "all", "query": "?", "fields": ["u", "mode", "i"]}],
+        values={"i": {"scale": 0.001}, "mode": {"names": {"CV": "voltage"}}},
+    )
+    assert frames[0].values == {"u": 1.5, "mode": "voltage", "i": pytest.approx(0.2)}
 
 
 @pytest.mark.parametrize(
@@ -207,6 +218,14 @@ def test_answer_that_is_too_long_or_no_text_is_refused() -> None:
     assert answers.rejected == {"too long": 2, "not a text": 1}
 
 
+@pytest.mark.parametrize(
+    "answer", ["1" * 65_000 + "!", "1." * 32_000, "a:" * 32_000, "1 " * 32_000, "-" * 65_000]
+)
+def test_hostile_answer_is_a_text_in_time(answer: str) -> None:
+    [frame], _ = decoded(answer.encode() + b"\n", max_answer="64KiB")
+    assert frame.values == {"value": answer.strip()}
+
+
 @settings(deadline=None)
 @given(
     parts=st.lists(
@@ -252,14 +271,16 @@ def test_metrics_are_described_by_queries_and_commands() -> None:
         options(
             queries=[
                 {"name": "u", "query": "?", "unit": "V", "label": "Voltage", "device_class": "voltage"},
-                {"name": "all", "query": "?", "fields": ["i", "", "p"]},
+                {"name": "all", "query": "?", "unit": "mA", "fields": ["i", "", "p"]},
                 {"name": "t", "query": "?", "pattern": "(?P<value>.*)@(?P<place>.*)"},
             ],
+            values={"i": {"unit": "A"}},
             commands={"u": {"send": "VOLT {value}", "maximum": 30}, "reset": {"send": "*RST"}},
         )
     )
     assert list(found) == ["u", "i", "p", "t", "place", "reset"]
     assert (found["u"].unit, found["u"].label) == ("V", "Voltage")
+    assert (found["i"].unit, found["p"].unit) == ("A", "")
     assert found["u"].settable is not None
     assert found["u"].settable.maximum == 30
     assert found["reset"].settable is not None

@@ -152,12 +152,16 @@ def test_format_says_what_its_mark_means(format_: str, line: str, stable: bool) 
         ("hello", "no match"),
         ("12 parrots", "no match"),
         ("1e999 V", "no match"),
-        ("+0026.90 G", "no match"),
         ("1 g" + " " * 30 + "x" * 64, "no match"),
     ],
 )
 def test_line_without_a_value_is_refused_with_the_reason(line: str, reason: str) -> None:
-    assert why(line, format="kern" if line.endswith(" G") else "auto") == [reason]
+    assert why(line) == [reason]
+
+
+def test_balance_that_does_not_say_whether_it_stands_still_gives_its_weight() -> None:
+    for format_ in ("auto", "kern"):
+        assert values_of("+0026.90 G  ", format=format_) == {"weight": 26.9}
 
 
 def test_noise_around_a_line_is_passed_over() -> None:
@@ -243,6 +247,11 @@ def test_value_that_cannot_be_read_is_dropped_and_the_rest_is_kept(kind: str, pr
 
 def test_decimal_comma_is_a_point() -> None:
     assert values_of("T=1.021,5 H=45", **CLIMATE, decimal=",") == {"t": 1021.5, "h": 45}
+
+
+@pytest.mark.parametrize("text", ["1" * 65_000 + "!", "1." * 32_000, "1 " * 32_000 + "x", "-" * 65_000 + "x"])
+def test_hostile_value_is_a_text_in_time(text: str) -> None:
+    assert values_of(text, columns=["x"], max_line="64KiB") == {"x": text}
 
 
 # Tables

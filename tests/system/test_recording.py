@@ -142,9 +142,28 @@ async def test_replay_through_a_driver_tells_when_each_reading_came(tmp_path: Pa
     assert recording is not None
     replayed = done("replay", file, "--driver", "json", "--speed", "1000")
     assert [json.loads(line) for line in replayed.stdout.splitlines()] == [
-        {"at": piece.at, "id": "object", "values": {"a": value}}
-        for value, piece in enumerate(recording.pieces, 1)
+        {"at": piece.at, "values": {"a": value}} for value, piece in enumerate(recording.pieces, 1)
     ]
+
+
+def test_replay_goes_through_the_filters_in_the_recordings_own_time(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        '[devices.board]\ndriver = "json"\nport = "/dev/ttyUSB0"\nfilters = [{ throttle = "10s" }, { round = 0 }]\n'
+    )
+    file = tmp_path / "line.recording"
+    said = [(0.5, 1.2), (4, 2.2), (11, 3.2), (12, 4.2), (22, 5.2)]
+    pieces = [{"at": at, "rx": f'{{"a":{value}}}\n'.encode().hex()} for at, value in said]
+    file.write_text(
+        "".join(f"{json.dumps(line)}\n" for line in [{"recording": 1}, *pieces]).replace(": ", ":")
+    )
+    replayed = done("replay", file, "--driver", "json", "--device", config)
+    assert [json.loads(line) for line in replayed.stdout.splitlines()] == [
+        {"at": 0.5, "values": {"a": 1}},
+        {"at": 11.0, "values": {"a": 3}},
+        {"at": 22.0, "values": {"a": 5}},
+    ]
+    assert replayed.stderr == "frames=5 rejected=0 seconds=22.000\n"
 
 
 async def test_replay_onto_a_terminal_is_read_as_the_instrument_was(tmp_path: Path) -> None:
