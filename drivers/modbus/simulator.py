@@ -35,6 +35,8 @@ class EnergyMeter:
         self._heard = b""
 
     def answer(self, heard: bytes) -> bytes:
+        if len(heard) >= frames.SHORTEST and frames.is_whole(heard):
+            self._heard = b""  # a silence was before it, which makes an end of what was not whole
         self._heard += heard
         said = b""
         while len(self._heard) >= frames.SHORTEST:

@@ -20,7 +20,7 @@ def told_by_decode(expected: Path, capfdbinary: pytest.CaptureFixture[bytes]) ->
     """The frames that the command prints, and how many it refused."""
     protocol = protocol_of(expected)
     told, _ = load(expected)
-    options = {"names": "protocol", **protocol.options}
+    options = {"names": "protocol", **protocol.options, **protocol.options_of(told)}
     pairs = [part for name, value in options.items() for part in ("--option", f"{name}={value}")]
     assert cli.main(["decode", protocol.driver, str(expected.with_name(told["capture"])), *pairs]) == 0
     out, err = capfdbinary.readouterr()
