@@ -126,11 +126,9 @@ class _Values:
             return text
         if self._is_scaled and (options.scale != 1 or options.offset):
             number = number * options.scale + options.offset
-        if options.type == "integer":
-            return round(number)
         if not isfinite(number):
             raise ValueError(text)
-        return number
+        return round(number) if options.type == "integer" else number
 
     def _number(self, text: str) -> float | int | None:
         if _INTEGER.fullmatch(text):

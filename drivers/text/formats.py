@@ -15,7 +15,8 @@ from gateway.model import Value
 LONGEST = 64
 
 _NUMBER = r"(?P<sign>[-+]?)\s*(?P<number>\d+(?:[.,]\d*)?(?:[eE][-+]?\d{1,3})?|[.,]\d+(?:[eE][-+]?\d{1,3})?)"
-_UNIT = r"(?P<unit>[A-Za-zµμΩ\u2126°%/]{1,6})"
+_UNIT_LETTERS = r"[A-Za-zµμΩ\u2126°%/]{1,6}"
+_UNIT = rf"(?P<unit>{_UNIT_LETTERS})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,13 @@ FORMS = {
         {"ST": True, "US": False, "QT": True, "SD": True},
     ),
     "kern": Form(
-        re.compile(rf"{_NUMBER}\s*{_UNIT}?(?:\s+[LGH1-5]?\s*(?P<mark>[SU]))?"), {"S": True, "U": False}
+        re.compile(
+            # Its columns need no space between them: a unit of two letters, or of one behind a space, a result of
+            # weighing, and the mark.
+            rf"{_NUMBER}\s*(?P<unit>[A-Z]{{2}}(?=[LGHTU1-5][SU]$)|(?<= )[G%](?=[LGHTU1-5][SU]$)|{_UNIT_LETTERS})?"
+            r"(?:(?:\s+|(?=[LGHTU1-5][SU]$))[LGHTU1-5]?\s*(?P<mark>[SU]))?"
+        ),
+        {"S": True, "U": False},
     ),
     "ohaus": Form(
         re.compile(rf"{_NUMBER}\s*{_UNIT}?\s*(?P<mark>\??)(?:\s*(?:PT|NET|[NGTB]))?"),

@@ -129,6 +129,8 @@ def test_readable_values_are_in_the_unit_of_their_metric(line: str, name: str, v
         ("ohaus", "   26.90 g     N", True),
         ("ohaus", "   26.90 g ?   N", False),
         ("kern", "+0026.90 G S", True),
+        ("kern", "+0026.90 GLS", True),
+        ("kern", "+00026.90CTHU", False),
         ("and", "US,+00026.90  g", False),
         ("mt-sics", "S S     100.00 g", True),
     ],
@@ -162,6 +164,14 @@ def test_line_without_a_value_is_refused_with_the_reason(line: str, reason: str)
 def test_balance_that_does_not_say_whether_it_stands_still_gives_its_weight() -> None:
     for format_ in ("auto", "kern"):
         assert values_of("+0026.90 G  ", format=format_) == {"weight": 26.9}
+
+
+@pytest.mark.parametrize(
+    ("line", "grams"),
+    [("+0026.90 GLS", 26.9), ("+002014.8CTHU", 402.96), ("+0001.50KGGS", 1500), ("12.3 TLS", 464.932179)],
+)
+def test_unit_of_a_balance_ends_where_the_result_of_its_limits_begins(line: str, grams: float) -> None:
+    assert values_of(line)["weight"] == pytest.approx(grams)
 
 
 def test_noise_around_a_line_is_passed_over() -> None:
@@ -235,6 +245,7 @@ def test_type_decides_how_a_text_is_read(kind: str, printed: str, value: Value) 
         ("number", "abc"),
         ("boolean", "maybe"),
         ("number", "1e999"),
+        ("integer", "1e999"),
     ],
 )
 def test_value_that_cannot_be_read_is_dropped_and_the_rest_is_kept(kind: str, printed: str) -> None:
