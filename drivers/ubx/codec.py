@@ -44,6 +44,7 @@ class Messages:
         self._readers: dict[str, Reader] = {}
         self._held = b""
         self._offset = 0  # of the first byte in _held
+        self._sums: _Sums | None = None  # of _held, once something in it was a false start
         self._sentences: Sentences | None = None
         if nmea:
             self._sentences = Sentences()
@@ -62,7 +63,9 @@ class Messages:
 
     def _scan(self, data: bytes, *, ended: bool) -> list[Frame]:
         stream = self._held + data
-        sums: _Sums | None = None
+        sums = self._sums
+        if sums:
+            sums.append(data)
         frames: list[Frame] = []
         done = 0  # up to here all is said
         at = stream.find(SYNC)
@@ -75,7 +78,7 @@ class Messages:
                 continue
             if end - at > _HEAD + LONGEST + _CHECK:
                 self.rejected["too long"] += 1
-            elif sums.fit(at, end) if sums else _fits(stream[at:end]):
+            elif sums.fit(stream, at, end) if sums else _fits(stream[at:end]):
                 self._between(stream[done:at], end - at, frames)
                 frames.append(self._frame(stream[at:end], self._offset + at))
                 done = end
@@ -84,7 +87,9 @@ class Messages:
             else:
                 self.rejected["checksum"] += 1
                 # Where one start is false others may follow at every other byte.
-                sums = sums or _Sums(stream)
+                if not sums:
+                    sums = _Sums()
+                    sums.append(stream)
             # A bad checksum drops one byte, not the frame: the true start may be inside.
             at = stream.find(SYNC, at + 1)
         if at < 0:
@@ -93,6 +98,9 @@ class Messages:
         self._between(stream[done:at], 0, frames)
         self._held = stream[at:]
         self._offset += at
+        self._sums = sums if self._held else None
+        if self._sums:
+            self._sums.forget(at)
         return frames
 
     def _between(self, gap: bytes, message: int, frames: list[Frame]) -> None:
@@ -125,19 +133,28 @@ def _fits(message: bytes) -> bool:
 
 
 class _Sums:
-    """Running sums over a stream, by which a checksum takes the same time whatever its length.
+    """Running sums over what is held, by which a checksum takes the same time whatever its length.
 
-    A stream of nothing but false starts would otherwise be summed up again and again.
+    A stream of nothing but false starts would otherwise be summed up again and again, however it is cut.
     """
 
-    def __init__(self, stream: bytes) -> None:
-        self._stream = stream
-        self._sums = [0, *accumulate(stream)]
-        self._sums_of_sums = [0, *accumulate(self._sums)]
+    def __init__(self) -> None:
+        self._sums = [0]
+        self._sums_of_sums = [0, 0]
 
-    def fit(self, start: int, end: int) -> bool:
+    def append(self, data: bytes) -> None:
+        sums = [*accumulate(data, initial=self._sums[-1])][1:]
+        self._sums += sums
+        self._sums_of_sums += [*accumulate(sums, initial=self._sums_of_sums[-1])][1:]
+
+    def forget(self, count: int) -> None:
+        """The first bytes of the stream; of the sums only differences count."""
+        del self._sums[:count]
+        del self._sums_of_sums[:count]
+
+    def fit(self, stream: bytes, start: int, end: int) -> bool:
         first, last = start + 2, end - _CHECK
         before = self._sums[first]
         a = self._sums[last] - before
         b = self._sums_of_sums[last + 1] - self._sums_of_sums[first + 1] - (last - first) * before
-        return self._stream[last] == a & 0xFF and self._stream[last + 1] == b & 0xFF
+        return stream[last] == a & 0xFF and stream[last + 1] == b & 0xFF

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from drivers.driver import Frame, Names
 from drivers.nmea0183.simulator import sentence
-from drivers.ubx import DRIVER, Options
+from drivers.ubx import DRIVER, Options, codec
 from drivers.ubx.codec import LONGEST, Messages
 from drivers.ubx.layout import parse
 from drivers.ubx.messages import MESSAGES, ONLY_WHEN_ASKED_FOR, TEXTS, layout, metrics
@@ -82,13 +82,35 @@ def test_length_beyond_all_messages_is_refused_at_once() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([EOE, POSLLH, GLL, b"\xb5", b"\xb5\x62", b"\xb5\x62\x01\x07\x08\x00", b"\x62"]))
+    st.lists(
+        st.sampled_from(
+            [
+                *(EOE, POSLLH, GLL, b"\xb5", b"\xb5\x62", b"\x62"),
+                *(b"\xb5\x62\x01\x07\x08\x00", b"\xb5\x62\x01\x07\x40\x00"),
+            ]
+        )
+    )
 )
 def test_many_false_starts_are_judged_as_one_is(pieces: list[bytes]) -> None:
     at_once, whole = decoded(b"".join(pieces))
     one_by_one, piecewise = decoded(*(bytes([byte]) for byte in b"".join(pieces)))
     assert one_by_one == at_once
     assert piecewise.rejected == whole.rejected
+
+
+def test_false_starts_cost_as_much_in_small_pieces_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    summed = 0
+
+    def counted(message: bytes) -> bool:
+        nonlocal summed
+        summed += len(message)
+        return False
+
+    monkeypatch.setattr(codec, "_fits", counted)
+    stream = b"\xb5\x62\x01\x07\x00\x1f" * 4000
+    _, decoder = decoded(*(stream[at : at + 64] for at in range(0, len(stream), 64)))
+    assert decoder.rejected["checksum"] > 1000
+    assert summed < len(stream)
 
 
 def test_unknown_message_is_a_frame_without_values() -> None:
