@@ -70,7 +70,9 @@ class Conversation:
         self._units: set[int] = set()  # that were heard
         self._skipped = 0  # bytes since the last good frame
         self._refused_until = 0
-        self._tried: dict[int, int] = {}  # places of the stream, and the lengths below which nothing fits there
+        self._tried: dict[
+            int, int
+        ] = {}  # places of the stream, and the lengths below which nothing fits there
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         self._sums.feed(data)
