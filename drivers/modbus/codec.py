@@ -209,8 +209,12 @@ class Conversation:
     def _first_fit(self, at: int) -> int:
         most = min(len(self._buffer) - at, LONGEST)
         place = self._offset + at
+        lows = self._sums.low
+        low, high = lows[at], self._sums.high[at]
         for size in range(self._tried.get(place, SHORTEST), most + 1):
-            if self._sums.is_whole(at, size):
+            by_low, by_high, _, _ = aged(size)
+            # Half of the checksum tells nearly always that it does not fit.
+            if by_low[low] ^ by_high[high] == lows[at + size] and self._sums.is_whole(at, size):
                 return size
         self._tried[place] = most + 1
         return _UNFINISHED if most < LONGEST else _NO_FRAME
