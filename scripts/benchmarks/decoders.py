@@ -117,9 +117,7 @@ def cost(name: str, peer: Peer) -> Cost:
 
 def _options(name: str) -> DriverOptions:
     """Those of the sample; of Modbus bare registers, as the peer has them."""
-    return (
-        driver_options(name, {}) if name == "modbus" else sampled(name, drivers.find(name))
-    )
+    return driver_options(name, {}) if name == "modbus" else sampled(name, drivers.find(name))
 
 
 def _frames(name: str, telegrams: Sequence[bytes]) -> Iterator[bytes]:
