@@ -30,6 +30,17 @@ _METER_KINDS = {
 }
 """By device type of 0-n:24.1.0 (EN 13757-3): the code that its medium has elsewhere, and its name."""
 
+_ELECTRICITY = 2
+
+_PARTS = {
+    "96.1.0": "meter_id",
+    "96.1.1": "meter_id",
+    "96.1.2": "ean",
+    "24.4.0": "valve",
+    "96.3.10": "valve",
+}
+"""What else another meter says, by its code without the channel."""
+
 _IN_HEX = frozenset({"meter_id", "ean", "device_name", "message", "message_code"})
 """Texts that P1 sends as pairs of hexadecimal digits; some meters send them plain."""
 
@@ -61,8 +72,9 @@ def by_name(lines: list[bytes], dropped: Counter[str]) -> dict[str, Value]:
             meters.setdefault(channel, []).append(told)
         else:
             _name(told, values, dropped)
-    for lines_of_meter in meters.values():
-        _name_meter(lines_of_meter, values, dropped)
+    of_kind: Counter[str] = Counter()
+    for channel, lines_of_meter in meters.items():
+        _name_meter(channel, lines_of_meter, of_kind, values, dropped)
     return values
 
 
@@ -105,7 +117,7 @@ def _code(text: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _channel(code: str) -> str:
-    """Of another meter that is read over M-Bus, `0-1` to `0-4`."""
+    """Of another meter that is read over M-Bus, 1 to 4, from `0-1` to `0-4`."""
     medium, _, rest = code.partition("-")
     channel = rest.partition(":")[0]
     return channel if medium == "0" and channel != "0" else ""
@@ -128,10 +140,19 @@ def _name(told: Told, values: Values, dropped: Counter[str]) -> None:
         _add_time(values, f"{name}_time", told.stamp)
 
 
-def _name_meter(lines: list[Told], values: Values, dropped: Counter[str]) -> None:
-    """Another meter: nothing of one that has never been heard."""
-    kind = next((counted(told.text) for told in lines if told.code.endswith(":24.1.0")), None)
-    code, name = _METER_KINDS.get(int(kind or 0), ("", ""))
+def _name_meter(
+    channel: str, lines: list[Told], of_kind: Counter[str], values: Values, dropped: Counter[str]
+) -> None:
+    """Another meter: nothing of one that has never been heard. All that a second of its kind says is numbered."""
+    kind = int(next((counted(told.text) for told in lines if told.code.endswith(":24.1.0")), None) or 0)
+    if kind != _ELECTRICITY:
+        # The main meter's own relay, whatever else is on this channel.
+        relay = f"0-{channel}:96.3.10"
+        for told in lines:
+            if told.code == relay:
+                _add_count(values, f"relay_{channel}", told, dropped)
+        lines = [told for told in lines if told.code != relay]
+    code, name = _METER_KINDS.get(kind, ("", ""))
     reading = next((told for told in lines if ":24.2." in told.code and told.unit), None)
     if reading is None:
         return
@@ -140,14 +161,33 @@ def _name_meter(lines: list[Told], values: Values, dropped: Counter[str]) -> Non
         for told in lines:
             _name(told, values, dropped)
         return
-    values.add(name, found.scaled(reading.value))
-    _add_time(values, f"{name}_time", reading.stamp)
+    of_kind[name] += 1
+    number = f"_{of_kind[name]}" if of_kind[name] > 1 else ""
+    values.add(f"{name}{number}", found.scaled(reading.value))
+    _add_time(values, f"{name}_time{number}", reading.stamp)
     for told in lines:
-        of_it = told.code.partition(":")[2]
-        if of_it in ("96.1.0", "96.1.1") and told.text:
-            values.add(f"{name}_meter_id", _plain(told.text))
-        elif of_it in ("24.4.0", "96.3.10") and (valve := counted(told.value)) is not None:
-            values.add(f"{name}_valve", valve)
+        if told is not reading and told.text.strip():
+            _name_part(told, name, number, values, dropped)
+
+
+def _name_part(told: Told, name: str, number: str, values: Values, dropped: Counter[str]) -> None:
+    """What another meter says besides its reading."""
+    of_it = told.code.partition(":")[2]
+    part = _PARTS.get(of_it, "")
+    known = f"{name}_{part}{number}"
+    if part == "valve" and known not in values:
+        _add_count(values, known, told, dropped)
+    elif part and known not in values:
+        values.add(known, _plain(told.text))
+    elif of_it != "24.1.0":
+        _name(told, values, dropped)
+
+
+def _add_count(values: Values, name: str, told: Told, dropped: Counter[str]) -> None:
+    if (count := counted(told.value)) is None:
+        dropped["unreadable value"] += 1
+    else:
+        values.add(name, count)
 
 
 def _add_time(values: Values, name: str, text: str) -> None:

@@ -299,6 +299,53 @@ def test_second_meter_of_a_kind_is_numbered_and_one_never_heard_of_left_out() ->
     }
 
 
+def test_what_a_second_meter_says_is_never_taken_for_the_firsts() -> None:
+    assert values(
+        *("0-1:24.1.0(003)", "0-1:24.2.1(200706103140S)(00000.006*m3)"),
+        *("0-4:24.1.0(003)", "0-4:96.1.0(454C53)", "0-4:96.1.2(3534)"),
+        *("0-4:24.2.1(200706102900S)(00028.103*m3)", "0-4:24.4.0(1)"),
+    ) == {
+        "gas": 0.006,
+        "gas_time": "2020-07-06T10:31:40",
+        "gas_2": 28.103,
+        "gas_time_2": "2020-07-06T10:29:00",
+        "gas_meter_id_2": "ELS",
+        "gas_ean_2": "54",
+        "gas_valve_2": 1,
+    }
+
+
+def test_relays_of_the_meter_are_no_valves_of_those_on_the_same_channel() -> None:
+    assert values(
+        *("0-1:96.3.10(1)", "0-2:96.3.10(0)"),
+        *("0-1:24.1.0(003)", "0-1:24.2.1(200706103140S)(00000.006*m3)", "0-1:24.4.0(0)"),
+        *("0-3:24.1.0(002)", "0-3:24.2.1(200706103140S)(00001.500*kWh)", "0-3:96.3.10(1)"),
+    ) == {
+        "relay_1": 1,
+        "relay_2": 0,
+        "gas": 0.006,
+        "gas_time": "2020-07-06T10:31:40",
+        "gas_valve": 0,
+        "submeter_energy": 1.5,
+        "submeter_energy_time": "2020-07-06T10:31:40",
+        "submeter_energy_valve": 1,
+    }
+
+
+def test_what_another_meter_says_besides_is_kept_under_its_code() -> None:
+    found = values(
+        *("0-1:24.1.0(003)", "0-1:96.1.0(4730)", "0-1:96.1.1(4731)", "0-1:24.2.1(200426223001S)(1.5*m3)"),
+        *("0-1:24.9.9(007)", "0-1:24.4.0(x)"),
+    )
+    assert found == {
+        "gas": 1.5,
+        "gas_time": "2020-04-26T22:30:01",
+        "gas_meter_id": "G0",
+        "obis.0_1_96_1_1": "4731",
+        "obis.0_1_24_9_9": "007",
+    }
+
+
 def test_meter_of_an_unknown_kind_keeps_its_codes() -> None:
     assert values("0-1:24.1.0(099)", "0-1:24.2.1(200426223001S)(00246.138*m3)") == {
         "obis.0_1_24_1_0": "099",
@@ -330,7 +377,7 @@ def test_simulated_gas_meter_tells_every_five_minutes() -> None:
 def test_what_values_are_named_is_described() -> None:
     found = values(
         *("0-1:24.1.0(003)", "0-1:96.1.0(4730)", "0-1:24.2.1(200426223001S)(00246.138*m3)", "0-1:24.4.0(1)"),
-        *("0-2:24.1.0(003)", "0-2:24.2.1(200426223001S)(00246.138*m3)"),
+        *("0-2:24.1.0(003)", "0-2:24.2.1(200426223001S)(00246.138*m3)", "0-2:24.4.0(1)", "0-3:96.3.10(1)"),
         *(
             "1-0:1.6.0(200509134558S)(02.589*kW)",
             "0-0:17.0.0(069.0*kVA)",
@@ -338,4 +385,4 @@ def test_what_values_are_named_is_described() -> None:
             "1-0:81.7.4(12*deg)",
         ),
     )
-    assert set(found) - {"gas_time_2"} <= METRICS.keys()
+    assert set(found) <= METRICS.keys()
