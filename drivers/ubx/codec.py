@@ -114,7 +114,7 @@ class Messages:
         name = name_of(message[2:4], payload)
         values: dict[str, Value] = {}
         if payload and name in TEXTS and name not in self._silent:
-            form = variant(name, payload)
+            form = variant(name, payload, self._names)
             read = self._readers.get(form)
             if read is None:
                 read = self._readers[form] = reader(form, self._names)

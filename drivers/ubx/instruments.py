@@ -13,15 +13,17 @@ _RATES = (
     "I4 xAccel/100@m/s2=acceleration_x?xAccelValid, I4 yAccel/100@m/s2=acceleration_y?yAccelValid,"
     "I4 zAccel/100@m/s2=acceleration_z?zAccelValid"
 )
+_HARDWARE = (
+    "-4, -4, -4, -4, U2 noisePerMS=noise, U2 agcCnt=gain_control, U1 aStatus@antenna=antenna_status,"
+    "U1 aPower@antenna_power=antenna_power, X1(rtcCalib=clock_calibrated safeBoot"
+    " jammingState:2@jamming=jamming_state xtalAbsent=crystal_absent), -1, -4, -{},"
+    "U1 jamInd@of255=jamming, -2, -4, -4, -4"
+)
 
 MON = {
     "VER": "C30 swVersion=firmware, C10 hwVersion=hardware",
-    "HW": (
-        "-4, -4, -4, -4, U2 noisePerMS=noise, U2 agcCnt=gain_control, U1 aStatus@antenna=antenna_status,"
-        "U1 aPower@antenna_power=antenna_power, X1(rtcCalib=clock_calibrated safeBoot"
-        " jammingState:2@jamming=jamming_state xtalAbsent=crystal_absent), -1, -4, -17,"
-        "U1 jamInd@of255=jamming, -2, -4, -4, -4"
-    ),
+    "HW": _HARDWARE.format(17),
+    "HW-OLD": _HARDWARE.format(25),  # of u-blox 5 and 6
     "HW2": (
         "I1 ofsI=offset_i, U1 magI=magnitude_i, I1 ofsQ=offset_q, U1 magQ=magnitude_q,"
         "U1 cfgSource@number=config_source, -3, U4 lowLevCfg@number=-, -8, U4 postStatus@number=self_test, -4"

@@ -106,6 +106,9 @@ _VARIANTS: dict[str, Callable[[bytes], str]] = {
 }
 """Messages that older or newer receivers send in another form."""
 
+_OLD_HARDWARE = 68
+"""Bytes of MON-HW from u-blox 5 and 6: it tells of more pins, which stand before the jamming."""
+
 _DESCRIBED = 64
 """Places of a list that have names of their own."""
 _STAR = re.compile(r"\.\d+\.")
@@ -121,8 +124,10 @@ def name_of(message: bytes, payload: bytes) -> str:
     return known or f"{CLASSES.get(message[0], 'UNKNOWN')}-{message.hex()}-NOMINAL"
 
 
-def variant(name: str, payload: bytes) -> str:
+def variant(name: str, payload: bytes, names: Names) -> str:
     """Which layout it has."""
+    if name == "MON-HW" and names == "readable" and len(payload) == _OLD_HARDWARE:
+        return "MON-HW-OLD"  # pyubx2 does not tell them apart
     choose = _VARIANTS.get(name)
     return choose(payload) if choose else name
 

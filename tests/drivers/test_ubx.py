@@ -220,6 +220,16 @@ def test_shorter_message_of_an_older_receiver_has_what_it_has() -> None:
     assert values(pvt(length=84), "protocol")["headVeh"] == 0  # as pyubx2
 
 
+@pytest.mark.parametrize("pins", [17, 25])
+def test_jamming_stands_behind_as_many_pins_as_the_receiver_has(pins: int) -> None:
+    hardware = message(
+        0x0A, 0x09, struct.pack(f"<16xHHBBBxI{pins}sB14x", 90, 4200, 2, 1, 4, 0, b"\xff" * pins, 51)
+    )
+    told = values(hardware)
+    assert (told["noise"], told["jamming_state"], told["jamming"]) == (90, "ok", 20.0)
+    assert values(hardware, "protocol")["jamInd"] == (51 if pins == 17 else 255)  # as pyubx2
+
+
 def test_blocks_of_a_list_are_numbered() -> None:
     block = struct.pack("<BBBBI4xHHBbBbB3x", 1, 2, 2, 1, 0, 90, 4000, 51, 3, 4, -5, 6)
     hardware = message(0x0A, 0x38, struct.pack("<BBBx", 0, 2, 0) + block * 2)
