@@ -16,6 +16,8 @@ from gateway.model import Value
 
 _NUMBER = re.compile(r"[-+]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,4})?", re.ASCII)
 _INTEGER = re.compile(r"[-+]?\s*\d{1,18}", re.ASCII)
+_GROUPED = re.compile(r"[-+]?\s*\d{1,3}(?:\.\d{3})+(?![.\d])", re.ASCII)
+"""Points between thousands, where the decimal sign is a comma."""
 _NO_NUMBER = re.compile(r"[-+]?(?:nan|inf|infinity|ovf)|-+", re.IGNORECASE)
 """What programs print that have no number to print."""
 
@@ -134,6 +136,8 @@ class _Values:
         if _INTEGER.fullmatch(text):
             return int(text.replace(" ", ""))
         if self._decimal_comma:
+            if "." in text and not _GROUPED.match(text):
+                return None  # 12.5 is not 125
             text = text.replace(".", "").replace(",", ".")
         if not _NUMBER.fullmatch(text):
             return None
@@ -167,10 +171,24 @@ class _Table:
         if self._header:
             self._header = False
             if not self._columns:
-                self._columns = [part.replace(".", "_") for part in fields]
+                self._columns = _names(fields)
             return "header", {}
         if len(fields) != len(self._columns):
             raise FrameError("another number of columns")
         return "row", self._values.read(
             {name: part for name, part in zip(self._columns, fields, strict=True) if name}
         )
+
+
+def _names(printed: Sequence[str]) -> list[str]:
+    """What a header line calls its columns; a name that it repeats is numbered, what has none is left out."""
+    names = {"": 0}
+    found = []
+    for part in printed:
+        name = unique = part.replace(".", "_")
+        while unique and unique in names:
+            names[name] += 1
+            unique = f"{name}_{names[name]}"
+        names[unique] = 1
+        found.append(unique)
+    return found

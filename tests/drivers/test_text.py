@@ -260,6 +260,20 @@ def test_decimal_comma_is_a_point() -> None:
     assert values_of("T=1.021,5 H=45", **CLIMATE, decimal=",") == {"t": 1021.5, "h": 45}
 
 
+@pytest.mark.parametrize(
+    ("printed", "value"),
+    [
+        ("12.5", "12.5"),
+        ("1.0215", "1.0215"),
+        ("1.021", 1021),
+        ("-1.234.567,25", -1234567.25),
+        ("1.2.3", "1.2.3"),
+    ],
+)
+def test_point_between_thousands_is_no_decimal_point(printed: str, value: Value) -> None:
+    assert values_of(printed, columns=["x"], separator=";", decimal=",") == {"x": value}
+
+
 @pytest.mark.parametrize("text", ["1" * 65_000 + "!", "1." * 32_000, "1 " * 32_000 + "x", "-" * 65_000 + "x"])
 def test_hostile_value_is_a_text_in_time(text: str) -> None:
     assert values_of(text, columns=["x"], max_line="64KiB") == {"x": text}
@@ -284,6 +298,11 @@ def test_columns_are_values_by_name() -> None:
 def test_header_line_names_the_columns() -> None:
     frames, _ = decoded(b"time,air.temp,n\n1,21.5,3\n", header=True)
     assert [frame.values for frame in frames] == [{}, {"time": 1, "air_temp": 21.5, "n": 3}]
+
+
+def test_column_that_the_header_repeats_is_numbered() -> None:
+    frames, _ = decoded(b"t,t,t_2,,t,\n1,2,3,4,5,6\n", header=True)
+    assert frames[1].values == {"t": 1, "t_2": 2, "t_2_2": 3, "t_3": 5}
 
 
 def test_header_line_is_skipped_where_the_columns_have_names() -> None:
