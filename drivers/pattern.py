@@ -36,7 +36,8 @@ class Pattern:
 
     From the end of the line to its start it is learned which places in the pattern can still come to the
     end (one look-up for each character); from the start on, at each place the first choice that can is taken,
-    which is what `re` would have found.
+    which is what `re` would have found. But where something is repeated that may itself be empty, as in `(?:a*?)*`,
+    `re` gives up repeating once it was empty, and the groups behind it may begin elsewhere.
     """
 
     def __init__(self, text: str) -> None:
