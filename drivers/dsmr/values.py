@@ -126,18 +126,29 @@ def _channel(code: str) -> str:
 def _name(told: Told, values: Values, dropped: Counter[str]) -> None:
     if not told.text.strip():
         return
-    name, number, _ = found = quantity(told.code, told.unit)
-    if number:
-        if (value := counted(told.value)) is None:
-            dropped["unreadable value"] += 1
+    name, number, _ = quantity(told.code, told.unit)
+    if number and told.text.startswith("("):
+        for group in told.text[1:-1].split(")("):
+            _name_number(told.code, *printed(group), values, dropped)
+    elif number:
+        if not _name_number(told.code, told.value, told.unit, values, dropped):
             return
-        values.add(name, found.scaled(value))
     elif name == "time":
         _add_time(values, name, told.text)
     elif text := (_plain(told.text) if name in _IN_HEX else told.value):
         values.add(name, text)
     if told.stamp:
         _add_time(values, f"{name}_time", told.stamp)
+
+
+def _name_number(code: str, value: Value, unit: str | None, values: Values, dropped: Counter[str]) -> bool:
+    """Whether it could be read."""
+    found = quantity(code, unit)
+    if not found.number or (count := counted(value)) is None:
+        dropped["unreadable value"] += 1
+        return False
+    values.add(found.name, found.scaled(count))
+    return True
 
 
 def _name_meter(

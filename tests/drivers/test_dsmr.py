@@ -361,11 +361,19 @@ def test_highest_power_of_the_month_has_its_time() -> None:
     }
 
 
+def test_several_numbers_on_one_line_are_numbered() -> None:
+    """As in Luxembourg: what may be drawn, and what may be fed in."""
+    assert values("1-1:31.4.0(100*A)(-063*A)") == {"current_limit_l1": 100, "current_limit_l1_2": -63}
+    assert values(f"1-1:31.4.0(100*A)({'(' * 4000}5*A)") == {"current_limit_l1": 100}
+
+
 def test_number_that_is_none_is_dropped() -> None:
     decoder = Telegrams(by_name, check="always")
-    [frame] = decoder.feed(telegram("XXX5", ["1-0:1.7.0(--.---*kW)", "1-0:2.7.0(00.100*kW)"]))
+    [frame] = decoder.feed(
+        telegram("XXX5", ["1-0:1.7.0(--.---*kW)", "1-0:1.6.0(200509134558S)(-*kW)", "1-0:2.7.0(00.100*kW)"])
+    )
     assert frame.values == {"power_export": 100}
-    assert decoder.dropped == {"unreadable value": 1}
+    assert decoder.dropped == {"unreadable value": 2}
 
 
 def test_simulated_gas_meter_tells_every_five_minutes() -> None:
