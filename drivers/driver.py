@@ -257,10 +257,12 @@ class Driver:
 class Listener:
     """A device that talks by itself: every frame with values becomes a reading."""
 
-    def __init__(self, name: str, port: SerialPort, decoder: Decoder) -> None:
+    def __init__(self, name: str, port: SerialPort, decoder: Decoder, *, shows_cuts: bool = True) -> None:
+        """`shows_cuts`: whether a frame that was cut off can be told from a whole one, as by a checksum."""
         self._name = name
         self._port = port
         self._decoder = decoder
+        self._shows_cuts = shows_cuts
 
     @property
     def rejected(self) -> Counter[str]:
@@ -276,9 +278,11 @@ class Listener:
             try:
                 data, at = await self._port.read()
             except LinkLost:
-                # What the hang-up cut off may be a whole frame that lacks only its line end.
-                for reading in self._readings(self._decoder.finish(), at):
-                    yield reading
+                # What the hang-up cut off may be a whole frame that lacks only its line end. Where nothing tells, 12
+                # may be half of 1234.
+                if self._shows_cuts:
+                    for reading in self._readings(self._decoder.finish(), at):
+                        yield reading
                 raise
             for reading in self._readings(self._decoder.feed(data), at):
                 yield reading
@@ -290,13 +294,13 @@ class Listener:
 
 
 def listening(
-    decoder: Callable[[Any], Decoder],
+    decoder: Callable[[Any], Decoder], *, shows_cuts: bool = True
 ) -> Callable[[str, Any, Clock], AbstractAsyncContextManager[Device]]:
-    """`Driver.open` of a device that talks by itself."""
+    """`Driver.open` of a device that talks by itself; `shows_cuts` as in `Listener`."""
 
     @asynccontextmanager
     async def open_device(name: str, options: DriverOptions, clock: Clock) -> AsyncIterator[Device]:
         async with SerialPort.open(options, clock) as port:
-            yield Listener(name, port, decoder(options))
+            yield Listener(name, port, decoder(options), shows_cuts=shows_cuts)
 
     return open_device

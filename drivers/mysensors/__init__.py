@@ -25,7 +25,7 @@ DRIVER = Driver(
     summary="MySensors serial gateway, API 1.4 to 2.x: every node's values, batteries, sketches",
     options=Options,
     decoder=_decoder,
-    open=listening(_decoder),
+    open=listening(_decoder, shows_cuts=False),
     simulation=Simulation(telegrams=telegrams),
     clues=Clues(evidence="form", lines=(LineSetting(38_400), LineSetting(57_600))),
     metrics=METRICS,

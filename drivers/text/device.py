@@ -59,7 +59,7 @@ class Talker(Listener):
     """It prints by itself; a command's answer comes between its lines."""
 
     def __init__(self, name: str, port: SerialPort, decoder: TextLines, options: Options) -> None:
-        super().__init__(name, port, decoder)
+        super().__init__(name, port, decoder, shows_cuts=False)
         self._commands = Commands(options)
         self._timeout_s = options.timeout
         self._turn = asyncio.Lock()

@@ -1,5 +1,6 @@
 """Which drivers there are, those of third parties too, and the options all of them share."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from pydantic import ValidationError
 
 import drivers
 from drivers.driver import Driver, DriverOptions
+from gateway.clock import system_clock
+from gateway.errors import LinkLost
+from gateway.model import Value
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -166,3 +170,30 @@ def test_sensible_options_are_taken(given: dict[str, Any]) -> None:
 def test_other_options_are_refused_with_a_reason(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         options(**given)
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    ("name", "line", "cut", "values"),
+    [
+        ("mysensors", b"1;0;1;0;17;1234\n", b"1;0;1;0;17;12", {"node1.child0.power": 1234}),
+        ("text", b"+0026.90 G S\n", b"+0026.9", {"weight": 26.9, "stable": True}),
+    ],
+)
+async def test_line_that_a_hang_up_cuts_is_no_reading(
+    name: str, line: bytes, cut: bytes, values: dict[str, Value]
+) -> None:
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(line + cut)
+        writer.close()
+
+    driver = drivers.find(name)
+    found = []
+    async with asyncio.timeout(10), await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        url = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        options = driver.options.model_validate({"driver": name, "port": url})
+        async with driver.open("device", options, system_clock) as device:
+            with pytest.raises(LinkLost):
+                async for reading in device.readings():
+                    found.append(reading.values)  # noqa: PERF401 - it raises
+    assert found == [values]
