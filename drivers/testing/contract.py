@@ -53,7 +53,7 @@ CHUNK = 64 * 1024
 """What a port hands over at once."""
 
 _property = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     # Each driver's class runs the same functions: that is what a contract is.
     suppress_health_check=[HealthCheck.differing_executors],
