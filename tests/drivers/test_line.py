@@ -155,8 +155,8 @@ async def test_turn_that_is_cancelled_is_the_next_ones(tmp_path: Path) -> None:
     with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
         async with (
             answering(instrument, lambda q: q + b"\n" if q == b"good" else b""),
-            Line.open(options(instrument.path, timeout="30s"), system_clock) as one,
-            Line.open(options(instrument.path, timeout="30s"), system_clock) as other,
+            Line.open(options(instrument.path), system_clock) as one,
+            Line.open(options(instrument.path), system_clock) as other,
         ):
             waiting = asyncio.create_task(one.exchange(b"silence\n", whole_line))
             await asyncio.sleep(0.05)
@@ -164,6 +164,71 @@ async def test_turn_that_is_cancelled_is_the_next_ones(tmp_path: Path) -> None:
             assert (await other.exchange(b"good\n", whole_line))[0] == b"good\n"
             await asyncio.wait([waiting])
             assert waiting.cancelled()
+
+
+async def test_late_answer_to_a_cancelled_question_is_not_the_next_ones(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            Line.open(options(instrument.path), system_clock) as one,
+            Line.open(options(instrument.path), system_clock) as other,
+            asyncio.timeout(PATIENCE_S),
+        ):
+            asking = asyncio.create_task(one.exchange(b"slow\n", whole_line))
+            assert await instrument.hear() == b"slow\n"
+            asking.cancel()
+            following = asyncio.create_task(other.exchange(b"next\n", whole_line))
+            await asyncio.sleep(0.1)
+            await instrument.say(b"answer to slow\n")
+            assert await instrument.hear() == b"next\n"
+            await instrument.say(b"answer to next\n")
+            assert (await following)[0] == b"answer to next\n"
+
+
+async def test_babble_that_drips_does_not_hold_the_line(tmp_path: Path) -> None:
+    async def drip(instrument: PtyInstrument) -> None:
+        while True:
+            await instrument.say(b"x")
+            await asyncio.sleep(0.05)
+
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            asyncio.timeout(PATIENCE_S / 4),
+            Line.open(options(instrument.path), system_clock) as line,
+        ):
+            dripping = asyncio.create_task(drip(instrument))
+            with pytest.raises(FrameError, match=r"^too long$"):
+                await line.exchange(b"?\n", whole_line, longest=64)
+            dripping.cancel()
+            await asyncio.wait([dripping])
+
+
+async def test_turnaround_is_kept_within_a_turn(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            answering(instrument, lambda q: q + b"\n"),
+            Line.open(options(instrument.path, turnaround="60ms"), system_clock) as line,
+            line.turn() as turn,
+        ):
+            await turn.send(b"one\n")
+            await turn.receive(whole_line)
+            before = asyncio.get_running_loop().time()
+            await turn.send(b"two\n")
+            assert asyncio.get_running_loop().time() - before >= 0.05
+
+
+async def test_port_that_cannot_switch_direction_is_shut_again(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        wrong = options(instrument.path, rs485="rts")
+        outcomes = await asyncio.gather(
+            *(_opened(wrong) for _ in range(3)), _opened(options(instrument.path)), return_exceptions=True
+        )
+        assert [str(outcome).partition(":")[2][:11] for outcome in outcomes[:3]] == [" its driver"] * 3
+        assert outcomes[3] is None
+
+
+async def _opened(wanted: AskingOptions) -> None:
+    async with asyncio.timeout(PATIENCE_S), Line.open(wanted, system_clock):
+        pass
 
 
 async def test_port_is_shut_by_the_last_one(tmp_path: Path) -> None:
