@@ -15,6 +15,9 @@ from gateway.filters.choice import AnyFilter
 from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration, DurationOrNever
 
+NO_ANSWER = "no answer"
+"""What a question is counted under that found none, among a device's broken frames."""
+
 Names = Literal["readable", "protocol"]
 
 

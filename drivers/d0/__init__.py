@@ -58,6 +58,10 @@ class Options(AskingOptions):
         description="The highest speed that is agreed to in mode C; some optical heads do no more than 2400 or 9600.",
     )
 
+    @property
+    def asked_every(self) -> float:
+        return 0 if self.mode == "D" else self.interval
+
 
 def _decoder(options: Options) -> Readouts:
     return Readouts(by_name if options.names == "readable" else by_code)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import drivers
 from drivers.asking import UNANSWERED_AT_MOST, Answered, Asker, AskingOptions
 from drivers.instrument import PtyInstrument
 from drivers.line import LONGEST_ANSWER, Line
@@ -310,6 +312,54 @@ async def test_turnaround_is_kept_between_exchanges(tmp_path: Path) -> None:
                 await line.exchange(b"?\n", whole_line)
     pauses = [later - earlier for earlier, later in pairwise(moments)]
     assert all(pause >= 0.05 for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    ("table", "stale_after"),
+    [
+        ({"interval": "1s"}, 60),
+        ({"interval": "1m"}, 180),
+        ({"interval": "1m", "stale_after": "2m"}, 120),
+        ({"interval": "1m", "stale_after": "never"}, None),
+        ({"driver": "d0"}, 180),
+        ({"driver": "d0", "mode": "D"}, 60),
+        ({"driver": "mbus"}, 900),
+        ({"driver": "mbus", "interval": "1h"}, 3 * 3600),
+        ({"driver": "text", "poll": "?", "interval": "1h"}, 3 * 3600),
+        ({"driver": "text", "interval": "1h"}, 60),
+        ({"driver": "scpi", "queries": [{"name": "u", "query": "?", "interval": "1h"}]}, 3 * 3600),
+        (
+            {
+                "driver": "modbus",
+                "registers": {"a": {"address": 1, "interval": "1m"}, "b": {"address": 2, "interval": "1h"}},
+            },
+            180,
+        ),
+        ({"driver": "modbus", "mode": "listen", "interval": "1h"}, 60),
+    ],
+)
+def test_device_is_not_stale_between_two_rounds(table: dict[str, Any], stale_after: float | None) -> None:
+    name = table.get("driver")
+    kind = drivers.find(name).options if name else AskingOptions
+    found = kind.model_validate({"driver": "", "port": "/dev/null", **table})
+    assert found.stale_after == stale_after
+
+
+async def test_rounds_keep_to_their_grid(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            answering(instrument, lambda _: b"1\n"),
+            Line.open(options(instrument.path), system_clock) as line,
+        ):
+            device = Thermometer("boiler", line, options(instrument.path, interval="50ms"))
+            moments = []
+            async with aclosing(device.readings()) as readings:  # type: ignore[type-var]
+                for number in range(20):
+                    moments.append((await anext(readings)).at.mono)
+                    if number == 5:
+                        await asyncio.sleep(0.12)  # a round that is missed is not made up for
+    phases = [(moment - moments[0] + 0.02) % 0.05 for moment in moments]
+    assert max(phases) - min(phases) < 0.025
 
 
 class Thermometer(Asker):
