@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from math import isclose
 
 from drivers.asking import UNANSWERED_AT_MOST, Answered, Asker
-from drivers.driver import NO_ANSWER
+from drivers.driver import NO_ANSWER, is_same
 from drivers.line import Line, Turn
 from drivers.scpi.answers import Reader
 from drivers.scpi.codec import measured, text_of
@@ -198,6 +198,6 @@ class Instrument(Asker):
 def _spelled(command: CommandOptions, value: Value) -> Value:
     """The value as the instrument writes it."""
     return next(
-        (text for text, meant in command.names.items() if meant == value and type(meant) is type(value)),
+        (text for text, meant in command.names.items() if is_same(value, meant)),
         value,
     )
