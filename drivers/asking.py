@@ -92,12 +92,15 @@ class Asker(ABC):
         """
 
     async def rest(self, due: float) -> float:
-        """Wait for the next round; `due`: the loop's time at which the last one was. Gives that of the next."""
+        """Wait for the next round; `due`: the loop's time at which the last one was. Gives that of the next.
+
+        Raises: LinkLost.
+        """
         interval_s = self._options.interval
         loop = asyncio.get_running_loop()
         missed = max((loop.time() - due) // interval_s, 0)
         due += (missed + 1) * interval_s
-        await asyncio.sleep(due - loop.time())
+        await self._line.rest(due)
         return due
 
     async def readings(self) -> AsyncIterator[Reading]:
