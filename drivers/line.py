@@ -84,6 +84,8 @@ class Line:
             async with shared.opening:
                 if shared.port is None:
                     await shared.open(options, clock)
+                    # The link to it may have come only now, after it was looked for.
+                    _shared[place(options.port)] = shared
             port = shared.port
             assert port is not None
             if shared.settings != _settings(options):
@@ -97,8 +99,9 @@ class Line:
                         shared.port = None
                         await shared.stack.aclose()
                 finally:
-                    if not shared.users and _shared.get(key) is shared:
-                        del _shared[key]
+                    if not shared.users:
+                        for each in [each for each, known in _shared.items() if known is shared]:
+                            del _shared[each]
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator["Turn"]:

@@ -472,7 +472,7 @@ async def test_line_that_is_never_silent_does_not_keep_an_answer_waiting(tmp_pat
             babbling = asyncio.create_task(babble(instrument))
             waiting = asyncio.create_task(anext(readings))
             async with asyncio.timeout(5):
-                while not device.rejected["too long"]:  # noqa: ASYNC110
+                while not device.rejected["too long"]:
                     await asyncio.sleep(0.02)
             for task in (babbling, waiting):
                 task.cancel()

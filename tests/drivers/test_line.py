@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +245,22 @@ async def test_port_is_shut_by_the_last_one(tmp_path: Path) -> None:
             assert (
                 len(holders(str(instrument.path.resolve()))) <= 1
             )  # the simulated instrument's own end at most
+
+
+async def test_line_whose_link_came_while_it_was_opened_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        places = chain([str(tmp_path / "line")], repeat(place(str(tmp_path / "line"))))
+        monkeypatch.setattr("drivers.line.place", lambda _: next(places))
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            Line.open(options(instrument.path), system_clock),
+            Line.open(options(instrument.path), system_clock),
+        ):
+            pass
+        async with Line.open(options(instrument.path), system_clock):
+            pass
 
 
 async def test_other_settings_on_the_same_line_are_refused(tmp_path: Path) -> None:
