@@ -269,6 +269,10 @@ class Options(AskingOptions):
         description="What is sent each interval; the answer is a frame. Without it, the device talks by itself.",
     )
 
+    @property
+    def asked_every(self) -> float:
+        return 0 if self.request is None else self.interval
+
     @model_validator(mode="after")
     def _is_a_description(self) -> Self:
         if self.length is None and not self.end and self.silence is None:

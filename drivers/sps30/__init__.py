@@ -8,17 +8,20 @@ from typing import Literal
 from pydantic import Field
 
 from drivers.asking import Answered, Asker, AskingOptions, asking
-from drivers.driver import Clues, Driver, Metric, Simulation
+from drivers.driver import NO_ANSWER, Clues, Driver, Metric, Simulation
 from drivers.line import Line, Turn
 from drivers.sps30 import codec
 from drivers.sps30.codec import Exchanges
-from drivers.sps30.shdlc import Answer, request
+from drivers.sps30.shdlc import LONGEST, Answer, request
 from drivers.sps30.simulator import Sensor, telegrams
-from gateway.errors import FrameError
+from gateway.errors import FrameError, LinkSilent
 from gateway.model import Stamp, Value
 from gateway.units import Duration
 
 FORMATS = {"float": b"\x01\x03", "integer": b"\x01\x05"}
+
+LONGEST_HEARD = 4 * LONGEST
+"""Bytes: an answer, with late ones and noise before it."""
 
 NOT_ALLOWED = codec.ERRORS[0x43]
 
@@ -131,13 +134,19 @@ class Sps30(Asker):
     async def _faults(self, turn: Turn, state: int) -> dict[str, Value]:
         if not state & codec.FAULT:
             return dict(NO_FAULT)
-        answer, _ = await self._exchange(turn, codec.STATUS, b"\x00")
+        try:
+            answer, _ = await self._exchange(turn, codec.STATUS, b"\x00")
+        except (FrameError, LinkSilent) as error:  # what was measured is good all the same
+            self.rejected[NO_ANSWER if isinstance(error, LinkSilent) else str(error)] += 1
+            return {}
         return codec.faults(answer.data)
 
     async def _exchange(self, turn: Turn, command: int, data: bytes = b"") -> tuple[Answer, Stamp]:
         """Raises: FrameError, for an error that the answer states too; LinkSilent; LinkLost."""
         await turn.send(request(self._address, command, data))
-        answer, at = await turn.receive(partial(_answer, address=self._address, command=command))
+        answer, at = await turn.receive(
+            partial(_answer, address=self._address, command=command), longest=LONGEST_HEARD
+        )
         if complaint := codec.error(answer.state):
             raise FrameError(complaint)
         return answer, at

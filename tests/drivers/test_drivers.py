@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 import drivers
-from drivers.driver import Driver, DriverOptions
+from drivers.driver import Driver, DriverOptions, Settable
 from gateway.clock import system_clock
-from gateway.errors import LinkLost
+from gateway.errors import LinkLost, Refused
 from gateway.model import Value
 
 REPOSITORY = Path(__file__).parents[2]
@@ -197,3 +198,24 @@ async def test_line_that_a_hang_up_cuts_is_no_reading(
                 async for reading in device.readings():
                     found.append(reading.values)  # noqa: PERF401 - it raises
     assert found == [values]
+
+
+@pytest.mark.parametrize(
+    ("choices", "value", "is_allowed"),
+    [
+        ((60, 100), 60, True),
+        ((60, 100), 60.0, True),
+        ((60.0, 100.0), 60, True),
+        ((60, 100), 61, False),
+        ((0, 1), True, False),
+        ((False, True), 1, False),
+        ((False, True), True, True),
+        (("on", "off"), "on", True),
+        (("1", "0"), 1, False),
+    ],
+)
+def test_choice_is_a_number_however_it_is_written(
+    choices: tuple[Value, ...], value: Value, is_allowed: bool
+) -> None:
+    with nullcontext() if is_allowed else pytest.raises(Refused, match="it may be"):
+        Settable(choices=choices).check("pulse", value)

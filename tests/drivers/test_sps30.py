@@ -284,6 +284,24 @@ async def test_a_fault_is_asked_for_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_time
+@pytest.mark.parametrize(
+    ("said", "reason"), [(b"", "no answer"), (b"\x7e\x00\xd2\x00\x00\x00\x7e", "checksum")]
+)
+async def test_a_fault_that_cannot_be_named_does_not_cost_the_measurement(
+    tmp_path: Path, said: bytes, reason: str
+) -> None:
+    def broken(asked: Request) -> bytes | None:
+        if asked.command == codec.MEASURED:
+            return answer(0, codec.MEASURED, codec.FAULT, FLOATS)
+        return said if asked.command == codec.STATUS else None
+
+    [values], counts = await read(tmp_path / "line", Told(Sensor(0), broken), 1, timeout="200ms")
+    assert values["pm10"] == 4
+    assert not [name for name in values if name.endswith("_fault")]
+    assert counts == {reason: 1}
+
+
+@pytest.mark.real_time
 async def test_no_new_measurement_is_no_reading_and_errors_are_counted_by_name(tmp_path: Path) -> None:
     others = iter(
         [
