@@ -76,11 +76,14 @@ class Asker(ABC):
         """
 
     async def rest(self, began: float) -> None:
-        """Wait for the next round; `began`: the loop's time at which the last one did."""
+        """Wait for the next round; `began`: the loop's time at which the last one did.
+
+        Raises: LinkLost.
+        """
         interval_s = self._options.interval
         loop = asyncio.get_running_loop()
         missed = (loop.time() - began) // interval_s
-        await asyncio.sleep(began + (missed + 1) * interval_s - loop.time())
+        await self._line.idle(began + (missed + 1) * interval_s - loop.time())
 
     async def readings(self) -> AsyncIterator[Reading]:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 from drivers.port import PortOptions, Rs485, SerialPort
@@ -103,6 +103,12 @@ class Line:
                 yield turn
             finally:
                 self._shared.quiet_since = asyncio.get_running_loop().time()
+
+    async def idle(self, seconds: float) -> None:
+        """Sleep, but not through the loss of the port. Raises: LinkLost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._port.watch()
 
     async def exchange(self, request: bytes, parse: Callable[[bytes], T | None]) -> tuple[T, Stamp]:
         """Send a request and read its answer; as `Turn.send` and `Turn.receive`."""

@@ -312,6 +312,11 @@ class SerialPort(asyncio.Protocol):
         """Whether it went away; what came before may still be read."""
         return self._loss is not None
 
+    async def watch(self) -> None:
+        """Wait for the loss, without reading. Raises: LinkLost."""
+        await asyncio.wait([self._closed])
+        raise LinkLost(f"{self.name}: {self._loss}")
+
     async def _close(self) -> None:
         if self._transport is not None:
             self._transport.abort()

@@ -116,7 +116,7 @@ class Master(Asker):
 
     async def rest(self, began: float) -> None:  # noqa: ARG002 - each register has its own beginning
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(min(self._due.values()) - loop.time())
+        await self._line.idle(min(self._due.values()) - loop.time())
 
     def _round(self) -> list[Block]:
         """What is due now; sets when it is due again. A round that was missed is not made up for."""

@@ -331,8 +331,9 @@ def _literal_secrets(value: object, written: object, at: KeyPath) -> Iterator[Ke
                 key = complaints.key_of(name, field)
                 yield from _literal_secrets(getattr(value, name), written.get(key), (*at, key))
         case dict(), dict():
+            # Keys may have been made something else: the bits of a Modbus register are numbers, and texts in the file.
             for key, each in written.items():
-                yield from _literal_secrets(value[key], each, (*at, key))
+                yield from _literal_secrets(value.get(key), each, (*at, key))
 
 
 def _lines(path: Path, positions: Mapping[KeyPath, Position], found: Iterable[Problem]) -> tuple[str, ...]:

@@ -267,3 +267,18 @@ async def test_rounds_without_an_answer_are_counted_and_too_many_are_a_silent_li
                     found.append(reading.values["temperature"])  # noqa: PERF401 - it raises
     assert found == [1, 2]
     assert device.rejected == {"no answer": 1 + UNANSWERED_AT_MOST}
+
+
+async def test_port_that_goes_between_two_rounds_is_not_waited_for(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            answering(instrument, lambda _: b"1\n"),
+            Line.open(options(instrument.path, interval="1h"), system_clock) as line,
+        ):
+            device = Thermometer("boiler", line, options(instrument.path, interval="1h"))
+            found = []
+            with pytest.raises(LinkLost):
+                async for reading in device.readings():
+                    found.append(reading.values["temperature"])
+                    asyncio.get_running_loop().call_later(0.05, instrument.unplug)
+    assert found == [1]

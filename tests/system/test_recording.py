@@ -205,13 +205,12 @@ async def test_simulated_instrument_is_read_with_the_section_that_is_printed(
 ) -> None:
     async with started("simulate", name, tmp_path / "line") as process:
         assert process.stdout is not None
-        printed = b""
-        while b"Ctrl-C" not in printed:
-            printed += await process.stdout.readline()
-        section, _, _ = printed.decode().rpartition("Ctrl-C")
-        assert f'port = "{tmp_path / "line"}"' in section
+        assert process.stderr is not None
+        assert await process.stderr.readline() == b"Ctrl-C unplugs it.\n"  # after the section
+        section = await process.stdout.read(64 * 1024)
+        assert f'port = "{tmp_path / "line"}"'.encode() in section
         file = tmp_path / "gateway.toml"
-        file.write_text(section)
+        file.write_bytes(section)
         checked = await asyncio.to_thread(done, "check", "--connect", file)
         assert f"{tmp_path / 'line'} opened" in checked.stdout
         process.send_signal(signal.SIGINT)

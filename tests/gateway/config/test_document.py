@@ -214,6 +214,19 @@ def test_an_empty_file_is_a_configuration(loaded: Load) -> None:
     )
 
 
+def test_keys_that_are_numbers_are_found_again(loaded: Load) -> None:
+    config = loaded(
+        """
+        [devices.pump]
+        driver = "modbus"
+        port = "/dev/ttyUSB0"
+        registers.state = { address = 1, type = "bits", bits = { 0 = "on", 0x4 = "alarm" } }
+        registers.mode = { address = 2, enum = { 0 = "off", 1 = "on" } }
+        """
+    )
+    assert config.warnings == ()
+
+
 @pytest.mark.parametrize("text", ["\ufeff" + DEVICE, DEVICE.replace("\n", "\r\n")], ids=["BOM", "CRLF"])
 def test_a_file_from_windows_loads(text: str, loaded: Load) -> None:
     assert loaded(text).devices["boiler"].port == "/dev/ttyUSB0"
