@@ -18,6 +18,7 @@ import drivers
 from drivers.asking import UNANSWERED_AT_MOST, AskingOptions
 from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
 from drivers.port import Address, SerialPort
+from drivers.ports import lasting
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkSilent, UsageError
 from gateway.model import Value
@@ -181,7 +182,7 @@ async def _ask(port: str, names: Iterable[str]) -> Finding | None:
         driver = drivers.find(name)
         for line in _lines_of(driver) if driver.clues.questions else ():
             for question in driver.clues.questions:
-                _tell(f"asking as {name} at {line} …")
+                _tell(f"asking as {name} at {line}{_told(question)} …")
                 if (finding := await _answer(name, port, line, question)) is not None:
                     _tell(f"  answered: {_shown(finding.example)}")
                     return finding
@@ -237,7 +238,7 @@ def _summary(findings: Iterable[Finding]) -> str:
 def section(found: Finding, port: str) -> str:
     """The table for the configuration."""
     driver = drivers.find(found.name)
-    lines = [f"[devices.{found.name}]", f'driver = "{found.name}"', f"port = {_toml(port)}"]
+    lines = [f"[devices.{found.name}]", f'driver = "{found.name}"', f"port = {_toml(lasting(port))}"]
     for name, value in found.line._asdict().items():
         if driver.options.model_fields[name].default != value:
             lines.append(f"{name} = {_toml(value)}")
@@ -255,6 +256,11 @@ def _toml(value: Any) -> str:
             return "[" + ", ".join(map(_toml, value)) + "]"
         case _:
             return json.dumps(value, ensure_ascii=False)
+
+
+def _told(question: Mapping[str, Any]) -> str:
+    """What tells it from the driver's other questions."""
+    return "".join(f", {key} {value}" for key, value in question.items() if isinstance(value, str | int))
 
 
 def _shown(values: Mapping[str, Value]) -> str:

@@ -1,5 +1,6 @@
 """The configuration: TOML → frozen pydantic models, and what is wrong with it in a field engineer's words."""
 
+from gateway.config.complaints import key_of, tables
 from gateway.config.document import device_options, driver_options, load, written
 from gateway.config.options import (
     MAIN_BROKER,
@@ -19,6 +20,8 @@ __all__ = [
     "TlsOptions",
     "device_options",
     "driver_options",
+    "key_of",
     "load",
+    "tables",
     "written",
 ]

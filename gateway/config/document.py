@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 import drivers
+from drivers.asking import AskingOptions
 from drivers.driver import DriverOptions
 from drivers.line import LINE_SETTINGS
 from gateway.config import complaints, syntax
@@ -29,6 +30,7 @@ from gateway.config.options import (
 )
 from gateway.config.secret import WAYS
 from gateway.errors import ConfigError
+from gateway.units import written_duration
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
@@ -318,8 +320,28 @@ def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
             )
     for secret in secrets:
         yield Problem(secret, f"stands here for all to read; better say where it is kept: {WAYS}")
+    for name, device in config.devices.items():
+        yield from _stale_between_answers(name, device)
     if not config.devices:
         yield Problem(("devices",), "there are none, so nothing will be read: add a table [devices.<name>]")
+
+
+def _stale_between_answers(name: str, device: DriverOptions) -> Iterator[Problem]:
+    # Those of some drivers are asked, or talk by themselves: for these it counts that an interval is written.
+    clues = drivers.find(device.driver).clues
+    is_asked = "interval" in device.model_fields_set or (bool(clues.questions) and not clues.heard)
+    if (
+        isinstance(device, AskingOptions)
+        and is_asked
+        and device.stale_after is not None
+        and device.stale_after <= device.interval
+    ):
+        key = "stale_after" if "stale_after" in device.model_fields_set else "interval"
+        yield Problem(
+            ("devices", name, key),
+            f"it is asked every {written_duration(device.interval)} and stale after"
+            f" {written_duration(device.stale_after)}: it will be announced as stale between two answers",
+        )
 
 
 def _literal_secrets(value: object, written: object, at: KeyPath) -> Iterator[KeyPath]:

@@ -7,7 +7,7 @@ import pytest
 from drivers.driver import DriverOptions
 from drivers.instrument import PtyInstrument
 from drivers.port import SerialPort
-from drivers.ports import UsbIdentity, found
+from drivers.ports import UsbIdentity, found, lasting
 from gateway import cli
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkError
@@ -111,3 +111,12 @@ def test_command_says_what_to_do_when_there_is_none(capsys: pytest.CaptureFixtur
     assert "no serial ports" in capsys.readouterr().out
     assert cli.main(["ports", "--json"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_lasting_name_is_the_link_by_identity(machine: Machine) -> None:
+    device = machine.plug_in("ttyUSB0", METER)
+    [port] = found()
+    assert "serial/by-id" in port.path
+    assert lasting(str(device)) == lasting(port.path) == port.path
+    assert lasting("tcp://meter:4001") == "tcp://meter:4001"
+    assert lasting("/tmp/line") == "/tmp/line"

@@ -490,7 +490,7 @@ def test_decode_reads_standard_input() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["jason", "-"], "no driver 'jason': there are json, nmea0183"),
+        (["jason", "-"], "no driver 'jason': there are d0, davis, dsmr"),
         (["json", "/nowhere"], "/nowhere: No such file"),
         (["json", "/"], "/: Is a directory"),
         (["json", "-", "--option", "max_depth"], "write key=value"),
@@ -579,6 +579,14 @@ def test_drivers_lists_and_describes() -> None:
     assert "baudrate = 4800" in described
     assert "water_temp" in described
     assert sallyport("drivers", "modbuss").returncode == 2
+
+
+def test_drivers_describes_what_may_stand_in_tables_too() -> None:
+    described = sallyport("drivers", "frame").stdout.decode()
+    assert "\nsilence = (no default)\n" in described
+    assert "\n    at = (required)\n        Its first byte" in described
+    assert "\n        bytes = (required)\n" in described  # frames.<name>.match
+    assert "send_first_at" not in described  # of a filter
 
 
 def test_filters_lists_and_describes() -> None:
