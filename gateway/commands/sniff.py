@@ -18,7 +18,7 @@ import drivers
 from drivers.asking import UNANSWERED_AT_MOST, AskingOptions
 from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
 from drivers.port import Address, SerialPort
-from drivers.ports import lasting
+from drivers.ports import lasting, whole
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkSilent, UsageError
 from gateway.model import Value
@@ -72,6 +72,7 @@ def run(port: str, *, ask: bool, wait: str, names: Iterable[str] = ()) -> int:
     """`names`: drivers to consider; none for all. 0 if one was found. Raises: UsageError; LinkError."""
     if unknown := [name for name in names if name not in drivers.names()]:
         raise UsageError(f"no driver {unknown[0]!r}: there are {', '.join(drivers.names())}")
+    port = whole(port)
     try:
         Address.parse(port)
         wait_s = duration(wait)

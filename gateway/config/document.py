@@ -91,6 +91,15 @@ def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
     return options
 
 
+def port_options(port: str, line: Mapping[str, Any]) -> DriverOptions:
+    """Those of a port and its line alone, whoever reads it. Raises: ConfigError."""
+    found: list[Problem] = []
+    options = _validated(Section((), {"driver": "", "port": port, **line}, DriverOptions), Path(), found)
+    if options is None:
+        raise ConfigError(*(f"{_dotted(problem.at)}: {problem.text}" for problem in found))
+    return options
+
+
 def device_options(path: Path, device: str, pairs: Mapping[str, str]) -> DriverOptions:
     """The options of one device of a file, with the texts of a command line over them; the rest is not looked at.
 
