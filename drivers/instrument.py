@@ -50,6 +50,7 @@ class PtyInstrument:
         line, terminal = os.openpty()
         try:
             tty.setraw(terminal)
+            _set_speed(terminal, termios.B50)
             os.set_blocking(line, False)
             self.path.symlink_to(os.ttyname(terminal))
         except OSError:
@@ -96,11 +97,15 @@ class PtyInstrument:
                 await self.say(answer)
 
     async def opened(self) -> None:
-        """Wait until somebody has the terminal open."""
+        """Wait until somebody has the terminal open, and has set its speed or let two seconds pass."""
         watch = select.poll()
         assert self._line is not None
         watch.register(self._line, 0)
         while any(event & select.POLLHUP for _, event in watch.poll(0)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for _ in range(200):
+            if termios.tcgetattr(self._line)[5] != termios.B50:
+                break
             await asyncio.sleep(0.01)
 
     async def heard_out(self) -> None:
@@ -120,3 +125,10 @@ class PtyInstrument:
         for telegram in telegrams:
             await self.say(telegram)
             await asyncio.sleep(every_s)
+
+
+def _set_speed(terminal: int, speed: int) -> None:
+    """One that nobody uses shows who has not set it yet."""
+    settings = termios.tcgetattr(terminal)
+    settings[4] = settings[5] = speed
+    termios.tcsetattr(terminal, termios.TCSANOW, settings)

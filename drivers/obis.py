@@ -177,7 +177,7 @@ def _electricity() -> Iterator[tuple[str, str, Metric]]:
             f"voltage{phase}",
             Metric("V", f"Voltage{of_phase}", "voltage", "measurement"),
         )
-        power_factor = Metric("1", f"Power factor{of_phase}", "power_factor", "measurement")
+        power_factor = Metric("", f"Power factor{of_phase}", "power_factor", "measurement")
         yield f"{first + 13}.7.0", f"power_factor{phase}", power_factor
         yield (
             f"{first + 14}.7.0",
@@ -360,7 +360,7 @@ def quantity(code: str, unit: str | None) -> Quantity:
     a, b, cde, f = match.groups()
     for name, metric in _meanings(a, b, cde):
         number = bool(metric.unit or metric.state_class or name in _STATES)
-        wanted = "" if metric.unit == "1" else metric.unit
+        wanted = metric.unit
         told = unit or _BARE.get(wanted)
         ours, factor = _UNITS.get(told, (None, 1.0)) if told else (wanted, 1.0)
         if ours == wanted:

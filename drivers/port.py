@@ -36,6 +36,10 @@ read, which doubles the latency of a small one (measured)."""
 INBOX_LIMIT = 64 * 1024
 """Bytes held for a driver that is slow to read; beyond it the kernel's buffer and flow control hold them."""
 
+PIECE = 8 * 1024
+"""Bytes that a driver is given at once. Of a flood, each piece is decoded in a turn of the loop of its own, so that
+no decoder keeps the others waiting for long, whatever the line says."""
+
 OPEN_TIMEOUT_S = 10.0
 
 Parity = Literal["none", "even", "odd", "mark", "space"]
@@ -157,6 +161,7 @@ class SerialPort(asyncio.Protocol):
         self._inbox = bytearray()
         self._inbox_at = Stamp(0, 0.0)
         self._paused = False
+        self._left = False
         self._reader: asyncio.Future[None] | None = None
         self._loss: str | None = None
         self._loop = asyncio.get_running_loop()  # to ask for it costs a system call in Python 3.11
@@ -236,21 +241,25 @@ class SerialPort(asyncio.Protocol):
         return transport
 
     async def read(self) -> Chunk:
-        """All bytes that have come since the last call; waits for the first one.
+        """What has come since the last call, up to PIECE bytes of it; waits for the first one.
 
         Raises: LinkLost, once everything that came before the loss has been read.
         """
+        if self._left:
+            await asyncio.sleep(0)
         while not self._inbox:
             if self._loss is not None:
                 raise LinkLost(f"{self.name}: {self._loss}")
             self._reader = self._loop.create_future()
             await self._reader
-        return Chunk(self._take(), self._inbox_at)
+        chunk = Chunk(self._take(PIECE), self._inbox_at)
+        self._left = bool(self._inbox)
+        return chunk
 
-    def _take(self) -> bytes:
-        taken = bytes(self._inbox)
-        self._inbox.clear()
-        if self._paused and self._transport is not None:
+    def _take(self, limit: int | None = None) -> bytes:
+        taken = bytes(self._inbox[:limit])
+        del self._inbox[:limit]
+        if self._paused and not self._inbox and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
         return taken

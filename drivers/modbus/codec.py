@@ -70,6 +70,9 @@ class Conversation:
         self._units: set[int] = set()  # that were heard
         self._skipped = 0  # bytes since the last good frame
         self._refused_until = 0
+        self._tried: dict[
+            int, int
+        ] = {}  # places of the stream, and the lengths below which nothing fits there
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         self._sums.feed(data)
@@ -115,8 +118,10 @@ class Conversation:
                 self.rejected, self.dropped = before_tail
             at = len(buffer)
             self._skipped = 0
-        self._buffer = buffer[at:]
-        self._sums.forget(at)
+        if at:
+            self._buffer = buffer[at:]
+            self._sums.forget(at)
+            self._tried.clear()
         self._offset += at
 
     def _size(self, at: int, *, final: bool) -> int:
@@ -203,9 +208,15 @@ class Conversation:
 
     def _first_fit(self, at: int) -> int:
         most = min(len(self._buffer) - at, LONGEST)
-        for size in range(SHORTEST, most + 1):
-            if self._sums.is_whole(at, size):
+        place = self._offset + at
+        lows = self._sums.low
+        low, high = lows[at], self._sums.high[at]
+        for size in range(self._tried.get(place, SHORTEST), most + 1):
+            by_low, by_high, _, _ = aged(size)
+            # Half of the checksum tells nearly always that it does not fit.
+            if by_low[low] ^ by_high[high] == lows[at + size] and self._sums.is_whole(at, size):
                 return size
+        self._tried[place] = most + 1
         return _UNFINISHED if most < LONGEST else _NO_FRAME
 
     def _whole(self, at: int) -> int:

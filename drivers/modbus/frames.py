@@ -159,12 +159,13 @@ class Sums:
     def feed(self, data: bytes) -> None:
         low, high = self.low[-1], self.high[-1]
         lows, highs = bytearray(), bytearray()
+        add_low, add_high, step_low, step_high = lows.append, highs.append, _STEP_LOW, _STEP_HIGH
         for byte in data:
             step = low ^ byte
-            low = high ^ _STEP_LOW[step]
-            high = _STEP_HIGH[step]
-            lows.append(low)
-            highs.append(high)
+            low = high ^ step_low[step]
+            high = step_high[step]
+            add_low(low)
+            add_high(high)
         self.low += lows
         self.high += highs
 

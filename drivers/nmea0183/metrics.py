@@ -1,8 +1,26 @@
 """What the values mean. UCUM: [kn_i] is a knot, [nmi_i] a nautical mile, [fth_i] a fathom."""
 
+from dataclasses import replace
+
 from drivers.driver import Metric
 
-METRICS = {
+_CLASSES = {
+    "Cel": "temperature",
+    "[degF]": "temperature",
+    "bar": "atmospheric_pressure",
+    "[in_i'Hg]": "atmospheric_pressure",
+    "%": "humidity",
+    "[kn_i]": "speed",
+    "km/h": "speed",
+    "m/s": "speed",
+    "[mi_i]/h": "speed",
+    "m": "distance",
+    "[ft_i]": "distance",
+    "[nmi_i]": "distance",
+    "s": "duration",
+}
+
+_METRICS = {
     # Position, course, time
     "lat": Metric("deg", "Latitude"),
     "lon": Metric("deg", "Longitude"),
@@ -121,4 +139,16 @@ METRICS = {
     "payload": Metric("", "AIS: six-bit payload"),
     "fill_bits": Metric("", "AIS: bits to ignore at the payload's end"),
 }
+
+
+def _classified(name: str, metric: Metric) -> Metric:
+    device_class = _CLASSES.get(metric.unit, "")
+    if device_class == "speed" and name.startswith("wind_"):
+        device_class = "wind_speed"
+    if name.endswith("_distance_total"):
+        return replace(metric, device_class=device_class, state_class="total_increasing")
+    return replace(metric, device_class=device_class, state_class="measurement" if metric.unit else "")
+
+
+METRICS = {name: _classified(name, metric) for name, metric in _METRICS.items()}
 """By name; `*` is what the instrument chose."""

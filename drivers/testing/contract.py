@@ -40,10 +40,10 @@ PATIENCE_S = 20.0
 ENOUGH = 12
 """Telegrams that show what an instrument says."""
 
-ENDLESS = 5_000_000
+ENDLESS = 1_000_000
 """Bytes without the end of a frame."""
 
-HELD_AT_MOST = 2**20
+HELD_AT_MOST = 2**19
 """What a decoder may hold back, generously."""
 
 REASONS_AT_MOST = 30
@@ -53,7 +53,7 @@ CHUNK = 64 * 1024
 """What a port hands over at once."""
 
 _property = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     # Each driver's class runs the same functions: that is what a contract is.
     suppress_health_check=[HealthCheck.differing_executors],

@@ -24,6 +24,7 @@ import pytest
 from drivers.instrument import PtyInstrument
 from drivers.port import (
     INBOX_LIMIT,
+    PIECE,
     READ_SIZE,
     Address,
     FlowControl,
@@ -84,11 +85,11 @@ async def opened(port: Path | str) -> AsyncIterator[SerialPort]:
 
 async def taken(port: SerialPort, length: int) -> bytes:
     """Exactly so many bytes, in as many reads as they take."""
-    data = b""
+    data = bytearray()
     async with asyncio.timeout(PATIENCE_S):
         while len(data) < length:
             data += (await port.read()).data
-    return data
+    return bytes(data)
 
 
 async def to_the_end(port: SerialPort) -> tuple[bytes, LinkLost]:
@@ -245,6 +246,33 @@ async def test_forgetting_a_flood_lets_what_comes_after_it_in(instrument: PtyIns
         data = b""
         while not data.endswith(b"!"):
             data += (await port.read()).data
+
+
+async def test_flood_is_read_in_pieces_between_which_others_have_their_turn(
+    instrument: PtyInstrument,
+) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with opened(instrument.path) as port:
+        flood = asyncio.create_task(instrument.say(b"?" * INBOX_LIMIT))
+        while len(port._inbox) < INBOX_LIMIT // 2:
+            await asyncio.sleep(0.001)
+        other = asyncio.create_task(others())
+        for _ in range(4):
+            before = turns
+            data, _ = await port.read()
+            assert len(data) == PIECE
+        assert turns > before
+        other.cancel()
+        await asyncio.wait([other])
+        await taken(port, INBOX_LIMIT - 4 * PIECE)
+        await flood
 
 
 async def test_a_cancelled_read_leaves_the_port_usable(instrument: PtyInstrument) -> None:

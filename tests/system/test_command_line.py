@@ -490,7 +490,7 @@ def test_decode_reads_standard_input() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["jason", "-"], "no driver 'jason': there are d0, davis, dsmr"),
+        (["jason", "-"], "no driver 'jason': there are d0, davis, dsmr, frame, json"),
         (["json", "/nowhere"], "/nowhere: No such file"),
         (["json", "/"], "/: Is a directory"),
         (["json", "-", "--option", "max_depth"], "write key=value"),
