@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from math import inf, isfinite
 
+from drivers.asking import Asker
 from drivers.driver import Device, Driver, DriverOptions
 from gateway.bus import EventBus
 from gateway.errors import LinkLost
@@ -52,6 +53,7 @@ class Source:
         self._clock = clock
         self._seq = last_seq
         self._device: Device | None = None
+        self._is_asked = False
         self._report: Report | None = None
         self._heard_at = 0.0
         # They outlast the port: what they hold is what the device said, whenever its port was opened.
@@ -68,6 +70,7 @@ class Source:
         async with self._driver.open(self.name, self._options, self._clock) as device:
             self._heard_at = asyncio.get_running_loop().time()
             self._report, self._device = report, device
+            self._is_asked = isinstance(device, Asker)
             await report.waiting(f"{self._options.port}: open, no reading yet")
             chain = self._chain
             try:
@@ -144,11 +147,12 @@ class Source:
         return self.dropped + (self._device.dropped if self._device is not None else Counter())
 
     def tell_rejected(self, *, within: str) -> None:
-        """One line, if the line has brought broken frames since this was last called."""
+        """One line, if frames were broken, or answers refused or missing, since this was last called."""
         rejected = self.tally_rejected()
         if fresh := rejected - self._told:
             reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
-            log.warning("%s: %d broken frames in the last %s: %s", self.name, fresh.total(), within, reasons)
+            what = "answers refused or missing" if self._is_asked else "broken frames"
+            log.warning("%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons)
             self._told = rejected
 
     def _filter(self, chain: Chain, reading: Reading) -> bool:
@@ -205,5 +209,8 @@ class Source:
         refused = device.rejected.total()
         if refused and not self.readings:
             why = ", ".join(f"{count} {each}" for each, count in device.rejected.most_common(3))
-            reason += f" but {refused} broken frames ({why}): is it {self._options.baudrate} baud?"
+            if self._is_asked:  # a device that refuses what it is asked was asked at the right speed
+                reason += f" but {refused} answers refused or missing ({why})"
+            else:
+                reason += f" but {refused} broken frames ({why}): is it {self._options.baudrate} baud?"
         return reason

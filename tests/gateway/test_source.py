@@ -182,6 +182,22 @@ async def test_broken_frames_are_told_once_for_each_stretch(caplog: pytest.LogCa
     ]
 
 
+async def test_answers_that_are_refused_say_nothing_about_the_baud_rate(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused = Instrument(asked=True)
+    refused.rejected["illegal data address"] = 2
+    events, source = await _observe(refused, 20)
+    assert _story(events)[-1] == (
+        "stale: nothing for 5s on /dev/ttyUSB0 but 2 answers refused or missing (2 illegal data address)"
+    )
+    caplog.clear()
+    source.tell_rejected(within="1h")
+    assert [record.getMessage() for record in caplog.records] == [
+        "boiler: 2 answers refused or missing in the last 1h: 2 illegal data address"
+    ]
+
+
 async def test_flood_waits_for_room_and_nothing_of_it_is_lost_when_its_source_is_cancelled() -> None:
     bus = EventBus()
     mailbox = bus.subscribe(Reading, name="test", capacity=8, overflow=Overflow.WAIT)
