@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from drivers.driver import Device, DriverOptions
+from drivers.driver import NO_ANSWER, Device, DriverOptions
 from drivers.line import Line
 from drivers.port import Rs485
 from gateway.errors import FrameError, LinkSilent
@@ -18,6 +18,10 @@ from gateway.units import Duration
 
 UNANSWERED_AT_MOST = 3
 """Questions in a row without an answer; then the device is offline, and the port is opened anew."""
+
+
+MISSED_AT_MOST = 3
+"""Intervals without a reading, before a device is stale that says nothing of it."""
 
 
 class AskingOptions(DriverOptions):
@@ -49,6 +53,18 @@ class AskingOptions(DriverOptions):
         ' with RTS on while it sends; "rts-inverted", with RTS off.',
     )
 
+    @property
+    def asked_every(self) -> float:
+        """How often there should be a reading, in seconds; 0 for a device that talks by itself."""
+        return self.interval
+
+    @model_validator(mode="after")
+    def _not_stale_between_two_rounds(self) -> Self:
+        """The default is that of devices which talk by themselves."""
+        if self.stale_after is not None and "stale_after" not in self.model_fields_set:
+            object.__setattr__(self, "stale_after", max(self.stale_after, MISSED_AT_MOST * self.asked_every))
+        return self
+
 
 class Answered(NamedTuple):
     """What one round of questions told."""
@@ -75,25 +91,26 @@ class Asker(ABC):
         Raises: LinkSilent, FrameError: this round is lost, and counted; LinkLost: the port is.
         """
 
-    async def rest(self, began: float) -> None:
-        """Wait for the next round; `began`: the loop's time at which the last one did.
+    async def rest(self, due: float) -> float:
+        """Wait for the next round; `due`: the loop's time at which the last one was. Gives that of the next.
 
         Raises: LinkLost.
         """
         interval_s = self._options.interval
         loop = asyncio.get_running_loop()
-        missed = (loop.time() - began) // interval_s
-        await self._line.idle(began + (missed + 1) * interval_s - loop.time())
+        missed = max((loop.time() - due) // interval_s, 0)
+        due += (missed + 1) * interval_s
+        await self._line.idle(due - loop.time())
+        return due
 
     async def readings(self) -> AsyncIterator[Reading]:
-        loop = asyncio.get_running_loop()
+        due = asyncio.get_running_loop().time()
         unanswered = 0
         while True:
-            began = loop.time()
             try:
                 values, at = await self.ask()
             except LinkSilent:
-                self.rejected["no answer"] += 1
+                self.rejected[NO_ANSWER] += 1
                 unanswered += 1
                 if unanswered >= UNANSWERED_AT_MOST:
                     raise
@@ -104,7 +121,7 @@ class Asker(ABC):
                 unanswered = 0
                 if values:
                     yield Reading(at=at, device=self._name, values=values)
-            await self.rest(began)
+            due = await self.rest(due)
 
 
 def asking(

@@ -15,6 +15,9 @@ from gateway.filters.choice import AnyFilter
 from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration, DurationOrNever
 
+NO_ANSWER = "no answer"
+"""What a question is counted under that found none, among a device's broken frames."""
+
 Names = Literal["readable", "protocol"]
 
 
@@ -104,7 +107,7 @@ class Settable:
     def check(self, metric: str, value: Value) -> None:
         """Raises: Refused, with what is allowed."""
         if self.choices:
-            if not any(type(value) is type(choice) and value == choice for choice in self.choices):
+            if not any(is_same(value, choice) for choice in self.choices):
                 allowed = ", ".join(map(str, self.choices))
                 raise Refused(f"{metric} cannot be {value!r}: it may be {allowed}")
             return
@@ -114,6 +117,11 @@ class Settable:
             raise Refused(f"{metric} cannot be {value}: {self.minimum:g} is the least")
         if self.maximum is not None and value > self.maximum:
             raise Refused(f"{metric} cannot be {value}: {self.maximum:g} is the most")
+
+
+def is_same(value: Value, choice: Value) -> bool:
+    """60 is 60.0, but true is not 1."""
+    return value == choice and isinstance(value, bool) is isinstance(choice, bool)
 
 
 @dataclass(slots=True)

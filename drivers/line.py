@@ -4,9 +4,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import NamedTuple, Protocol, Self, TypeVar
+from math import inf
+from typing import Protocol, Self, TypeVar
 
-from drivers.port import PortOptions, Rs485, SerialPort
+from drivers.port import Chunk, PortOptions, Rs485, SerialPort
 from gateway.errors import FrameError, LinkError, LinkSilent
 from gateway.model import Clock, Stamp
 
@@ -20,6 +21,9 @@ LINE_SETTINGS = (
 
 LONGEST_ANSWER = 64 * 1024
 """Bytes; beyond it the other end is babbling."""
+
+_SLOWEST_BITS = 24
+"""The time for a byte, in bits: an answer that comes at less than half of the line's speed is babble too."""
 
 
 class LineOptions(PortOptions, Protocol):
@@ -35,13 +39,6 @@ class LineOptions(PortOptions, Protocol):
     def rs485(self) -> Rs485: ...
 
 
-class Answer(NamedTuple):
-    """Bytes of an answer so far, and when the first of them came."""
-
-    data: bytes
-    at: Stamp
-
-
 class _SharedPort:
     """The one open port below the lines of several devices: the first opens it, the last shuts it."""
 
@@ -49,10 +46,17 @@ class _SharedPort:
         self.users = 0
         self.settings: tuple[object, ...] = ()
         self.port: SerialPort | None = None
-        self.stack = AsyncExitStack()
+        self.stack = AsyncExitStack()  # holds the port, and nothing while there is none
         self.opening = asyncio.Lock()
         self.turn = asyncio.Lock()
         self.quiet_since = 0.0
+
+    async def open(self, options: LineOptions, clock: Clock) -> None:
+        async with AsyncExitStack() as stack:
+            port = await stack.enter_async_context(SerialPort.open(options, clock))
+            port.switch_direction(options.rs485)
+            self.stack = stack.pop_all()
+        self.port, self.settings = port, _settings(options)
 
 
 _shared: dict[str, _SharedPort] = {}
@@ -80,29 +84,36 @@ class Line:
         try:
             async with shared.opening:
                 if shared.port is None:
-                    shared.settings = _settings(options)
-                    port = await shared.stack.enter_async_context(SerialPort.open(options, clock))
-                    port.switch_direction(options.rs485)
-                    shared.port = port
+                    await shared.open(options, clock)
+            port = shared.port
+            assert port is not None
             if shared.settings != _settings(options):
                 raise LinkError(f"{options.port}: another device on it has other line settings")
-            yield cls(shared, shared.port, options)
+            yield cls(shared, port, options)
         finally:
             shared.users -= 1
             if not shared.users:
-                if _shared.get(key) is shared:
-                    del _shared[key]
-                await shared.stack.aclose()
+                try:
+                    async with shared.opening:  # who comes meanwhile finds it shut, and not still locked
+                        shared.port = None
+                        await shared.stack.aclose()
+                finally:
+                    if not shared.users and _shared.get(key) is shared:
+                        del _shared[key]
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator["Turn"]:
         """The line for oneself, for an exchange of several steps; those who wait keep their order."""
         async with self._shared.turn:
             turn = Turn(self._port, self._options, self._shared.quiet_since)
+            quiet_since = 0.0
             try:
                 yield turn
+            except asyncio.CancelledError:
+                quiet_since = turn.sent_at + self._options.timeout  # until then an answer may come, to nobody
+                raise
             finally:
-                self._shared.quiet_since = asyncio.get_running_loop().time()
+                self._shared.quiet_since = max(quiet_since, asyncio.get_running_loop().time())
 
     async def idle(self, seconds: float) -> None:
         """Sleep, but not through the loss of the port. Raises: LinkLost."""
@@ -110,11 +121,13 @@ class Line:
             async with asyncio.timeout(seconds):
                 await self._port.watch()
 
-    async def exchange(self, request: bytes, parse: Callable[[bytes], T | None]) -> tuple[T, Stamp]:
+    async def exchange(
+        self, request: bytes, parse: Callable[[bytes], T | None], *, longest: int = LONGEST_ANSWER
+    ) -> tuple[T, Stamp]:
         """Send a request and read its answer; as `Turn.send` and `Turn.receive`."""
         async with self.turn() as turn:
             await turn.send(request)
-            return await turn.receive(parse)
+            return await turn.receive(parse, longest=longest)
 
 
 class Turn:
@@ -125,6 +138,7 @@ class Turn:
         self._options = options
         self._quiet_since = quiet_since
         self._echo = b""
+        self.sent_at = -inf
 
     async def send(self, request: bytes, *, quiet_s: float = 0.0) -> None:
         """Put a request on the line; what came unasked is forgotten.
@@ -140,37 +154,51 @@ class Turn:
         self.port.discard()
         self._echo = request if self._options.echo else b""
         self.port.write(request)
+        self.sent_at = asyncio.get_running_loop().time()
 
     async def receive(
-        self, parse: Callable[[bytes], T | None], *, timeout_s: float | None = None
+        self,
+        parse: Callable[[bytes], T | None],
+        *,
+        timeout_s: float | None = None,
+        longest: int = LONGEST_ANSWER,
     ) -> tuple[T, Stamp]:
         """What `parse` makes of all bytes since the request, once it makes something of them.
 
         `parse` gives None while the answer is unfinished. `timeout_s` (the option `timeout` unless given) is
-        how long the line may be silent, before the answer and within it.
+        how long the line may be silent, before the answer and within it; `longest` is what may come, in bytes,
+        and half the line's speed the least with which it may come.
 
         Raises: LinkSilent, when nothing comes; FrameError: what `parse` raises, "cut" for an answer that
         breaks off, "too long"; LinkLost.
         """
         patience_s = self._options.timeout if timeout_s is None else timeout_s
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_s + longest * _SLOWEST_BITS / self._options.baudrate
         heard = b""
         first: Stamp | None = None
-        while True:
-            try:
-                async with asyncio.timeout(patience_s):
-                    data, at = await self.port.read()
-            except TimeoutError:
-                if heard:
-                    raise FrameError("cut") from None
-                raise LinkSilent(f"{self.port.name}: no answer") from None
-            data = self._less_echo(data)
-            if data and first is None:
-                first = at
-            heard += data
-            if first is not None and (parsed := parse(heard)) is not None:
-                return parsed, first
-            if len(heard) > LONGEST_ANSWER:
-                raise FrameError("too long")
+        try:
+            while True:
+                data, at = await self._heard(patience_s, is_begun=first is not None)
+                if data and first is None:
+                    first = at
+                heard += data
+                if first is not None and (parsed := parse(heard)) is not None:
+                    return parsed, first
+                if len(heard) > longest or loop.time() > until:
+                    raise FrameError("too long")
+        finally:
+            self._quiet_since = loop.time()
+
+    async def _heard(self, patience_s: float, *, is_begun: bool) -> Chunk:
+        try:
+            async with asyncio.timeout(patience_s):
+                data, at = await self.port.read()
+        except TimeoutError:
+            if is_begun:
+                raise FrameError("cut") from None
+            raise LinkSilent(f"{self.port.name}: no answer") from None
+        return Chunk(self._less_echo(data), at)
 
     def _less_echo(self, data: bytes) -> bytes:
         if not self._echo:

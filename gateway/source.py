@@ -8,9 +8,9 @@ from contextlib import aclosing
 from math import inf, isfinite
 
 from drivers.asking import Asker
-from drivers.driver import Device, Driver, DriverOptions
+from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions
 from gateway.bus import EventBus
-from gateway.errors import LinkLost
+from gateway.errors import LinkLost, LinkSilent
 from gateway.filters.chain import Chain
 from gateway.model import Availability, Clock, Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
@@ -56,6 +56,7 @@ class Source:
         self._is_asked = False
         self._report: Report | None = None
         self._heard_at = 0.0
+        self._unanswered = ""  # why the port was shut, if that was because nobody answered
         # They outlast the port: what they hold is what the device said, whenever its port was opened.
         self._chain = Chain(options.filters) if options.filters else None
         self._armed_for = inf
@@ -66,12 +67,13 @@ class Source:
         return Child(name=self.name, run=self.run, restart=restart, changed=self.announce)
 
     async def run(self, report: Report) -> None:
-        """Raises: LinkError, when the port cannot be opened or goes away."""
+        """Raises: LinkError, when the port cannot be opened or goes away, or nobody answers."""
+        unanswered, self._unanswered = self._unanswered, ""
         async with self._driver.open(self.name, self._options, self._clock) as device:
             self._heard_at = asyncio.get_running_loop().time()
             self._report, self._device = report, device
             self._is_asked = isinstance(device, Asker)
-            await report.waiting(f"{self._options.port}: open, no reading yet")
+            await report.waiting(unanswered or f"{self._options.port}: open, no reading yet")
             chain = self._chain
             try:
                 async with aclosing(device.readings()) as readings:  # type: ignore[type-var]
@@ -93,6 +95,9 @@ class Source:
                         else:
                             await self._bus.publish(reading)
                 raise LinkLost(f"{self._options.port}: the driver has stopped reading")
+            except LinkSilent as error:
+                self._unanswered = str(error)
+                raise
             finally:
                 self._device = None
                 self._hush()
@@ -147,13 +152,20 @@ class Source:
         return self.dropped + (self._device.dropped if self._device is not None else Counter())
 
     def tell_rejected(self, *, within: str) -> None:
-        """One line, if frames were broken, or answers refused or missing, since this was last called."""
+        """One line, if frames were broken, or answers refused or missing, since this was last called.
+
+        That an absent device does not answer is no news.
+        """
         rejected = self.tally_rejected()
-        if fresh := rejected - self._told:
+        fresh, self._told = rejected - self._told, rejected
+        if self._report is not None and self._report.presence is not Presence.ONLINE:
+            del fresh[NO_ANSWER]
+        if fresh:
+            what = "broken or missing frames" if NO_ANSWER in fresh else "broken frames"
+            if self._is_asked:
+                what = "answers refused, broken or missing"
             reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
-            what = "answers refused or missing" if self._is_asked else "broken frames"
             log.warning("%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons)
-            self._told = rejected
 
     def _filter(self, chain: Chain, reading: Reading) -> bool:
         """Whether anything of it passes."""
@@ -206,11 +218,13 @@ class Source:
 
     def _silence(self, device: Device, stale_after: float) -> str:
         reason = f"nothing for {written_duration(stale_after)} on {self._options.port}"
-        refused = device.rejected.total()
+        refused = device.rejected - Counter({NO_ANSWER: device.rejected[NO_ANSWER]})
         if refused and not self.readings:
-            why = ", ".join(f"{count} {each}" for each, count in device.rejected.most_common(3))
+            why = ", ".join(f"{count} {each}" for each, count in refused.most_common(3))
             if self._is_asked:  # a device that refuses what it is asked was asked at the right speed
-                reason += f" but {refused} answers refused or missing ({why})"
+                reason += f" but {refused.total()} refused or broken answers ({why})"
             else:
-                reason += f" but {refused} broken frames ({why}): is it {self._options.baudrate} baud?"
+                reason += (
+                    f" but {refused.total()} broken frames ({why}): is it {self._options.baudrate} baud?"
+                )
         return reason

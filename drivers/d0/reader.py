@@ -29,6 +29,7 @@ _AFTER_WAKE_UP_S = 1.6
 
 _IDENTIFICATION = re.compile(IDENTIFICATION)
 _BAUD_CHARACTER = 4
+_LONGEST_BEFORE = 1024  # noise, our own echo, and the first line
 
 
 class _Heard(NamedTuple):
@@ -58,6 +59,7 @@ class Reader(Asker):
 
     async def _change(self, turn: Turn, speed: int) -> None:
         if speed != self._speed:
+            self._speed = 0  # cancelled or refused half-way, nobody knows
             await turn.port.set_baudrate(speed)
             self._speed = speed
 
@@ -72,7 +74,7 @@ class Reader(Asker):
             await turn.send(bytes(round(_WAKE_UP_S * options.baudrate / _BITS_PER_BYTE)))
             await asyncio.sleep(_WAKE_UP_S + _AFTER_WAKE_UP_S)
         await turn.send(f"/?{options.address}!\r\n".encode("ascii"))
-        (first_line, rest), at = await turn.receive(_identified)
+        (first_line, rest), at = await turn.receive(_identified, longest=_LONGEST_BEFORE)
         character = chr(first_line[_BAUD_CHARACTER])
         if options.mode in ("auto", "C") and character in SPEEDS_C:
             character, speed = self._agreed(character)

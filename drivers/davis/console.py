@@ -15,6 +15,7 @@ CANCEL = b"\x18"
 AWAKE = b"\n\r"
 _WAKE_UP_S = 1.2
 _TRIES = 3
+_LONGEST_HEARD = 1024
 
 REQUESTS = {"loop": (b"LOOP 1\n", 1), "loop2": (b"LPS 2 1\n", 1), "both": (b"LPS 3 2\n", 2)}
 """By the option `packets`: the command, and how many packets it brings."""
@@ -33,7 +34,7 @@ class Console(Asker):
         async with self._line.turn() as turn:
             await self._wake_up(turn)
             await turn.send(self._request)
-            values, at = await turn.receive(self._parse)
+            values, at = await turn.receive(self._parse, longest=_LONGEST_HEARD)
             return Answered(values, at)
 
     async def _wake_up(self, turn: Turn) -> None:
@@ -44,7 +45,7 @@ class Console(Asker):
         for attempt in range(1, _TRIES + 1):
             await turn.send(b"\n")
             try:
-                await turn.receive(_awake, timeout_s=min(_WAKE_UP_S, self._timeout_s))
+                await turn.receive(_awake, timeout_s=min(_WAKE_UP_S, self._timeout_s), longest=_LONGEST_HEARD)
             except (LinkSilent, FrameError):
                 if attempt == _TRIES:
                     raise

@@ -17,6 +17,9 @@ from gateway.model import Clock, Reading, Stamp, Value
 
 __all__ = ["DRIVER", "Options"]
 
+LEAST_HEARD = 1024
+"""Bytes among which an answer is sought, however short its frames are."""
+
 
 class SilenceListener(Listener):
     """A device that talks by itself, and whose frames a silence ends."""
@@ -81,7 +84,7 @@ class Asked(Asker):
 
         if not isinstance(answer, Pieces):
             try:
-                return await turn.receive(parse)
+                return await turn.receive(parse, longest=max(LEAST_HEARD, 4 * self._described.max_length))
             except FrameError as error:
                 # "cut" is said of whatever nothing came of; the decoder may know better.
                 [*reasons] = answer.rejected
@@ -90,6 +93,8 @@ class Asked(Asker):
         try:
             while True:
                 answer.feed(heard)
+                if answer.is_too_long:
+                    raise FrameError("too long")
                 heard, _ = await turn.receive(lambda heard: heard, timeout_s=self._described.silence)
         except LinkSilent:
             frames = answer.pause()

@@ -186,6 +186,11 @@ class Pieces:
         self._held += data[: self._longest - len(self._held)]
         return []
 
+    @property
+    def is_too_long(self) -> bool:
+        """Whether no frame can come of it any more, however soon the silence is."""
+        return self._length > self._longest
+
     def finish(self) -> list[Frame]:
         return self.pause()
 

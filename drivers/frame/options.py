@@ -283,6 +283,10 @@ class Options(AskingOptions):
         description="What is sent each interval; the answer is a frame. Without it, the device talks by itself.",
     )
 
+    @property
+    def asked_every(self) -> float:
+        return 0 if self.request is None else self.interval
+
     @model_validator(mode="after")
     def _is_a_description(self) -> Self:
         if self.length is None and not self.end and self.silence is None:
@@ -307,7 +311,7 @@ class Options(AskingOptions):
         if (checksum := self.checksum) is None:
             return
         at = -(checksum.width + len(self.end)) if checksum.at is None else checksum.at
-        if at < -length or at % length + checksum.width > length:
+        if not -length <= at <= length - checksum.width or -checksum.width < at < 0:
             raise ValueError(f"has its checksum outside its {length} bytes")
         last = at - 1 if checksum.last is None else checksum.last
         if (checksum.first < 0) == (last < 0) and checksum.first > last:

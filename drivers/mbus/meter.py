@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from drivers.asking import Answered, Asker
+from drivers.driver import NO_ANSWER
 from drivers.line import Line, Turn
 from drivers.mbus.address import Secondary
 from drivers.mbus.application import Message, message, values
@@ -12,6 +13,7 @@ from drivers.mbus.link import (
     CI_RESET,
     CI_SELECT,
     FCB,
+    LONGEST,
     REQ_UD2,
     SELECTED,
     SND_NKE,
@@ -26,6 +28,12 @@ from gateway.errors import FrameError, LinkSilent
 from gateway.model import Stamp
 
 T = TypeVar("T")
+
+_LONGEST_HEARD = 4 * LONGEST
+"""Bytes: an answer, with noise and late ones before it."""
+
+_SLOWEST_BITS, _SLOWEST_S = 330, 0.05
+"""A meter may wait so long before it answers (EN 13757-2, section 5.7.2): a second and more at 300 baud."""
 
 
 class Meter(Asker):
@@ -48,6 +56,7 @@ class Meter(Asker):
         else:
             self._secondary = None
             self._address = options.address
+        self._patience_s = max(options.timeout, 2 * _SLOWEST_S + _SLOWEST_BITS / options.baudrate)
         self._count = FCB
 
     async def ask(self) -> Answered:
@@ -91,14 +100,14 @@ class Meter(Asker):
             try:
                 return await self._once(turn, question, parse)
             except LinkSilent:
-                self.rejected["no answer"] += 1
+                self.rejected[NO_ANSWER] += 1
             except FrameError as error:
                 self.rejected[str(error)] += 1
         return await self._once(turn, question, parse)
 
     async def _once(self, turn: Turn, question: bytes, parse: Callable[[bytes], T | None]) -> tuple[T, Stamp]:
         await turn.send(question)
-        return await turn.receive(parse)
+        return await turn.receive(parse, timeout_s=self._patience_s, longest=_LONGEST_HEARD)
 
     def _answer(self, heard: bytes) -> Message | None:
         telegram = _telegram(heard)

@@ -24,6 +24,9 @@ from gateway.errors import FrameError, LinkSilent
 SETTLING_S = 0.2
 """How long an acknowledgement of a setting is waited for; most models send none."""
 
+LONGEST_HEARD = 256
+"""Bytes: an answer, with noise before it."""
+
 CO2 = Metric("[ppm]", "Carbon dioxide", "carbon_dioxide", "measurement")
 TEMPERATURE = Metric("Cel", "Temperature inside the sensor", "temperature", "measurement")
 METRICS = {"co2": CO2, "temperature": TEMPERATURE}
@@ -61,7 +64,7 @@ class Mhz19(Asker):
                 await self._set(turn, self._settings[0])
                 del self._settings[0]
             await turn.send(MEASUREMENT)
-            frame, at = await turn.receive(_answer)
+            frame, at = await turn.receive(_answer, longest=LONGEST_HEARD)
         if is_warming_up(frame):
             self.dropped["warming up"] += 1
             return Answered({}, at)

@@ -20,6 +20,8 @@ SILENCE_S = 0.5
 
 _FLOATS_IN_A_ROW = 2
 _SMALLEST, _LARGEST = 1e-4, 1e7
+_NEARLY_NOTHING = 1e-12
+"""What a sensor says of nothing; but two registers with small whole numbers look smaller still."""
 
 
 class Ear:
@@ -45,7 +47,7 @@ class Ear:
 def floats(span: Span, data: bytes) -> dict[str, Value]:
     """Pairs of registers that look like 32-bit numbers, two or more in a row, as `hr2:float32-be`.
 
-    What stands between two such numbers and behind them may be zero.
+    What stands between two such numbers and behind them may be zero, or nearly.
     """
     found: dict[str, Value] = {}
     row: dict[str, Value] = {}
@@ -54,7 +56,7 @@ def floats(span: Span, data: bytes) -> dict[str, Value]:
     for at, value in enumerate((*pairs, math.nan)):
         if _SMALLEST <= abs(value) < _LARGEST:
             numbers += 1
-        elif value != 0:
+        elif value != 0 and not _NEARLY_NOTHING <= abs(value) < _SMALLEST:
             if numbers >= _FLOATS_IN_A_ROW:
                 found |= row
             row, numbers = {}, 0

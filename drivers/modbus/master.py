@@ -1,15 +1,16 @@
 """The asking side: reads what is due with few requests, and writes between them."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 
-from drivers.asking import Answered, Asker
+from drivers.asking import UNANSWERED_AT_MOST, Answered, Asker
+from drivers.driver import NO_ANSWER
 from drivers.line import Line
 from drivers.modbus import frames
 from drivers.modbus.frames import Declined
 from drivers.modbus.options import Options
 from drivers.modbus.plan import Block, Place, blocks
-from drivers.modbus.points import FUNCTIONS, Point, found_in, points_of
+from drivers.modbus.points import FUNCTIONS, Point, Span, found_in, points_of
 from gateway.errors import FrameError, LinkSilent, Refused
 from gateway.model import Stamp, Value
 
@@ -26,6 +27,10 @@ BUSY_PAUSES_S = (0.1, 0.3, 1.0)
 
 TOGETHER_S = 0.001
 """Registers that are due within this time of each other are read in one round."""
+
+
+LONGEST_HEARD = 4 * frames.LONGEST
+"""Bytes: an answer, with late ones and noise before it."""
 
 
 class Awaited:
@@ -84,6 +89,8 @@ class Master(Asker):
         self._divided: set[Place] = set()
         self._due: dict[float, float] = {}
         """By interval: when its registers are asked next."""
+        self._silent: Counter[Span] = Counter()
+        """How often in a row a request had no answer."""
         self._left_alone_until = 0.0
         self._silence_s = silence_s(options)
 
@@ -91,22 +98,27 @@ class Master(Asker):
         found: dict[str, Value] = {}
         first: Stamp | None = None
         refusals: list[FrameError] = []
-        waiting = deque(self._round())
+        # What the unit is silent about comes last, for it ends the round.
+        waiting = deque(sorted(self._round(), key=lambda block: self._silent[block.span]))
         while waiting:
             block = waiting.popleft()
             try:
                 data, at = await self._read(block)
             except LinkSilent:
+                self._silent[block.span] += 1
+                self._put_off([block, *waiting])
                 if first is None and not refusals:
                     raise
-                self.rejected["no answer"] += 1
+                self.rejected[NO_ANSWER] += 1
                 break  # what is late must not be taken for the answer to another question
             except FrameError as error:
+                del self._silent[block.span]
                 if halves := self._divide(block, error):
                     waiting.extendleft(reversed(halves))
                 else:
                     refusals.append(error)
                 continue
+            del self._silent[block.span]
             first = first or at
             found |= found_in(block.span, data, block.points, self._settings.names, self.dropped)
         if first is None and refusals:
@@ -114,9 +126,10 @@ class Master(Asker):
         self.rejected.update(map(str, refusals))
         return Answered(found, first or Stamp(0, 0.0))
 
-    async def rest(self, began: float) -> None:  # noqa: ARG002 - each register has its own beginning
-        loop = asyncio.get_running_loop()
-        await self._line.idle(min(self._due.values()) - loop.time())
+    async def rest(self, due: float) -> float:
+        due = min(self._due.values(), default=due)  # each register has its own
+        await self._line.idle(due - asyncio.get_running_loop().time())
+        return due
 
     def _round(self) -> list[Block]:
         """What is due now; sets when it is due again. A round that was missed is not made up for."""
@@ -136,6 +149,14 @@ class Master(Asker):
             max_registers=self._settings.max_registers,
             divided=self._divided,
         )
+
+    def _put_off(self, unread: list[Block]) -> None:
+        """To the next round, whichever registers that is for; but not for ever what is never answered."""
+        soonest = min(self._due.values())
+        for block in unread:
+            if self._silent[block.span] < UNANSWERED_AT_MOST:
+                for point in block.points:
+                    self._due[point.register.interval or self._settings.interval] = soonest
 
     def _divide(self, block: Block, error: FrameError) -> tuple[Block, Block] | None:
         """Two requests instead of one that the device refused for a register in it, or for its length."""
@@ -180,7 +201,7 @@ class Master(Asker):
         async with self._line.turn() as turn:
             await turn.send(request, quiet_s=self._silence_s)
             try:
-                return await turn.receive(awaited)
+                return await turn.receive(awaited, longest=LONGEST_HEARD)
             except Declined:
                 raise
             except (LinkSilent, FrameError) as error:

@@ -56,6 +56,14 @@ class Options(AskingOptions):
         description="What is read, by the name of its metric: each a table with at least an address.",
     )
 
+    @property
+    def asked_every(self) -> float:
+        if self.mode == "listen":
+            return 0
+        return min(
+            (each.interval or self.interval for each in self.registers.values()), default=self.interval
+        )
+
     @model_validator(mode="after")
     def _has_something_to_do(self) -> "Options":
         if self.mode == "ask" and not self.registers:

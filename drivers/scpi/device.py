@@ -2,10 +2,13 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from math import isclose
 
 from drivers.asking import UNANSWERED_AT_MOST, Answered, Asker
+from drivers.driver import NO_ANSWER, is_same
 from drivers.line import Line, Turn
 from drivers.scpi.answers import Reader
 from drivers.scpi.codec import measured, text_of
@@ -31,6 +34,9 @@ class Instrument(Asker):
         self._scpi = options
         self._queries = [(query, Reader(query, options.values)) for query in options.queries or (IDENTITY,)]
         self._asked_at: dict[str, float] = {}
+        self._silent: Counter[str] = Counter()
+        """How often in a row a query had no answer."""
+        self._left_alone_until = 0.0
         self._is_known = False
         self._strange = 0
 
@@ -41,16 +47,21 @@ class Instrument(Asker):
         at: Stamp | None = None
         failed: FrameError | LinkSilent | None = None
         for query, reader in self._due():
+            self._asked_at[query.query] = asyncio.get_running_loop().time()
             try:
-                async with self._line.turn() as turn:
+                async with self._turn() as turn:
                     text, began = await self._answer(turn, query.query)
                 found = reader.read(text)
             except (FrameError, LinkSilent) as error:
                 self._note(failed)
                 failed = error
                 if isinstance(error, LinkSilent):
+                    self._silent[query.query] += 1
+                    if self._silent[query.query] < UNANSWERED_AT_MOST:
+                        del self._asked_at[query.query]
                     break  # an answer that comes late would be taken for the next one's
                 continue
+            del self._silent[query.query]
             at = at or began
             values |= found
             if not found:
@@ -64,7 +75,7 @@ class Instrument(Asker):
 
     def _note(self, failed: FrameError | LinkSilent | None) -> None:
         if failed is not None:
-            self.rejected["no answer" if isinstance(failed, LinkSilent) else str(failed)] += 1
+            self.rejected[NO_ANSWER if isinstance(failed, LinkSilent) else str(failed)] += 1
 
     def _due(self) -> list[tuple[QueryOptions, Reader]]:
         now = asyncio.get_running_loop().time()
@@ -74,13 +85,24 @@ class Instrument(Asker):
             for query, reader in self._queries
             if now - self._asked_at.get(query.query, float("-inf")) >= query.interval - slack_s
         ]
-        self._asked_at |= {query.query: now for query, _ in due}
-        return due
+        # What the instrument is silent about comes last, for it ends the round.
+        return sorted(due, key=lambda each: self._silent[each[0].query])
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Turn]:
+        """The line, once no answer can come any more to a question that had none."""
+        await asyncio.sleep(self._left_alone_until - asyncio.get_running_loop().time())
+        async with self._line.turn() as turn:
+            try:
+                yield turn
+            except (LinkSilent, FrameError):
+                self._left_alone_until = asyncio.get_running_loop().time() + self._scpi.timeout
+                raise
 
     async def _begin(self) -> None:
         """What is done once after opening. Raises: LinkError, when another instrument answers."""
         options = self._scpi
-        async with self._line.turn() as turn:
+        async with self._turn() as turn:
             for command in options.start:
                 await turn.send(self._request(command))
                 await asyncio.sleep(options.turnaround)
@@ -99,7 +121,7 @@ class Instrument(Asker):
     async def _answer(self, turn: Turn, query: str) -> tuple[str, Stamp]:
         """Raises: LinkSilent, FrameError, LinkLost."""
         await turn.send(self._request(query))
-        answer, at = await turn.receive(self._whole)
+        answer, at = await turn.receive(self._whole, longest=2 * self._scpi.max_answer)
         text = text_of(answer)
         if text is None:
             raise FrameError("a block, which has no value")
@@ -126,7 +148,7 @@ class Instrument(Asker):
 
     async def _note_errors(self) -> None:
         try:
-            async with self._line.turn() as turn:
+            async with self._turn() as turn:
                 async for _ in self._errors(turn):
                     self.dropped["error of the instrument"] += 1
         except (FrameError, LinkSilent) as error:
@@ -141,7 +163,7 @@ class Instrument(Asker):
             request = Template(command.send).filled(_spelled(command, value))
         except ValueError as error:
             raise Refused(f"{metric} cannot be {value!r}: {error}") from None
-        async with self._line.turn() as turn:
+        async with self._turn() as turn:
             if self._scpi.error_query:
                 async for _ in self._errors(turn):  # old ones, which this command did not make
                     self.dropped["error of the instrument"] += 1
@@ -176,6 +198,6 @@ class Instrument(Asker):
 def _spelled(command: CommandOptions, value: Value) -> Value:
     """The value as the instrument writes it."""
     return next(
-        (text for text, meant in command.names.items() if meant == value and type(meant) is type(value)),
+        (text for text, meant in command.names.items() if is_same(value, meant)),
         value,
     )

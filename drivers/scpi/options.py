@@ -117,6 +117,10 @@ class Options(AskingOptions):
         default=4096, ge=64, le=64 * 1024, description="An answer longer than this is refused."
     )
 
+    @property
+    def asked_every(self) -> float:
+        return max(self.interval, min((query.interval for query in self.queries), default=0.0))
+
     @model_validator(mode="after")
     def _named_once(self) -> Self:
         self._check_patterns()

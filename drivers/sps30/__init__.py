@@ -12,13 +12,16 @@ from drivers.driver import Clues, Driver, Metric, Simulation
 from drivers.line import Line, Turn
 from drivers.sps30 import codec
 from drivers.sps30.codec import Exchanges
-from drivers.sps30.shdlc import Answer, request
+from drivers.sps30.shdlc import LONGEST, Answer, request
 from drivers.sps30.simulator import Sensor, telegrams
 from gateway.errors import FrameError
 from gateway.model import Stamp, Value
 from gateway.units import Duration
 
 FORMATS = {"float": b"\x01\x03", "integer": b"\x01\x05"}
+
+LONGEST_HEARD = 4 * LONGEST
+"""Bytes: an answer, with late ones and noise before it."""
 
 NOT_ALLOWED = codec.ERRORS[0x43]
 
@@ -137,7 +140,9 @@ class Sps30(Asker):
     async def _exchange(self, turn: Turn, command: int, data: bytes = b"") -> tuple[Answer, Stamp]:
         """Raises: FrameError, for an error that the answer states too; LinkSilent; LinkLost."""
         await turn.send(request(self._address, command, data))
-        answer, at = await turn.receive(partial(_answer, address=self._address, command=command))
+        answer, at = await turn.receive(
+            partial(_answer, address=self._address, command=command), longest=LONGEST_HEARD
+        )
         if complaint := codec.error(answer.state):
             raise FrameError(complaint)
         return answer, at

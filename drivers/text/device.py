@@ -101,12 +101,13 @@ class Answerer(Asker):
     def __init__(self, name: str, line: Line, options: Options) -> None:
         super().__init__(name, line, options)
         self._commands = Commands(options)
+        self._longest = 4 * options.max_line
         self._poll = options.poll.encode(options.encoding)
         self._text = options
         self._read = TextLines(options).read
 
     async def ask(self) -> Answered:
-        values, at = await self._line.exchange(self._poll, self._values)
+        values, at = await self._line.exchange(self._poll, self._values, longest=self._longest)
         return Answered(values, at)
 
     def _values(self, heard: bytes) -> dict[str, Value] | None:
@@ -134,7 +135,7 @@ class Answerer(Asker):
             await turn.send(request)
             if not command.acknowledged:
                 return
-            (is_done, line), _ = await turn.receive(parse)
+            (is_done, line), _ = await turn.receive(parse, longest=self._longest)
         if not is_done:
             raise _refusal(metric, value, line)
 

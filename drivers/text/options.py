@@ -113,6 +113,10 @@ class Options(AskingOptions):
         description="What may be set, by name: send, acknowledged, refused, minimum, maximum, choices.",
     )
 
+    @property
+    def asked_every(self) -> float:
+        return self.interval if self.poll else 0
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.patterns and (self.columns or self.header):

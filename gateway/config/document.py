@@ -336,19 +336,11 @@ def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _stale_between_answers(name: str, device: DriverOptions) -> Iterator[Problem]:
-    # Those of some drivers are asked, or talk by themselves: for these it counts that an interval is written.
-    clues = drivers.find(device.driver).clues
-    is_asked = "interval" in device.model_fields_set or (bool(clues.questions) and not clues.heard)
-    if (
-        isinstance(device, AskingOptions)
-        and is_asked
-        and device.stale_after is not None
-        and device.stale_after <= device.interval
-    ):
-        key = "stale_after" if "stale_after" in device.model_fields_set else "interval"
+    every_s = device.asked_every if isinstance(device, AskingOptions) else 0
+    if device.stale_after is not None and device.stale_after <= every_s:
         yield Problem(
-            ("devices", name, key),
-            f"it is asked every {written_duration(device.interval)} and stale after"
+            ("devices", name, "stale_after"),
+            f"it is asked every {written_duration(every_s)} and stale after"
             f" {written_duration(device.stale_after)}: it will be announced as stale between two answers",
         )
 

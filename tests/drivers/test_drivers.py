@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 import drivers
-from drivers.driver import Driver, DriverOptions
+from drivers.driver import Driver, DriverOptions, Settable
+from gateway.errors import Refused
+from gateway.model import Value
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -166,3 +169,24 @@ def test_sensible_options_are_taken(given: dict[str, Any]) -> None:
 def test_other_options_are_refused_with_a_reason(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         options(**given)
+
+
+@pytest.mark.parametrize(
+    ("choices", "value", "is_allowed"),
+    [
+        ((60, 100), 60, True),
+        ((60, 100), 60.0, True),
+        ((60.0, 100.0), 60, True),
+        ((60, 100), 61, False),
+        ((0, 1), True, False),
+        ((False, True), 1, False),
+        ((False, True), True, True),
+        (("on", "off"), "on", True),
+        (("1", "0"), 1, False),
+    ],
+)
+def test_choice_is_a_number_however_it_is_written(
+    choices: tuple[Value, ...], value: Value, is_allowed: bool
+) -> None:
+    with nullcontext() if is_allowed else pytest.raises(Refused, match="it may be"):
+        Settable(choices=choices).check("pulse", value)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import drivers
 from drivers.asking import UNANSWERED_AT_MOST, Answered, Asker, AskingOptions
 from drivers.instrument import PtyInstrument
 from drivers.line import LONGEST_ANSWER, Line
@@ -155,8 +157,8 @@ async def test_turn_that_is_cancelled_is_the_next_ones(tmp_path: Path) -> None:
     with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
         async with (
             answering(instrument, lambda q: q + b"\n" if q == b"good" else b""),
-            Line.open(options(instrument.path, timeout="30s"), system_clock) as one,
-            Line.open(options(instrument.path, timeout="30s"), system_clock) as other,
+            Line.open(options(instrument.path), system_clock) as one,
+            Line.open(options(instrument.path), system_clock) as other,
         ):
             waiting = asyncio.create_task(one.exchange(b"silence\n", whole_line))
             await asyncio.sleep(0.05)
@@ -164,6 +166,71 @@ async def test_turn_that_is_cancelled_is_the_next_ones(tmp_path: Path) -> None:
             assert (await other.exchange(b"good\n", whole_line))[0] == b"good\n"
             await asyncio.wait([waiting])
             assert waiting.cancelled()
+
+
+async def test_late_answer_to_a_cancelled_question_is_not_the_next_ones(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            Line.open(options(instrument.path), system_clock) as one,
+            Line.open(options(instrument.path), system_clock) as other,
+            asyncio.timeout(PATIENCE_S),
+        ):
+            asking = asyncio.create_task(one.exchange(b"slow\n", whole_line))
+            assert await instrument.hear() == b"slow\n"
+            asking.cancel()
+            following = asyncio.create_task(other.exchange(b"next\n", whole_line))
+            await asyncio.sleep(0.1)
+            await instrument.say(b"answer to slow\n")
+            assert await instrument.hear() == b"next\n"
+            await instrument.say(b"answer to next\n")
+            assert (await following)[0] == b"answer to next\n"
+
+
+async def test_babble_that_drips_does_not_hold_the_line(tmp_path: Path) -> None:
+    async def drip(instrument: PtyInstrument) -> None:
+        while True:
+            await instrument.say(b"x")
+            await asyncio.sleep(0.05)
+
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            asyncio.timeout(PATIENCE_S / 4),
+            Line.open(options(instrument.path), system_clock) as line,
+        ):
+            dripping = asyncio.create_task(drip(instrument))
+            with pytest.raises(FrameError, match=r"^too long$"):
+                await line.exchange(b"?\n", whole_line, longest=64)
+            dripping.cancel()
+            await asyncio.wait([dripping])
+
+
+async def test_turnaround_is_kept_within_a_turn(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            answering(instrument, lambda q: q + b"\n"),
+            Line.open(options(instrument.path, turnaround="60ms"), system_clock) as line,
+            line.turn() as turn,
+        ):
+            await turn.send(b"one\n")
+            await turn.receive(whole_line)
+            before = asyncio.get_running_loop().time()
+            await turn.send(b"two\n")
+            assert asyncio.get_running_loop().time() - before >= 0.05
+
+
+async def test_port_that_cannot_switch_direction_is_shut_again(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        wrong = options(instrument.path, rs485="rts")
+        outcomes = await asyncio.gather(
+            *(_opened(wrong) for _ in range(3)), _opened(options(instrument.path)), return_exceptions=True
+        )
+        assert [str(outcome).partition(":")[2][:11] for outcome in outcomes[:3]] == [" its driver"] * 3
+        assert outcomes[3] is None
+
+
+async def _opened(wanted: AskingOptions) -> None:
+    async with asyncio.timeout(PATIENCE_S), Line.open(wanted, system_clock):
+        pass
 
 
 async def test_port_is_shut_by_the_last_one(tmp_path: Path) -> None:
@@ -245,6 +312,54 @@ async def test_turnaround_is_kept_between_exchanges(tmp_path: Path) -> None:
                 await line.exchange(b"?\n", whole_line)
     pauses = [later - earlier for earlier, later in pairwise(moments)]
     assert all(pause >= 0.05 for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    ("table", "stale_after"),
+    [
+        ({"interval": "1s"}, 60),
+        ({"interval": "1m"}, 180),
+        ({"interval": "1m", "stale_after": "2m"}, 120),
+        ({"interval": "1m", "stale_after": "never"}, None),
+        ({"driver": "d0"}, 180),
+        ({"driver": "d0", "mode": "D"}, 60),
+        ({"driver": "mbus"}, 900),
+        ({"driver": "mbus", "interval": "1h"}, 3 * 3600),
+        ({"driver": "text", "poll": "?", "interval": "1h"}, 3 * 3600),
+        ({"driver": "text", "interval": "1h"}, 60),
+        ({"driver": "scpi", "queries": [{"name": "u", "query": "?", "interval": "1h"}]}, 3 * 3600),
+        (
+            {
+                "driver": "modbus",
+                "registers": {"a": {"address": 1, "interval": "1m"}, "b": {"address": 2, "interval": "1h"}},
+            },
+            180,
+        ),
+        ({"driver": "modbus", "mode": "listen", "interval": "1h"}, 60),
+    ],
+)
+def test_device_is_not_stale_between_two_rounds(table: dict[str, Any], stale_after: float | None) -> None:
+    name = table.get("driver")
+    kind = drivers.find(name).options if name else AskingOptions
+    found = kind.model_validate({"driver": "", "port": "/dev/null", **table})
+    assert found.stale_after == stale_after
+
+
+async def test_rounds_keep_to_their_grid(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with (
+            answering(instrument, lambda _: b"1\n"),
+            Line.open(options(instrument.path), system_clock) as line,
+        ):
+            device = Thermometer("boiler", line, options(instrument.path, interval="50ms"))
+            moments = []
+            async with aclosing(device.readings()) as readings:  # type: ignore[type-var]
+                for number in range(20):
+                    moments.append((await anext(readings)).at.mono)
+                    if number == 5:
+                        await asyncio.sleep(0.12)  # a round that is missed is not made up for
+    phases = [(moment - moments[0] + 0.02) % 0.05 for moment in moments]
+    assert max(phases) - min(phases) < 0.025
 
 
 class Thermometer(Asker):

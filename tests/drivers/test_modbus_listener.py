@@ -173,6 +173,10 @@ def test_neighbours_that_look_like_floats_are_shown_as_floats_too() -> None:
         "hr4:float32-be": 0.0,
         "hr6:float32-be": 20.0,
     }
+    nearly = content("03 0000 000A") + content("03 14 41B8 0194 3E57 9E9F 3727 C5AC 41A0 0000 8000 0008")
+    assert [name for name in heard(nearly, names="protocol")[-1].values if ":" in name] == [
+        f"hr{at}:float32-be" for at in (0, 2, 4, 6)
+    ]
     alone = content("03 0000 0004") + content("03 08 41B8 0194 0001 0002")
     assert not [name for name in heard(alone, names="protocol")[-1].values if ":" in name]
 

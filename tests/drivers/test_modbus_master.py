@@ -142,6 +142,50 @@ async def test_silence_in_the_middle_of_a_round_keeps_what_was_read(tmp_path: Pa
 
 
 @pytest.mark.real_time
+async def test_request_that_is_never_answered_does_not_hide_those_behind_it(tmp_path: Path) -> None:
+    registers = {"deaf": {"address": 0}, "low": {"address": 10}, "high": {"address": 20}}
+    async with (
+        opened(
+            tmp_path,
+            lambda request: [register(request[3])] if request[3] else [],
+            registers=registers,
+            timeout="50ms",
+        ) as (device, _),
+        aclosing(device.readings()) as readings,
+    ):
+        assert [(await anext(readings)).values for _ in range(5)] == [{"low": 10, "high": 20}] * 5
+
+
+@pytest.mark.real_time
+async def test_rare_register_that_had_no_answer_is_asked_again_soon_but_not_always(tmp_path: Path) -> None:
+    registers = {"often": {"address": 10}, "rare": {"address": 20, "interval": "1h"}}
+    deaf = 1
+
+    def answer(request: bytes) -> list[bytes]:
+        nonlocal deaf
+        if request[3] == 20 and deaf:
+            deaf -= 1
+            return []
+        return [register(request[3])]
+
+    async with (
+        opened(tmp_path, answer, registers=registers, timeout="50ms") as (device, _),
+        aclosing(device.readings()) as readings,
+    ):
+        found = [(await anext(readings)).values for _ in range(2)]
+    assert found == [{"often": 10}, {"often": 10, "rare": 20}]
+
+    deaf = 1000
+    async with (
+        opened(tmp_path, answer, registers=registers, timeout="50ms") as (device, requests),
+        aclosing(device.readings()) as readings,
+    ):
+        for _ in range(8):
+            assert (await anext(readings)).values == {"often": 10}
+    assert sum(request[3] == 20 for request in requests) == 3
+
+
+@pytest.mark.real_time
 async def test_function_that_the_device_lacks_is_not_asked_piece_by_piece(tmp_path: Path) -> None:
     registers = {f"m{at}": {"address": at, "table": "input"} for at in range(8)} | {"m": {"address": 0}}
 

@@ -354,6 +354,48 @@ async def test_round_ends_at_a_question_without_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_time
+async def test_question_that_is_never_answered_does_not_hide_those_behind_it(tmp_path: Path) -> None:
+    peer = Scripted({"CURR?": "0.5\n"})
+    async with connected(tmp_path, peer, queries=TWO, timeout="30ms") as device:
+        assert [reading.values for reading in await readings(device, 3)] == [{"i": 0.5}] * 3
+
+
+@pytest.mark.real_time
+async def test_rare_question_that_had_no_answer_is_asked_again_soon(tmp_path: Path) -> None:
+    queries = [TWO[0], {**TWO[1], "interval": "1h"}]
+    answers = iter([""])
+    peer = Scripted({"VOLT?": "5\n", "CURR?": lambda: next(answers, "1\n")})
+    async with connected(tmp_path, peer, queries=queries, timeout="30ms") as device:
+        assert [reading.values for reading in await readings(device, 3)] == [
+            {"u": 5},
+            {"u": 5, "i": 1},
+            {"u": 5},
+        ]
+
+
+@pytest.mark.real_time
+async def test_late_answer_is_not_taken_for_that_to_another_question(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        opened = options(queries=TWO, interval="10ms", timeout="200ms", port=str(instrument.path))
+
+        async def serve() -> None:
+            is_late = True
+            while heard := await instrument.hear():
+                if is_late:
+                    is_late = False
+                    await asyncio.sleep(0.3)
+                for question in heard.splitlines():
+                    await instrument.say(b"5.0\n" if question == b"VOLT?" else b"0.5\n")
+                    await asyncio.sleep(0.02)
+
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            serving = group.create_task(serve())
+            async with DRIVER.open("supply", opened, system_clock) as device:
+                assert [reading.values for reading in await readings(device, 2)] == [{"u": 5.0, "i": 0.5}] * 2
+            serving.cancel()
+
+
+@pytest.mark.real_time
 async def test_question_with_an_interval_of_its_own_is_asked_less_often(tmp_path: Path) -> None:
     queries = [TWO[0], {**TWO[1], "interval": "1h"}]
     async with connected(tmp_path, Scripted({"VOLT?": "5\n", "CURR?": "1\n"}), queries=queries) as device:

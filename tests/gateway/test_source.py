@@ -9,7 +9,7 @@ import pytest
 
 from drivers.driver import DriverOptions
 from gateway.bus import EventBus, Overflow
-from gateway.errors import LinkAbsent, LinkLost
+from gateway.errors import LinkAbsent, LinkLost, LinkSilent
 from gateway.model import Availability, Event, Reading
 from gateway.source import STRETCH, Source
 from gateway.supervisor import Supervisor
@@ -189,13 +189,47 @@ async def test_answers_that_are_refused_say_nothing_about_the_baud_rate(
     refused.rejected["illegal data address"] = 2
     events, source = await _observe(refused, 20)
     assert _story(events)[-1] == (
-        "stale: nothing for 5s on /dev/ttyUSB0 but 2 answers refused or missing (2 illegal data address)"
+        "stale: nothing for 5s on /dev/ttyUSB0 but 2 refused or broken answers (2 illegal data address)"
     )
     caplog.clear()
     source.tell_rejected(within="1h")
     assert [record.getMessage() for record in caplog.records] == [
-        "boiler: 2 answers refused or missing in the last 1h: 2 illegal data address"
+        "boiler: 2 answers refused, broken or missing in the last 1h: 2 illegal data address"
     ]
+
+
+async def test_missing_answers_are_told_of_a_device_that_is_there_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    instrument = Instrument([{"t": 1}, 10.0, LinkSilent("/dev/ttyUSB0: no answer")])
+    instrument.rejected["no answer"] = 3
+    _, source = await _observe(instrument, 1)
+    caplog.clear()
+    source.tell_rejected(within="1h")
+    assert [record.getMessage() for record in caplog.records] == [
+        "boiler: 3 broken or missing frames in the last 1h: 3 no answer"
+    ]
+    instrument = Instrument([LinkSilent("/dev/ttyUSB0: no answer")])
+    _, source = await _observe(instrument, 1)
+    caplog.clear()
+    source.rejected["no answer"] += 3
+    source.tell_rejected(within="1h")
+    assert not caplog.records
+
+
+async def test_device_that_never_answers_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    silent: list[Step] = [30.0, LinkSilent("/dev/ttyUSB0: no answer")]
+    instrument = Instrument([{"t": 1}, *silent], silent, silent, silent, [20.0, {"t": 2}])
+    events, _ = await _observe(instrument, 200, stale_after="never")
+    assert _story(events)[2:] == [
+        "online",
+        "1 readings",
+        "offline: /dev/ttyUSB0: no answer",
+        "online",
+        "1 readings",
+    ]
+    levels = [record.levelno for record in caplog.records]
+    assert levels == [logging.INFO, logging.WARNING, logging.INFO]
 
 
 async def test_flood_waits_for_room_and_nothing_of_it_is_lost_when_its_source_is_cancelled() -> None:

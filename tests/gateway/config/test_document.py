@@ -230,9 +230,9 @@ def test_keys_that_are_numbers_are_found_again(loaded: Load) -> None:
 @pytest.mark.parametrize(
     ("written", "key"),
     [
-        ('driver = "mhz19"\ninterval = "5m"', "interval"),
+        ('driver = "mhz19"\ninterval = "5m"', None),
         ('driver = "mhz19"\nstale_after = "5s"', "stale_after"),
-        ('driver = "text"\npoll = "?"\ninterval = "5m"', "interval"),
+        ('driver = "text"\npoll = "?"\nstale_after = "5s"', "stale_after"),
         ('driver = "text"\nstale_after = "5s"', None),
         ('driver = "mhz19"\ninterval = "5m"\nstale_after = "never"', None),
         ('driver = "d0"', None),
