@@ -100,7 +100,7 @@ class Asker(ABC):
         loop = asyncio.get_running_loop()
         missed = max((loop.time() - due) // interval_s, 0)
         due += (missed + 1) * interval_s
-        await self._line.idle(due - loop.time())
+        await self._line.rest(due)
         return due
 
     async def readings(self) -> AsyncIterator[Reading]:

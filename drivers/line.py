@@ -1,13 +1,12 @@
 """A half-duplex line: one exchange at a time, whichever of the devices on it asks."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from math import inf
 from typing import Protocol, Self, TypeVar
 
-from drivers.port import Chunk, PortOptions, Rs485, SerialPort
+from drivers.port import Chunk, PortOptions, Rs485, SerialPort, place
 from gateway.errors import FrameError, LinkError, LinkSilent
 from gateway.model import Clock, Stamp
 
@@ -60,7 +59,7 @@ class _SharedPort:
 
 
 _shared: dict[str, _SharedPort] = {}
-"""By real path. Of the process, as the lock on the device file is: here its devices meet."""
+"""By place. Of the process, as the lock on the device file is: here its devices meet."""
 
 
 class Line:
@@ -76,7 +75,7 @@ class Line:
     @asynccontextmanager
     async def open(cls, options: LineOptions, clock: Clock) -> AsyncIterator[Self]:
         """Raises: LinkError, as SerialPort.open does, and for another device's other settings."""
-        key = options.port if "://" in options.port else os.path.realpath(options.port)  # noqa: ASYNC240 - no disk behind it
+        key = place(options.port)
         shared = _shared.get(key)
         if shared is None or (shared.port is not None and shared.port.lost):
             shared = _shared[key] = _SharedPort()
@@ -115,11 +114,11 @@ class Line:
             finally:
                 self._shared.quiet_since = max(quiet_since, asyncio.get_running_loop().time())
 
-    async def idle(self, seconds: float) -> None:
-        """Sleep, but not through the loss of the port. Raises: LinkLost."""
+    async def rest(self, until: float) -> None:
+        """Wait for a moment of the loop's time. Raises: LinkLost, as soon as the port goes away."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._port.watch()
+            async with asyncio.timeout_at(until):
+                await self._port.gone()
 
     async def exchange(
         self, request: bytes, parse: Callable[[bytes], T | None], *, longest: int = LONGEST_ANSWER

@@ -12,7 +12,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol, Self
 from urllib.parse import urlsplit
 
 import serialx
@@ -41,6 +41,9 @@ PIECE = 8 * 1024
 no decoder keeps the others waiting for long, whatever the line says."""
 
 OPEN_TIMEOUT_S = 10.0
+
+SET_TIMEOUT_S = 10.0
+"""For what is still to be written to leave at 300 baud, and for a serial server to answer."""
 
 Parity = Literal["none", "even", "odd", "mark", "space"]
 FlowControl = Literal["none", "rts/cts", "xon/xoff"]
@@ -103,6 +106,16 @@ class Address(NamedTuple):
         if not host or not number or any(sign in authority for sign in "/?#@ "):
             raise ValueError(f'must be {scheme}://host:port, such as "{scheme}://192.0.2.7:4001"')
         return cls("tcp" if scheme == "tcp" else "rfc2217", port, host, number)
+
+
+def place(port: str) -> str:
+    """One spelling for one port, whatever link or case it is named by; any for what is none. Blocks briefly."""
+    if "://" in port:
+        return port.lower()
+    try:
+        return str(UsbIdentity.parse(port)) if port.lower().startswith("usb:") else os.path.realpath(port)
+    except ValueError:
+        return port
 
 
 class PortOptions(Protocol):
@@ -288,8 +301,13 @@ class SerialPort(asyncio.Protocol):
         if not isinstance(self._transport, serialx.BaseSerialTransport):
             raise LinkError(f"{self.name}: its speed cannot be changed from here")
         try:
-            await self._transport.flush()
-            await self._transport.reconfigure_port(baudrate=baudrate)
+            async with asyncio.timeout(SET_TIMEOUT_S):
+                await self._transport.flush()
+                await self._transport.reconfigure_port(baudrate=baudrate)
+        except TimeoutError:
+            raise LinkError(
+                f"{self.name}: could not be set to {baudrate} baud within {SET_TIMEOUT_S:.0f} s"
+            ) from None
         except (OSError, serialx.SerialException) as error:
             raise LinkError(f"{self.name}: cannot be set to {baudrate} baud: {error}") from error
 
@@ -321,9 +339,9 @@ class SerialPort(asyncio.Protocol):
         """Whether it went away; what came before may still be read."""
         return self._loss is not None
 
-    async def watch(self) -> None:
-        """Wait for the loss, without reading. Raises: LinkLost."""
-        await asyncio.wait([self._closed])
+    async def gone(self) -> NoReturn:
+        """Wait until it goes away. Raises: LinkLost."""
+        await asyncio.shield(self._closed)
         raise LinkLost(f"{self.name}: {self._loss}")
 
     async def _close(self) -> None:

@@ -14,7 +14,7 @@ from drivers.d0.values import by_code, by_name
 from drivers.driver import Clues, Device, Driver, LineSetting, Simulation, listening
 from drivers.port import Parity
 from gateway.model import Clock
-from gateway.units import Duration
+from gateway.units import Duration, DurationOrNever
 
 
 class Options(AskingOptions):
@@ -31,6 +31,11 @@ class Options(AskingOptions):
         ge=0.01,
         le=86_400,
         description="How often the meter is asked, from one start to the next; not in mode D.",
+    )
+    stale_after: DurationOrNever = Field(
+        default=180.0,
+        ge=0.1,
+        description='No reading for this long makes the device stale; "never" switches that off.',
     )
     timeout: Duration = Field(
         default=2.0,

@@ -128,7 +128,7 @@ class Master(Asker):
 
     async def rest(self, due: float) -> float:
         due = min(self._due.values(), default=due)  # each register has its own
-        await self._line.idle(due - asyncio.get_running_loop().time())
+        await self._line.rest(due)
         return due
 
     def _round(self) -> list[Block]:

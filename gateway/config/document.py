@@ -1,7 +1,6 @@
 """TOML → frozen pydantic Config; the only file that knows TOML."""
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ import drivers
 from drivers.asking import AskingOptions
 from drivers.driver import DriverOptions
 from drivers.line import LINE_SETTINGS
+from drivers.port import place
 from gateway.config import complaints, syntax
 from gateway.config.complaints import Model, Problem, Section
 from gateway.config.locator import KeyPath, Position, locate, nearest
@@ -284,7 +284,7 @@ def _shared_ports(document: Mapping[str, Any]) -> Iterator[Problem]:
         port = table.get("port")
         if not isinstance(port, str):
             continue
-        owner, first = owners.setdefault(_same(port), (name, table))
+        owner, first = owners.setdefault(place(port), (name, table))
         if owner == name:
             continue
         other = _dotted(("devices", owner))
@@ -310,11 +310,6 @@ def _is_bus(driver: object) -> bool:
 
 def _buses() -> str:
     return complaints.listed([name for name in drivers.DRIVERS if _is_bus(name)])
-
-
-def _same(port: str) -> str:
-    """One spelling for one port, whatever link or case it is named by."""
-    return port.lower() if "://" in port else os.path.realpath(port)
 
 
 def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:

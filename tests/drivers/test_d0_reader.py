@@ -14,9 +14,10 @@ import pytest
 import drivers
 from drivers.d0.simulator import Meter, readout
 from drivers.instrument import PtyInstrument
+from drivers.port import SerialPort
 from gateway.clock import system_clock
 from gateway.config import driver_options
-from gateway.errors import LinkLost
+from gateway.errors import LinkError, LinkLost
 from gateway.model import Value
 
 pytestmark = pytest.mark.real_time
@@ -122,6 +123,24 @@ async def test_meter_of_mode_c_is_acknowledged_with_its_speed(
 async def test_meter_of_mode_e_is_read_as_in_mode_c(tmp_path: Path) -> None:
     steps = [sign_on(b"/ELS5\\@V9.30\r\n"), Step(b"\x06050\r\n", b"\x06\r\n" + READOUT, 9600)]
     assert await read_twice(tmp_path, steps) == [VALUES] * 2
+
+
+async def test_speed_goes_back_when_its_change_fails_half_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = SerialPort.set_baudrate
+
+    async def half(port: SerialPort, baudrate: int) -> None:
+        await whole(port, baudrate)
+        if baudrate != 300:
+            raise LinkError("head: pulled off")
+
+    monkeypatch.setattr(SerialPort, "set_baudrate", half)
+    steps = [sign_on(b"/ISk5MT174\r\n"), Step(b"\x06050\r\n", READOUT, 9600)]
+    async with asked(tmp_path, steps) as readings:
+        with pytest.raises(LinkError, match="pulled off"):
+            await anext(readings)
+        assert speed_of(tmp_path / "head") == 300
 
 
 async def test_slower_speed_is_agreed_to_where_that_is_wished(tmp_path: Path) -> None:

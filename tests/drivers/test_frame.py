@@ -459,6 +459,26 @@ async def test_a_device_is_read_whose_frames_only_silence_ends(tmp_path: Path) -
             assert (await waiting).values["x"] == 4
 
 
+@pytest.mark.real_time
+async def test_line_that_is_never_silent_does_not_keep_an_answer_waiting(tmp_path: Path) -> None:
+    async def babble(instrument: PtyInstrument) -> None:
+        while True:
+            await instrument.say(b"\x07")
+            await asyncio.sleep(0.02)
+
+    table = {**SILENT, "max_length": 8, "request": "AA", "interval": "20ms", "timeout": "1s"}
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with opened(table, instrument.path) as (device, readings):
+            babbling = asyncio.create_task(babble(instrument))
+            waiting = asyncio.create_task(anext(readings))
+            async with asyncio.timeout(5):
+                while not device.rejected["too long"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            for task in (babbling, waiting):
+                task.cancel()
+            await asyncio.wait([babbling, waiting])
+
+
 class Says:
     def __init__(self, *answers: bytes) -> None:
         self.heard = b""

@@ -78,6 +78,33 @@ async def read(device: Device, count: int = 1) -> list[Reading]:
         await readings.aclose()  # type: ignore[attr-defined]
 
 
+class Slow:
+    """It takes the time that the standard grants it."""
+
+    def __init__(self, instrument: PtyInstrument) -> None:
+        self._instrument = instrument
+        self._meter = HeatMeter()
+
+    async def serve(self) -> None:
+        while heard := await self._instrument.hear():
+            if answer := self._meter.answer(heard):
+                await asyncio.sleep(330 / 1200)
+                await self._instrument.say(answer)
+
+
+@pytest.mark.real_time
+async def test_slow_meter_has_its_time_however_short_the_timeout_is(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            serving = group.create_task(Slow(instrument).serve())
+            patient = settings(tmp_path, baudrate=1200, timeout="10ms", retries=0)
+            async with drivers.find("mbus").open("meter", patient, system_clock) as device:
+                [reading] = await read(device)
+                assert reading.values["energy"]
+                assert not device.rejected
+            serving.cancel()
+
+
 @pytest.mark.real_time
 async def test_each_round_begins_with_a_reset_and_the_same_frame_count_bit(tmp_path: Path) -> None:
     bus = Bus(HeatMeter())
