@@ -87,7 +87,7 @@ def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
     found: list[Problem] = []
     options = _validated(Section((), table, driver.options), Path(), found)
     if options is None:
-        raise ConfigError(*(f"{_dotted(problem.at)}: {problem.text}" for problem in found))
+        raise ConfigError(*(f"{_dotted(problem.at) or name}: {problem.text}" for problem in found))
     return options
 
 

@@ -390,6 +390,11 @@ GOOD: Table = {"start": "AA", "length": {"fixed": 4}, "fields": {"x": {"at": 1}}
         ({"checksum": {"name": "crc7"}}, "checksum.name: must be one of xor8"),
         ({"checksum": {"name": "sum8", "accept": ["FF FF"]}}, "not 1 bytes long, as sum8 is"),
         ({"checksum": {"name": "sum8", "at": 9}}, "has its checksum outside its 4 bytes"),
+        ({"checksum": {"name": "crc16-modbus", "at": 3}}, "has its checksum outside its 4 bytes"),
+        ({"checksum": {"name": "sum8", "first": 2, "last": 1}}, "has a checksum of no bytes: from 2 to 1"),
+        ({"length": {"at": 300}}, "has its length outside its 256 bytes"),
+        ({"length": {"at": 1}, "fields": {"x": {"at": 300}}}, "has the field x outside its 256 bytes"),
+        ({"fields": {"x": {"at": 1, "bit": 9}}}, "fields.x: has no bit 9: it is u8, with bits 0 to 7"),
         ({"fields": {"x": {"at": 3, "type": "u16"}}}, "has the field x outside its 4 bytes"),
         ({"fields": {"x": {"at": -5}}}, "has the field x outside its 4 bytes"),
         ({"fields": {"x": {"at": -1, "type": "u16"}}}, "fields.x: reaches beyond the frame's end"),
@@ -472,7 +477,7 @@ async def test_line_that_is_never_silent_does_not_keep_an_answer_waiting(tmp_pat
             babbling = asyncio.create_task(babble(instrument))
             waiting = asyncio.create_task(anext(readings))
             async with asyncio.timeout(5):
-                while not device.rejected["too long"]:  # noqa: ASYNC110
+                while not device.rejected["too long"]:
                     await asyncio.sleep(0.02)
             for task in (babbling, waiting):
                 task.cancel()
