@@ -124,9 +124,10 @@ class Options(AskingOptions):
     @model_validator(mode="after")
     def _named_once(self) -> Self:
         self._check_patterns()
-        told = Counter(name for query in self.queries for name in query.metrics)
-        if repeated := [name for name, count in told.items() if count > 1]:
-            raise ValueError(f"queries: {repeated[0]} is told twice: give one another name")
+        for query in self.queries:
+            if repeated := [name for name, count in Counter(query.metrics).items() if count > 1]:
+                raise ValueError(f"queries: {query.query} tells {repeated[0]} twice: give one another name")
+        told = {name for query in self.queries for name in query.metrics}
         if strangers := self.values.keys() - told - self.commands.keys():
             raise ValueError(f"values: no query tells {min(strangers)}")
         return self

@@ -203,11 +203,13 @@ async def _answer(name: str, port: str, line: LineSetting, question: Mapping[str
             aclosing(device.readings()) as readings,  # type: ignore[type-var]
         ):
             answer = asyncio.ensure_future(anext(readings))
-            while not answer.done() and device.rejected.total() < UNANSWERED_AT_MOST:
-                await asyncio.wait([answer], timeout=LOOK_EVERY_S)
-            if answer.cancel():
+            try:
+                while not answer.done() and device.rejected.total() < UNANSWERED_AT_MOST:
+                    await asyncio.wait([answer], timeout=LOOK_EVERY_S)
+            finally:  # at Ctrl-C too: what is still running cannot be closed
+                answer.cancel()
                 await asyncio.wait([answer])
-            else:
+            if not answer.cancelled():
                 return Finding(name, line, question, frames=1, example=dict(answer.result().values))
     except (TimeoutError, LinkSilent):
         pass
