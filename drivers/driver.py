@@ -99,6 +99,11 @@ class Settable:
     maximum: float | None = None
     choices: tuple[Value, ...] = ()
 
+    def check_itself(self) -> None:
+        """Raises: ValueError, when nothing can fit."""
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("minimum must not be greater than maximum")
+
     def check(self, metric: str, value: Value) -> None:
         """Raises: Refused, with what is allowed."""
         if self.choices:

@@ -18,6 +18,9 @@ from typing import Any, Self
 
 from drivers.driver import Answering
 
+_EMPTY_LOOKS = 3
+"""In a row, before a terminal counts as read: what is written reaches its other end a moment later."""
+
 
 class PtyInstrument:
     """The instrument's side of a pseudo-terminal; the gateway opens `path`.
@@ -109,7 +112,10 @@ class PtyInstrument:
         """Wait until whoever has the terminal open has read all that was said; unplugging would take it away."""
         terminal = os.open(self.path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
         try:
-            while struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, bytes(4)))[0]:  # noqa: ASYNC110
+            looks = 0
+            while looks < _EMPTY_LOOKS:
+                waiting = struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, bytes(4)))[0]
+                looks = 0 if waiting else looks + 1
                 await asyncio.sleep(0.01)
         finally:
             os.close(terminal)

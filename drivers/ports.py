@@ -110,6 +110,18 @@ def found() -> list[FoundPort]:
     return sorted(ports, key=lambda port: port.device)
 
 
+def whole(port: str) -> str:
+    """As the configuration wants it: paths from the root on. For what was typed in some folder."""
+    is_path = not ("://" in port or port.lower().startswith("usb:")) and ("/" in port or Path(port).exists())
+    return os.path.abspath(port) if is_path else port  # noqa: PTH100 - links stay links
+
+
+def lasting(port: str) -> str:
+    """The name of the same port that outlasts being plugged in elsewhere, if it has one. Blocks briefly."""
+    device = os.path.realpath(port)
+    return next((each.path for each in found() if os.path.realpath(each.device) == device), port)
+
+
 def explain(error: OSError, port: str) -> LinkError:
     """What the system's refusal to open a device means to the person who must mend it. Blocks briefly."""
     match error.errno:

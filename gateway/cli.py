@@ -257,13 +257,13 @@ def _instrument_commands(command: _Command) -> None:
     replay.add_argument(
         "--device",
         metavar="FILE[:NAME]",
-        help="with --driver: take the options, and the filters, from a device in this configuration",
+        help="take driver, options and filters from a device in this configuration",
     )
     replay.add_argument(
         "--pty", metavar="PATH", type=Path, help="make a pseudo-terminal here and play onto it"
     )
     replay.add_argument(
-        "--speed", metavar="N", help='times the real one, or "max" (default: max with --driver, 1 with --pty)'
+        "--speed", metavar="N", help='times the real one, or "max" (default: 1 with --pty, else max)'
     )
 
     simulate = command(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from math import inf, isfinite
 
+from drivers.asking import Asker
 from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions
 from gateway.bus import EventBus
 from gateway.errors import LinkLost, LinkSilent
@@ -52,6 +53,7 @@ class Source:
         self._clock = clock
         self._seq = last_seq
         self._device: Device | None = None
+        self._is_asked = False
         self._report: Report | None = None
         self._heard_at = 0.0
         self._unanswered = ""  # why the port was shut, if that was because nobody answered
@@ -70,6 +72,7 @@ class Source:
         async with self._driver.open(self.name, self._options, self._clock) as device:
             self._heard_at = asyncio.get_running_loop().time()
             self._report, self._device = report, device
+            self._is_asked = isinstance(device, Asker)
             await report.waiting(unanswered or f"{self._options.port}: open, no reading yet")
             chain = self._chain
             try:
@@ -149,7 +152,7 @@ class Source:
         return self.dropped + (self._device.dropped if self._device is not None else Counter())
 
     def tell_rejected(self, *, within: str) -> None:
-        """One line, if the line has brought broken frames since this was last called.
+        """One line, if frames were broken, or answers refused or missing, since this was last called.
 
         That an absent device does not answer is no news.
         """
@@ -158,9 +161,11 @@ class Source:
         if self._report is not None and self._report.presence is not Presence.ONLINE:
             del fresh[NO_ANSWER]
         if fresh:
-            kind = "broken or missing frames" if NO_ANSWER in fresh else "broken frames"
+            what = "broken or missing frames" if NO_ANSWER in fresh else "broken frames"
+            if self._is_asked:
+                what = "answers refused, broken or missing"
             reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
-            log.warning("%s: %d %s in the last %s: %s", self.name, fresh.total(), kind, within, reasons)
+            log.warning("%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons)
 
     def _filter(self, chain: Chain, reading: Reading) -> bool:
         """Whether anything of it passes."""
@@ -216,5 +221,10 @@ class Source:
         refused = device.rejected - Counter({NO_ANSWER: device.rejected[NO_ANSWER]})
         if refused and not self.readings:
             why = ", ".join(f"{count} {each}" for each, count in refused.most_common(3))
-            reason += f" but {refused.total()} broken frames ({why}): is it {self._options.baudrate} baud?"
+            if self._is_asked:  # a device that refuses what it is asked was asked at the right speed
+                reason += f" but {refused.total()} refused or broken answers ({why})"
+            else:
+                reason += (
+                    f" but {refused.total()} broken frames ({why}): is it {self._options.baudrate} baud?"
+                )
         return reason

@@ -160,6 +160,10 @@ class FieldOptions(_Table):
         return self.length or width(self.type)
 
     @property
+    def is_whole(self) -> bool:
+        return self.type not in ("bcd", "f32", "f64", "ascii", "number")
+
+    @property
     def is_number(self) -> bool:
         return not self.enum and self.bit is None and self.type != "ascii"
 
@@ -195,6 +199,16 @@ class FieldOptions(_Table):
             raise ValueError("is too long for bcd: 9 bytes at most")
         if self.at < 0 < self.at + self.width:
             raise ValueError(f"reaches beyond the frame's end: it has {self.width} bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_bits(self) -> Self:
+        if self.is_whole:
+            highest = max(self.bit or 0, self.shift, self.bits[1] if self.bits else 0)
+            if highest >= 8 * self.width:
+                raise ValueError(
+                    f"has no bit {highest}: it is {self.type}, with bits 0 to {8 * self.width - 1}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -281,16 +295,24 @@ class Options(AskingOptions):
             raise ValueError("has no fields, so nothing will be read")
         if self.length is not None and not (self.start or self.end or self.checksum):
             raise ValueError("has nothing to know a frame by: it needs start, end or checksum")
-        if self.length is not None and self.length.fixed is not None:
-            self._check_within(self.length.fixed)
+        fixed = self.length.fixed if self.length is not None else None
+        if fixed is not None and fixed > self.max_length:
+            raise ValueError(f"has frames of {fixed} bytes: max_length must be {fixed} or more")
+        self._check_within(fixed or self.max_length)
         return self
 
     def _check_within(self, length: int) -> None:
-        if length > self.max_length:
-            raise ValueError(f"has frames of {length} bytes: max_length must be {length} or more")
         described = [self.fields, *(frame.fields for frame in self.frames.values())]
         for name, field in [each for fields in described for each in fields.items()]:
             if field.at + field.width > length or field.at < -length:
                 raise ValueError(f"has the field {name} outside its {length} bytes")
-        if (checksum := self.checksum) and checksum.at is not None and not -length <= checksum.at < length:
+        if self.length is not None and self.length.at is not None and self.length.at >= length:
+            raise ValueError(f"has its length outside its {length} bytes")
+        if (checksum := self.checksum) is None:
+            return
+        at = -(checksum.width + len(self.end)) if checksum.at is None else checksum.at
+        if not -length <= at <= length - checksum.width or -checksum.width < at < 0:
             raise ValueError(f"has its checksum outside its {length} bytes")
+        last = at - 1 if checksum.last is None else checksum.last
+        if (checksum.first < 0) == (last < 0) and checksum.first > last:
+            raise ValueError(f"has a checksum of no bytes: from {checksum.first} to {last}")

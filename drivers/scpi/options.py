@@ -1,5 +1,6 @@
 """What people write of an instrument that is asked with SCPI or a dialect like it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Self
@@ -75,6 +76,11 @@ class CommandOptions(BaseModel):
         default={}, description="How choices are written, such as { ON = true, OFF = false }."
     )
 
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        self.settable.check_itself()
+        return self
+
     @property
     def settable(self) -> Settable:
         choices = self.choices or tuple(self.names.values())
@@ -117,6 +123,16 @@ class Options(AskingOptions):
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
+        self._check_patterns()
+        for query in self.queries:
+            if repeated := [name for name, count in Counter(query.metrics).items() if count > 1]:
+                raise ValueError(f"queries: {query.query} tells {repeated[0]} twice: give one another name")
+        told = {name for query in self.queries for name in query.metrics}
+        if strangers := self.values.keys() - told - self.commands.keys():
+            raise ValueError(f"values: no query tells {min(strangers)}")
+        return self
+
+    def _check_patterns(self) -> None:
         for query in self.queries:
             if query.pattern and query.fields:
                 raise ValueError(f"queries: {query.name} has a pattern and fields, which exclude each other")
@@ -124,7 +140,6 @@ class Options(AskingOptions):
                 raise ValueError(
                     f"queries: the pattern of {query.name} has no named group, such as (?P<value>...)"
                 )
-        return self
 
 
 IDENTITY = QueryOptions(name="identity", query="*IDN?", type="text", label="Instrument")

@@ -132,7 +132,7 @@ class DriverContract:
         assert "\n" not in driver.summary
         assert issubclass(driver.options, DriverOptions)
         assert all(field.description for field in driver.options.model_fields.values())
-        assert (self.folder / "README.md").is_file()
+        assert (self.folder / "README.md").is_file(), f"README.md is missing in {self.folder}"
         for name, metric in driver.metrics.items():
             assert all(name.split("."))
             assert metric.label

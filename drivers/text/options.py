@@ -57,6 +57,11 @@ class CommandOptions(BaseModel):
     maximum: float | None = Field(default=None, description="The most it may be.")
     choices: tuple[Value, ...] = Field(default=(), description="What it may be, instead of a number.")
 
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        self.settable.check_itself()
+        return self
+
     @property
     def settable(self) -> Settable:
         choices = self.choices
@@ -120,6 +125,20 @@ class Options(AskingOptions):
             raise ValueError("header cannot be with poll: an answer has no header line")
         if len(set(filter(None, self.columns))) != len(list(filter(None, self.columns))):
             raise ValueError("columns: two of them have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _tells_what_it_values(self) -> Self:
+        told: set[str] = set()
+        for name, text in self.patterns.items():
+            names = Pattern(text).names
+            if not names:
+                raise ValueError(f"patterns: {name} has no named group, such as (?P<value>...)")
+            told |= set(names)
+        told |= {*self.columns, *self.commands}
+        is_open = not self.patterns and not self.columns  # a format's own names, or those of a header line
+        if not is_open and (strangers := self.values.keys() - told):
+            raise ValueError(f"values: nothing tells {min(strangers)}")
         return self
 
     @property

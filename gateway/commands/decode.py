@@ -42,30 +42,32 @@ def run(driver_name: str, file: str, options: Sequence[str], device: str | None 
 
 
 def driver_and_options(
-    name: str, options: Sequence[str], device: str | None = None
+    name: str | None, options: Sequence[str], device: str | None = None
 ) -> tuple[Driver, DriverOptions]:
     """From the command line. `device`: FILE.toml, or FILE.toml:NAME, whose options hold unless given.
 
-    Raises: UsageError.
+    Without a name, the driver is the device's. Raises: UsageError.
     """
-    if name not in drivers.names():
+    if name is not None and name not in drivers.names():
         raise UsageError(f"no driver {name!r}: there are {', '.join(drivers.names())}")
     pairs = _pairs(options)
     if device is not None:
-        return drivers.find(name), _options_of(device, name, pairs)
+        validated = _options_of(device, name, pairs)
+        return drivers.find(validated.driver), validated
+    assert name is not None, "one of the two is given"
     try:
         return drivers.find(name), driver_options(name, pairs)
     except ConfigError as error:
         raise UsageError(f"--option {error}") from error
 
 
-def _options_of(device: str, driver: str, pairs: Mapping[str, str]) -> DriverOptions:
+def _options_of(device: str, driver: str | None, pairs: Mapping[str, str]) -> DriverOptions:
     path, _, table = (device, "", "") if Path(device).exists() else device.rpartition(":")
     try:
         options = device_options(Path(path or device), table, pairs)
     except ConfigError as error:
         raise UsageError(f"--device {error}") from error
-    if options.driver != driver:
+    if driver is not None and options.driver != driver:
         raise UsageError(f"--device {device}: it is read by {options.driver}, not by {driver}")
     return options
 

@@ -1,10 +1,11 @@
 """`sallyport drivers`: what is installed, and what each one can be told."""
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import drivers
 from drivers.driver import DriverOptions
-from gateway.config import written
+from gateway.config import key_of, tables, written
 from gateway.errors import UsageError
 
 
@@ -24,9 +25,10 @@ def run(name: str | None) -> int:
     driver = drivers.find(name)
     print(f"{name}: {driver.summary}\n\n[devices.NAME]")
     for key, field in driver.options.model_fields.items():
-        shown = f'"{name}"' if key == "driver" else _default(field)
-        print(f"{key} = {shown}")
+        print(f"{key} = " + (f'"{name}"' if key == "driver" else _default(field)))
         print(f"    {field.description}")
+        if key != "filters":  # `sallyport filters`
+            _describe_tables(field, indent=4)
     if driver.metrics:
         print("\nmetrics (* is a name that the instrument chooses)")
         width = max(map(len, driver.metrics))
@@ -35,5 +37,17 @@ def run(name: str | None) -> int:
     return 0
 
 
+def _describe_tables(field: FieldInfo, *, indent: int, known: tuple[type[BaseModel], ...] = ()) -> None:
+    """What may stand in the tables of an option, and in theirs."""
+    for model in tables(field):
+        if model in known:
+            continue
+        for key, inner in model.model_fields.items():
+            name = key_of(key, inner)
+            print(f"{'':{indent}}{name} = {_default(inner)}")
+            print(f"{'':{indent}}    {inner.description}")
+            _describe_tables(inner, indent=indent + 4, known=(*known, model))
+
+
 def _default(field: FieldInfo) -> str:
-    return "(required)" if field.is_required() else written(field)
+    return "(required)" if field.is_required() else written(field) or "(no default)"

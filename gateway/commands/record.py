@@ -7,14 +7,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from drivers.driver import DriverOptions
 from drivers.port import SerialPort
+from drivers.ports import whole
 from drivers.recording import Piece, Recorder
 from gateway import units
 from gateway.clock import system_clock
-from gateway.errors import LinkLost, UsageError
+from gateway.config import port_options
+from gateway.errors import ConfigError, LinkLost, UsageError
 
 PROGRESS_EVERY_S = 1.0
 
@@ -22,16 +22,17 @@ PROGRESS_EVERY_S = 1.0
 def run(port: str, file: Path, *, line: dict[str, object], stop_after: str | None, max_size: str) -> int:
     """`line`: options of the port that were given. Raises: UsageError; LinkError, when it cannot be opened."""
     try:
-        options = DriverOptions.model_validate({"driver": "record", "port": port, **line})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{first['loc'][0]}: {first['msg']}") from None
+        options = port_options(whole(port), line)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
     seconds = _understood("--for", units.duration, stop_after) if stop_after else None
     limit = int(_understood("--max-size", units.size, max_size))
     try:
         sink = io.FileIO(file, "x")
     except FileExistsError:
         raise UsageError(f"{file} is there already, and is not written over: name another file") from None
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
     with sink:
         try:
             return asyncio.run(_record(options, sink, seconds, limit))

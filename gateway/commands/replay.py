@@ -39,12 +39,14 @@ def run(
 ) -> int:
     """Raises: UsageError."""
     pace = _pace(speed or ("max" if pty is None else "1"))
+    if (driver_name is None and device is None) == (pty is None) or (pty is not None and options):
+        raise UsageError(
+            "say where to: --driver DRIVER or --device FILE to decode it, or --pty PATH for a gateway to read it"
+        )
     decoder, chain, baudrate = None, None, DEFAULT_BAUDRATE
-    if driver_name is not None:
+    if pty is None:
         driver, validated = driver_and_options(driver_name, options, device)
         decoder, chain, baudrate = driver.decoder(validated), Chain(validated.filters), validated.baudrate
-    if (decoder is None) == (pty is None):
-        raise UsageError("say where to: --driver DRIVER to decode it, or --pty PATH for a gateway to read it")
     try:
         pieces = _pieces(file, baudrate)
     except OSError as error:

@@ -24,7 +24,9 @@ def run(path: Path, *, debug: bool) -> int:
     start_logging("debug" if debug else loaded.gateway.log_level)
     for warning in loaded.warnings:
         log.warning("%s", warning)
-    log.info("sallyport %s: gateway %s, %d devices", __version__, loaded.gateway.name, len(loaded.devices))
+    count = len(loaded.devices)
+    devices = "1 device" if count == 1 else f"{count} devices"
+    log.info("sallyport %s: gateway %s, %s", __version__, loaded.gateway.name, devices)
 
     # Opening a port and looking up a name block a thread each, and a stuck one must not keep others from theirs.
     executor = ThreadPoolExecutor(4 * len(loaded.devices) + 8, thread_name_prefix="worker")

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import sys
 from pathlib import Path
 
 import drivers
@@ -18,7 +19,8 @@ def run(driver_name: str, path: Path) -> int:
     simulation = simulated(driver_name)
     try:
         with PtyInstrument.plugged_in(path.absolute()) as instrument:
-            print(f"{section(driver_name, instrument.path)}\nCtrl-C unplugs it.", flush=True)
+            print(section(driver_name, instrument.path), end="", flush=True)
+            print("Ctrl-C unplugs it.", file=sys.stderr, flush=True)
             asyncio.run(_until_signalled(instrument, simulation))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error

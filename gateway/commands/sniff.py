@@ -18,6 +18,7 @@ import drivers
 from drivers.asking import UNANSWERED_AT_MOST, AskingOptions
 from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
 from drivers.port import Address, SerialPort
+from drivers.ports import lasting, whole
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkSilent, UsageError
 from gateway.model import Value
@@ -71,6 +72,7 @@ def run(port: str, *, ask: bool, wait: str, names: Iterable[str] = ()) -> int:
     """`names`: drivers to consider; none for all. 0 if one was found. Raises: UsageError; LinkError."""
     if unknown := [name for name in names if name not in drivers.names()]:
         raise UsageError(f"no driver {unknown[0]!r}: there are {', '.join(drivers.names())}")
+    port = whole(port)
     try:
         Address.parse(port)
         wait_s = duration(wait)
@@ -181,7 +183,7 @@ async def _ask(port: str, names: Iterable[str]) -> Finding | None:
         driver = drivers.find(name)
         for line in _lines_of(driver) if driver.clues.questions else ():
             for question in driver.clues.questions:
-                _tell(f"asking as {name} at {line} …")
+                _tell(f"asking as {name} at {line}{_told(question)} …")
                 if (finding := await _answer(name, port, line, question)) is not None:
                     _tell(f"  answered: {_shown(finding.example)}")
                     return finding
@@ -201,11 +203,13 @@ async def _answer(name: str, port: str, line: LineSetting, question: Mapping[str
             aclosing(device.readings()) as readings,  # type: ignore[type-var]
         ):
             answer = asyncio.ensure_future(anext(readings))
-            while not answer.done() and device.rejected.total() < UNANSWERED_AT_MOST:
-                await asyncio.wait([answer], timeout=LOOK_EVERY_S)
-            if answer.cancel():
+            try:
+                while not answer.done() and device.rejected.total() < UNANSWERED_AT_MOST:
+                    await asyncio.wait([answer], timeout=LOOK_EVERY_S)
+            finally:  # at Ctrl-C too: what is still running cannot be closed
+                answer.cancel()
                 await asyncio.wait([answer])
-            else:
+            if not answer.cancelled():
                 return Finding(name, line, question, frames=1, example=dict(answer.result().values))
     except (TimeoutError, LinkSilent):
         pass
@@ -237,7 +241,7 @@ def _summary(findings: Iterable[Finding]) -> str:
 def section(found: Finding, port: str) -> str:
     """The table for the configuration."""
     driver = drivers.find(found.name)
-    lines = [f"[devices.{found.name}]", f'driver = "{found.name}"', f"port = {_toml(port)}"]
+    lines = [f"[devices.{found.name}]", f'driver = "{found.name}"', f"port = {_toml(lasting(port))}"]
     for name, value in found.line._asdict().items():
         if driver.options.model_fields[name].default != value:
             lines.append(f"{name} = {_toml(value)}")
@@ -255,6 +259,11 @@ def _toml(value: Any) -> str:
             return "[" + ", ".join(map(_toml, value)) + "]"
         case _:
             return json.dumps(value, ensure_ascii=False)
+
+
+def _told(question: Mapping[str, Any]) -> str:
+    """What tells it from the driver's other questions."""
+    return "".join(f", {key} {value}" for key, value in question.items() if isinstance(value, str | int))
 
 
 def _shown(values: Mapping[str, Value]) -> str:

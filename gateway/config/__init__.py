@@ -1,6 +1,7 @@
 """The configuration: TOML → frozen pydantic models, and what is wrong with it in a field engineer's words."""
 
-from gateway.config.document import device_options, driver_options, load, written
+from gateway.config.complaints import key_of, tables
+from gateway.config.document import device_options, driver_options, load, port_options, written
 from gateway.config.options import (
     MAIN_BROKER,
     Config,
@@ -19,6 +20,9 @@ __all__ = [
     "TlsOptions",
     "device_options",
     "driver_options",
+    "key_of",
     "load",
+    "port_options",
+    "tables",
     "written",
 ]

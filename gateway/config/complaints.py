@@ -35,6 +35,7 @@ _RULES = {
     "string_too_long": "must have no more than {max_length} characters",
     "too_short": "must have {min_length} items or more",
     "too_long": "must have no more than {max_length} items",
+    "string_pattern_mismatch": "must match {pattern}",
     "json_invalid": "a value is nested too deeply",
 }
 """By pydantic's error type; a bound, a missing key and an unknown key need more than a sentence."""
@@ -134,6 +135,11 @@ def _trail(model: type[BaseModel], loc: KeyPath) -> tuple[list[FieldInfo], list[
             fields += met
             models = [nested for field in met for nested in _mentioned(field.annotation, BaseModel)]
     return fields, models
+
+
+def tables(field: FieldInfo) -> list[type[BaseModel]]:
+    """The models of the tables that may stand in a field."""
+    return list(dict.fromkeys(_mentioned(field.annotation, BaseModel)))
 
 
 def key_of(name: str, field: FieldInfo) -> str:

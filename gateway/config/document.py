@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 import drivers
+from drivers.asking import AskingOptions
 from drivers.driver import DriverOptions
 from drivers.line import LINE_SETTINGS
 from drivers.port import place
@@ -29,6 +30,7 @@ from gateway.config.options import (
 )
 from gateway.config.secret import WAYS
 from gateway.errors import ConfigError
+from gateway.units import written_duration
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
@@ -84,6 +86,15 @@ def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
     table = {"driver": name, "port": "/dev/null", **{key: _value(text) for key, text in texts.items()}}
     found: list[Problem] = []
     options = _validated(Section((), table, driver.options), Path(), found)
+    if options is None:
+        raise ConfigError(*(f"{_dotted(problem.at) or name}: {problem.text}" for problem in found))
+    return options
+
+
+def port_options(port: str, line: Mapping[str, Any]) -> DriverOptions:
+    """Those of a port and its line alone, whoever reads it. Raises: ConfigError."""
+    found: list[Problem] = []
+    options = _validated(Section((), {"driver": "", "port": port, **line}, DriverOptions), Path(), found)
     if options is None:
         raise ConfigError(*(f"{_dotted(problem.at)}: {problem.text}" for problem in found))
     return options
@@ -313,8 +324,20 @@ def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
             )
     for secret in secrets:
         yield Problem(secret, f"stands here for all to read; better say where it is kept: {WAYS}")
+    for name, device in config.devices.items():
+        yield from _stale_between_answers(name, device)
     if not config.devices:
         yield Problem(("devices",), "there are none, so nothing will be read: add a table [devices.<name>]")
+
+
+def _stale_between_answers(name: str, device: DriverOptions) -> Iterator[Problem]:
+    every_s = device.asked_every if isinstance(device, AskingOptions) else 0
+    if device.stale_after is not None and device.stale_after <= every_s:
+        yield Problem(
+            ("devices", name, "stale_after"),
+            f"it is asked every {written_duration(every_s)} and stale after"
+            f" {written_duration(device.stale_after)}: it will be announced as stale between two answers",
+        )
 
 
 def _literal_secrets(value: object, written: object, at: KeyPath) -> Iterator[KeyPath]:
@@ -326,8 +349,9 @@ def _literal_secrets(value: object, written: object, at: KeyPath) -> Iterator[Ke
                 key = complaints.key_of(name, field)
                 yield from _literal_secrets(getattr(value, name), written.get(key), (*at, key))
         case dict(), dict():
+            # Keys may have been made something else: the bits of a Modbus register are numbers, and texts in the file.
             for key, each in written.items():
-                yield from _literal_secrets(value[key], each, (*at, key))
+                yield from _literal_secrets(value.get(key), each, (*at, key))
 
 
 def _lines(path: Path, positions: Mapping[KeyPath, Position], found: Iterable[Problem]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 from drivers.driver import DriverOptions
 from drivers.instrument import PtyInstrument
 from drivers.port import SerialPort
-from drivers.ports import UsbIdentity, found
+from drivers.ports import UsbIdentity, found, lasting, whole
 from gateway import cli
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkError
@@ -111,3 +111,24 @@ def test_command_says_what_to_do_when_there_is_none(capsys: pytest.CaptureFixtur
     assert "no serial ports" in capsys.readouterr().out
     assert cli.main(["ports", "--json"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_lasting_name_is_the_link_by_identity(machine: Machine) -> None:
+    device = machine.plug_in("ttyUSB0", METER)
+    [port] = found()
+    assert "serial/by-id" in port.path
+    assert lasting(str(device)) == lasting(port.path) == port.path
+    assert lasting("tcp://meter:4001") == "tcp://meter:4001"
+    assert lasting("/tmp/line") == "/tmp/line"
+
+
+def test_path_that_is_typed_in_some_folder_is_made_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "line").touch()
+    assert whole("./line") == whole("line") == str(tmp_path / "line")
+    assert [whole(each) for each in ("usb:0403:6001", "tcp://meter:4001", "/dev/ttyUSB0")] == [
+        "usb:0403:6001", "tcp://meter:4001", "/dev/ttyUSB0"
+    ]  # fmt: skip
+    assert whole("ttyUSB0") == "ttyUSB0"  # refused, with the advice to write /dev/ttyUSB0

@@ -259,6 +259,9 @@ def test_any_split_gives_the_same_answers(parts: list[bytes], size: int) -> None
         ),
         ({"commands": {"u": {"send": "VOLT {volts}"}}}, "stands value"),
         ({"terminator": ""}, "at least 1"),
+        ({"queries": [{"name": "u", "query": "?", "fields": ["a", "a"]}]}, "? tells a twice"),
+        ({"queries": [{"name": "u", "query": "?"}], "values": {"i": {}}}, "no query tells i"),
+        ({"commands": {"u": {"send": "{value}", "minimum": 2, "maximum": 1}}}, "must not be greater"),
     ],
 )
 def test_what_makes_no_sense_is_refused(given: dict[str, Any], text: str) -> None:

@@ -367,6 +367,10 @@ def test_characters_are_read_in_their_encoding() -> None:
         ({"commands": {"x": {"send": "{value.__class__}"}}}, "stands value"),
         ({"commands": {"x": {"send": "T", "acknowledged": "["}}}, "not closed"),
         ({"format": "rubbish"}, "kern"),
+        ({"patterns": {"x": "a"}}, "x has no named group"),
+        ({"columns": ["a"], "values": {"b": {"unit": "V"}}}, "nothing tells b"),
+        ({"patterns": {"x": "(?P<a>.)"}, "values": {"b": {"unit": "V"}}}, "nothing tells b"),
+        ({"commands": {"x": {"send": "{value}", "minimum": 2, "maximum": 1}}}, "must not be greater"),
     ],
 )
 def test_what_makes_no_sense_is_refused(given: dict[str, Any], text: str) -> None:

@@ -182,6 +182,22 @@ async def test_broken_frames_are_told_once_for_each_stretch(caplog: pytest.LogCa
     ]
 
 
+async def test_answers_that_are_refused_say_nothing_about_the_baud_rate(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused = Instrument(asked=True)
+    refused.rejected["illegal data address"] = 2
+    events, source = await _observe(refused, 20)
+    assert _story(events)[-1] == (
+        "stale: nothing for 5s on /dev/ttyUSB0 but 2 refused or broken answers (2 illegal data address)"
+    )
+    caplog.clear()
+    source.tell_rejected(within="1h")
+    assert [record.getMessage() for record in caplog.records] == [
+        "boiler: 2 answers refused, broken or missing in the last 1h: 2 illegal data address"
+    ]
+
+
 async def test_missing_answers_are_told_of_a_device_that_is_there_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from drivers.asking import Answered, Asker
 from drivers.driver import Device, Driver, DriverOptions
 from gateway.errors import LinkError
 from gateway.model import Clock, Reading, Stamp, Value
@@ -28,8 +29,9 @@ def loop_clock() -> Stamp:
 class Instrument:
     """Each opening follows the next script; after the last one there is silence."""
 
-    def __init__(self, *scripts: Iterable[Step] | LinkError) -> None:
+    def __init__(self, *scripts: Iterable[Step] | LinkError, asked: bool = False) -> None:
         self.scripts = list(scripts)
+        self._kind = _Asked if asked else _Device
         self.open = 0
         self.rejected: Counter[str] = Counter()
 
@@ -41,7 +43,7 @@ class Instrument:
                 raise script
             self.open += 1
             try:
-                yield _Device(name, clock, script, self.rejected)
+                yield self._kind(name, clock, script, self.rejected)
             finally:
                 self.open -= 1
 
@@ -70,6 +72,11 @@ class _Device:
                 case _:
                     await asyncio.sleep(step)
         await asyncio.Event().wait()
+
+
+class _Asked(_Device, Asker):
+    async def ask(self) -> Answered:
+        raise NotImplementedError("its readings follow the script")
 
 
 def _no_decoder(_options: Any) -> Any:

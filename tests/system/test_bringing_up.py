@@ -1,6 +1,7 @@
 """From an unknown instrument to readings on MQTT, with nothing but `sniff` and what it prints."""
 
 import asyncio
+import signal
 import sys
 import tomllib
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 import drivers
 from drivers.instrument import PtyInstrument
 from drivers.testing.instrument import UnrulyInstrument
+from gateway.cli import EXIT_INTERRUPTED
 from gateway.commands.simulate import play
 from tests.support.gateway_process import GatewayProcess
 from tests.support.mosquitto import Mosquitto
@@ -107,3 +109,21 @@ async def test_port_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     status, _, evidence = await sniffed(tmp_path / "nothing")
     assert status == 1
     assert "no such device" in evidence
+
+
+async def test_asking_is_ended_by_one_signal(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "sniff", instrument.path, "--ask", "--wait", "200ms"),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        said = b""
+        while b"asking as d0" not in said:
+            said = await process.stderr.readline()
+        await asyncio.sleep(0.3)  # somewhere within the exchange
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(20):
+            rest = await process.stderr.read()
+            assert await process.wait() == EXIT_INTERRUPTED
+        assert b"Traceback" not in rest

@@ -581,6 +581,14 @@ def test_drivers_lists_and_describes() -> None:
     assert sallyport("drivers", "modbuss").returncode == 2
 
 
+def test_drivers_describes_what_may_stand_in_tables_too() -> None:
+    described = sallyport("drivers", "frame").stdout.decode()
+    assert "\nsilence = (no default)\n" in described
+    assert "\n    at = (required)\n        Its first byte" in described
+    assert "\n        bytes = (required)\n" in described  # frames.<name>.match
+    assert "send_first_at" not in described  # of a filter
+
+
 def test_filters_lists_and_describes() -> None:
     listed = sallyport("filters").stdout.decode()
     assert "median " in listed

@@ -157,7 +157,7 @@ def test_replay_goes_through_the_filters_in_the_recordings_own_time(tmp_path: Pa
     file.write_text(
         "".join(f"{json.dumps(line)}\n" for line in [{"recording": 1}, *pieces]).replace(": ", ":")
     )
-    replayed = done("replay", file, "--driver", "json", "--device", config)
+    replayed = done("replay", file, "--device", config)
     assert [json.loads(line) for line in replayed.stdout.splitlines()] == [
         {"at": 0.5, "values": {"a": 1}},
         {"at": 11.0, "values": {"a": 3}},
@@ -190,6 +190,8 @@ async def test_replay_onto_a_terminal_is_read_as_the_instrument_was(tmp_path: Pa
         (["--driver", "jsno"], "no driver 'jsno'"),
         ([], "say where to"),
         (["--driver", "json", "--pty", "line"], "say where to"),
+        (["--device", "gateway.toml", "--pty", "line"], "say where to"),
+        (["--option", "max_depth=1", "--pty", "line"], "say where to"),
     ],
 )
 def test_replay_says_what_it_needs(tmp_path: Path, arguments: list[str], complaint: str) -> None:
@@ -205,13 +207,12 @@ async def test_simulated_instrument_is_read_with_the_section_that_is_printed(
 ) -> None:
     async with started("simulate", name, tmp_path / "line") as process:
         assert process.stdout is not None
-        printed = b""
-        while b"Ctrl-C" not in printed:
-            printed += await process.stdout.readline()
-        section, _, _ = printed.decode().rpartition("Ctrl-C")
-        assert f'port = "{tmp_path / "line"}"' in section
+        assert process.stderr is not None
+        assert await process.stderr.readline() == b"Ctrl-C unplugs it.\n"  # after the section
+        section = await process.stdout.read(64 * 1024)
+        assert f'port = "{tmp_path / "line"}"'.encode() in section
         file = tmp_path / "gateway.toml"
-        file.write_text(section)
+        file.write_bytes(section)
         checked = await asyncio.to_thread(done, "check", "--connect", file)
         assert f"{tmp_path / 'line'} opened" in checked.stdout
         process.send_signal(signal.SIGINT)

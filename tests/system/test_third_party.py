@@ -72,6 +72,7 @@ def test_page_shows_the_package_as_it_is() -> None:
         "sallyport_th10/codec.py",
         "sallyport_th10/simulator.py",
         "sallyport_th10/sample.toml",
+        "sallyport_th10/README.md",
         "tests/test_th10.py",
     }
     for name, content in shown:

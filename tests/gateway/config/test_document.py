@@ -214,6 +214,38 @@ def test_an_empty_file_is_a_configuration(loaded: Load) -> None:
     )
 
 
+def test_keys_that_are_numbers_are_found_again(loaded: Load) -> None:
+    config = loaded(
+        """
+        [devices.pump]
+        driver = "modbus"
+        port = "/dev/ttyUSB0"
+        registers.state = { address = 1, type = "bits", bits = { 0 = "on", 0x4 = "alarm" } }
+        registers.mode = { address = 2, enum = { 0 = "off", 1 = "on" } }
+        """
+    )
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ('driver = "mhz19"\ninterval = "5m"', None),
+        ('driver = "mhz19"\nstale_after = "5s"', "stale_after"),
+        ('driver = "text"\npoll = "?"\nstale_after = "5s"', "stale_after"),
+        ('driver = "text"\nstale_after = "5s"', None),
+        ('driver = "mhz19"\ninterval = "5m"\nstale_after = "never"', None),
+        ('driver = "d0"', None),
+    ],
+)
+def test_device_that_is_stale_between_two_answers_is_a_doubt(
+    written: str, key: str | None, loaded: Load
+) -> None:
+    warnings = loaded(f'[devices.room]\nport = "/dev/ttyUSB0"\n{written}\n').warnings
+    assert [each.split(": ")[1] for each in warnings] == ([f"devices.room.{key}"] if key else [])
+    assert all("announced as stale between two answers" in each for each in warnings)
+
+
 @pytest.mark.parametrize("text", ["\ufeff" + DEVICE, DEVICE.replace("\n", "\r\n")], ids=["BOM", "CRLF"])
 def test_a_file_from_windows_loads(text: str, loaded: Load) -> None:
     assert loaded(text).devices["boiler"].port == "/dev/ttyUSB0"
