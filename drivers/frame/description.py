@@ -7,6 +7,7 @@ from math import isfinite
 from struct import Struct
 
 from drivers.checksum import CHECKSUMS
+from drivers.float32 import shortest
 from drivers.frame.options import Checksum, FieldOptions, Options, Order
 from gateway.model import Value
 
@@ -156,7 +157,7 @@ def _float(field: FieldOptions, order: Order) -> Number:
         value: float = unpack(piece(frame))[0]
         if not isfinite(value):
             raise Unusable("not a finite number")
-        return value
+        return shortest(value) if field.type == "f32" else value
 
     return number
 

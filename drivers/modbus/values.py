@@ -3,6 +3,7 @@
 import struct
 from typing import Literal
 
+from drivers.float32 import shortest
 from gateway.model import Value
 
 Type = Literal[
@@ -32,8 +33,6 @@ INTEGERS = ("int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 REGISTER_BITS = 16
 
-_FLOAT32_DIGITS = 7
-
 
 def ordered(data: bytes, order: Order) -> bytes:
     """Bytes as the line has them, the high byte first; and the other way round."""
@@ -50,15 +49,6 @@ def number(data: bytes, kind: Type) -> int | float:
     """What registers with the high byte first hold."""
     found: int | float = struct.unpack(FORMATS[kind], data)[0]
     return shortest(found) if kind == "float32" else found
-
-
-def shortest(value: float) -> float:
-    """A 32-bit number without the digits that it does not have: 230.2 for 230.1999969482422."""
-    brief = float(f"{value:.{_FLOAT32_DIGITS}g}")
-    try:
-        return brief if struct.pack(">f", brief) == struct.pack(">f", value) else value
-    except OverflowError:
-        return value
 
 
 def text(data: bytes) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from struct import Struct
 
 from drivers.driver import Frame, Names
+from drivers.float32 import shortest
 from drivers.sps30.shdlc import FLAG, LONGEST, Answer, parse, parse_request
 from gateway.model import Value
 
@@ -66,6 +67,8 @@ def measured(data: bytes, names: Names) -> dict[str, Value]:
     else:
         *others, size = _integers.unpack(data)
         values = (*others, size / 1000)
+    if names == "readable":
+        values = tuple(map(shortest, values))
     found = zip(READABLE if names == "readable" else CODES, values, strict=True)
     return {name: value for name, value in found if -3.5e38 < value < 3.5e38}  # noqa: PLR2004 - no NaN, no infinity
 

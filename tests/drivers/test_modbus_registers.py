@@ -73,11 +73,6 @@ def test_what_is_written_is_what_would_be_read(kind: Type, order: Order, data: s
             given.written(beyond)
 
 
-@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_short_form_of_a_float_is_the_same_float(value: float) -> None:
-    assert struct.pack(">f", values.shortest(value)) == struct.pack(">f", value)
-
-
 @pytest.mark.parametrize(
     ("data", "given", "found"),
     [
