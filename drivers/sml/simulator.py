@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from drivers.checksum import crc16_x25
 
 _SERVER_ID = bytes.fromhex("0901454d4800004fe2d1")
-_PUBLIC_KEY = bytes(range(64, 112))
+_PUBLIC_KEY = bytes(range(0x91, 0xC1))
 _SECONDS_PER_FILE = 2
 _WH_DECI, _W_DECI = -1, -1
 _WH, _W = 30, 27
