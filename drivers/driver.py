@@ -235,6 +235,8 @@ class Clues:
     """Whether they are recognised by listening; not those that speak only when asked."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """With which the decoder understands what any of them says."""
+    besides: Mapping[str, Any] = field(default_factory=dict)
+    """Further ones for listening only: all of what is said counts, even if one would not want it as readings."""
     questions: tuple[Mapping[str, Any], ...] = ()
     """Options with which asking harms no instrument, whichever it is; each is tried by opening the device."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from drivers.device_class import DeviceClass
 from drivers.driver import Metric, Settable
 from gateway.model import Value
 
@@ -19,7 +20,7 @@ class ValueOptions(BaseModel):
     )
     unit: str = Field(default="", description="Its unit, as a UCUM code.")
     label: str = Field(default="", description="What people call it.")
-    device_class: str = Field(default="", description="Home Assistant's class of the sensor.")
+    device_class: DeviceClass = Field(default="", description="Home Assistant's class of the sensor.")
     state_class: Literal["", "measurement", "total", "total_increasing"] = Field(
         default="", description="Home Assistant's class of the state."
     )

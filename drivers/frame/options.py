@@ -17,6 +17,7 @@ from pydantic import (
 
 from drivers.asking import AskingOptions
 from drivers.checksum import CHECKSUMS
+from drivers.device_class import DeviceClass
 from gateway.units import Duration
 
 Order = Literal["big", "little"]
@@ -148,7 +149,7 @@ class FieldOptions(_Table):
     )
     unit: str = Field(default="", max_length=32, description="Its UCUM code, such as Cel, kW.h or ug/m3.")
     label: str = Field(default="", max_length=128, description="What people call it.")
-    device_class: str = Field(default="", max_length=64, description="Home Assistant's word for it.")
+    device_class: DeviceClass = Field(default="", description="Home Assistant's word for it.")
     state_class: Literal["", "measurement", "total", "total_increasing"] | None = Field(
         default=None,
         description="measurement, total or total_increasing; a number is a measurement without it.",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from drivers.device_class import DeviceClass
 from drivers.driver import Metric, Names, Settable
 from drivers.modbus import frames, values
 from drivers.modbus.values import Order, Type
@@ -107,7 +108,7 @@ class Register(BaseModel):
     offset: float = Field(default=0.0, allow_inf_nan=False, description="Added after scale.")
     unit: str = Field(default="", description='Of the value, as a UCUM code such as "kW.h" or "Cel".')
     label: str = Field(default="", description="What people call it; made of its name otherwise.")
-    device_class: str = Field(
+    device_class: DeviceClass = Field(
         default="",
         description="What kind of quantity it is, in Home Assistant's words; often told by its unit.",
     )

@@ -54,7 +54,7 @@ DRIVER = Driver(
     decoder=_decoder,
     open=listening(_decoder),
     simulation=Simulation(telegrams=telegrams),
-    clues=Clues(options={"nmea": True}, lines=(LineSetting(38_400), LineSetting(115_200))),
+    clues=Clues(besides={"nmea": True}, lines=(LineSetting(38_400), LineSetting(115_200))),
     metrics=metrics(MESSAGES, "readable"),
     described=_described,
 )

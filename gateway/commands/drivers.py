@@ -33,7 +33,8 @@ def run(name: str | None) -> int:
         print("\nmetrics (* is a name that the instrument chooses)")
         width = max(map(len, driver.metrics))
         for metric, about in driver.metrics.items():
-            print(f"  {metric:{width}}  {about.unit or '-':8}  {about.label}")
+            settable = "; can be set" if about.settable is not None else ""
+            print(f"  {metric:{width}}  {about.unit or '-':8}  {about.label}{settable}")
     return 0
 
 

@@ -172,7 +172,7 @@ def _decoders(names: Iterable[str]) -> Iterator[tuple[str, Decoder]]:
         driver = drivers.find(name)
         if driver.clues.heard:
             try:
-                options = _validated(driver, "/dev/null", driver.clues.options)
+                options = _validated(driver, "/dev/null", {**driver.clues.options, **driver.clues.besides})
             except ValidationError:  # a driver of another package that has to be told more
                 continue
             yield name, driver.decoder(options)
@@ -181,7 +181,9 @@ def _decoders(names: Iterable[str]) -> Iterator[tuple[str, Decoder]]:
 async def _ask(port: str, names: Iterable[str]) -> Finding | None:
     asking = [(name, drivers.find(name)) for name in names if drivers.find(name).clues.questions]
     # Those that have little to ask first: an instrument is found the sooner.
-    for name, driver in sorted(asking, key=lambda each: len(_lines_of(each[1])) * len(each[1].clues.questions)):
+    for name, driver in sorted(
+        asking, key=lambda each: len(_lines_of(each[1])) * len(each[1].clues.questions)
+    ):
         for line in _lines_of(driver):
             for question in driver.clues.questions:
                 _tell(f"asking as {name} at {line}{_told(question)} …")

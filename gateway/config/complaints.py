@@ -253,7 +253,7 @@ def _quoted(text: str) -> str:
 def _advice(value: Any, rule: str) -> str:
     """How to write what was probably meant."""
     is_text, text = isinstance(value, str), str(value)
-    quoted = re.findall('"([^"]+)"', rule)
+    quoted = re.findall('"([^"]*)"', rule)
     bare = re.findall(r"[\w.]+", re.sub('"[^"]*"', "", rule))
     is_number = _NUMBER.fullmatch(text) is not None
     advice = ""
