@@ -1,9 +1,12 @@
 """Bytes in, frames out: the framings that several protocols share."""
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
+
+from drivers.driver import Frame
 
 
 class Lines:
@@ -163,3 +166,29 @@ class Terminated:
             yield self._offset, self._rest
         self._offset += len(self._rest)
         self._rest = b""
+
+
+class LineDecoder(ABC):
+    """Decoder of a protocol whose frames are lines: what `_frame` makes of each of them."""
+
+    def __init__(self, lines: Lines | Terminated) -> None:
+        self._lines = lines
+        self.rejected: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        for offset, line in self._lines.feed(data):
+            if (frame := self._frame(offset, line)) is not None:
+                yield frame
+        if self._lines.overlong:
+            self.rejected["too long"] += self._lines.overlong
+            self._lines.overlong = 0
+
+    def finish(self) -> Iterator[Frame]:
+        for offset, line in self._lines.finish():
+            if (frame := self._frame(offset, line)) is not None:
+                yield frame
+
+    @abstractmethod
+    def _frame(self, offset: int, line: bytes) -> Frame | None:
+        """From its place in the stream and its content; None for one that is no frame, which is counted."""

@@ -2,14 +2,12 @@
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from drivers.driver import Frame
-from drivers.framing import Lines
+from drivers.framing import LineDecoder, Lines
 from gateway.model import Value
 
 # What C's printf and Arduino's Print make of a number that is none, and numbers beyond a double. orjson
@@ -28,7 +26,7 @@ _LINE_NOISE = bytes({*range(0x21), *range(0x7F, 0x100)})
 _PLAIN = frozenset({bool, int, float, str})
 
 
-class JsonLines:
+class JsonLines(LineDecoder):
     """Decoder of newline-delimited JSON: each line that is an object is a frame with the id `object`.
 
     Nested objects are flattened with dots: `{"air": {"t": 21.5}}` → `air.t`; of two values with the same
@@ -38,25 +36,10 @@ class JsonLines:
     """
 
     def __init__(self, *, max_line: int, max_depth: int) -> None:
-        self._lines = Lines(max_line)
+        super().__init__(Lines(max_line))
         self._max_depth = max_depth
-        self.rejected: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        for offset, line in self._lines.feed(data):
-            if (frame := self._decode(offset, line)) is not None:
-                yield frame
-        if self._lines.overlong:
-            self.rejected["too long"] += self._lines.overlong
-            self._lines.overlong = 0
-
-    def finish(self) -> Iterator[Frame]:
-        for offset, line in self._lines.finish():
-            if (frame := self._decode(offset, line)) is not None:
-                yield frame
-
-    def _decode(self, offset: int, line: bytes) -> Frame | None:
+    def _frame(self, offset: int, line: bytes) -> Frame | None:
         text = line.lstrip(_LINE_NOISE)
         offset += len(line) - len(text)
         text = text.rstrip(_LINE_NOISE)

@@ -1,12 +1,10 @@
 """Messages of a MySensors serial gateway out of a stream of bytes. Pure: bytes in, frames out."""
 
 import re
-from collections import Counter
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from drivers.driver import Frame
-from drivers.framing import Lines
+from drivers.framing import LineDecoder, Lines
 from drivers.mysensors.types import COMMANDS, INTERNAL, SET, Kind
 from gateway.errors import FrameError
 from gateway.model import Value
@@ -32,7 +30,7 @@ class _Head(NamedTuple):
     """None: it carries no value of ours."""
 
 
-class Messages:
+class Messages(LineDecoder):
     """Decoder of the MySensors serial protocol 2.x: each message is a frame, its command is the id.
 
     Layout: `node;child;command;ack;type;payload` and LF.
@@ -44,24 +42,9 @@ class Messages:
     """
 
     def __init__(self, *, readable: bool) -> None:
+        super().__init__(Lines(LONGEST))
         self._readable = readable
-        self._lines = Lines(LONGEST)
         self._heads: dict[bytes, _Head] = {}
-        self.rejected: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        for offset, line in self._lines.feed(data):
-            if (frame := self._frame(offset, line)) is not None:
-                yield frame
-        if self._lines.overlong:
-            self.rejected["too long"] += self._lines.overlong
-            self._lines.overlong = 0
-
-    def finish(self) -> Iterator[Frame]:
-        for offset, line in self._lines.finish():
-            if (frame := self._frame(offset, line)) is not None:
-                yield frame
 
     def _frame(self, offset: int, line: bytes) -> Frame | None:
         begun = line.lstrip(_NOISE)  # what a UART makes up while the gateway resets

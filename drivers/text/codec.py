@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 
 from drivers.driver import Frame
-from drivers.framing import Lines, Terminated
+from drivers.framing import LineDecoder, Lines, Terminated
 from drivers.meaning import ValueOptions
 from drivers.pattern import Pattern
 from drivers.text.formats import Printed
@@ -36,7 +36,7 @@ Read = Callable[[str], tuple[str, dict[str, Value]]]
 """From a line to the id of the frame and its values. Raises: FrameError."""
 
 
-class TextLines:
+class TextLines(LineDecoder):
     """Decoder of text: each line that the options say how to read is a frame.
 
     Its id is the pattern's name, `row` for a table, else the quantity. Bytes that a UART makes up (NUL) and
@@ -44,26 +44,11 @@ class TextLines:
     """
 
     def __init__(self, options: Options) -> None:
-        self._lines = splitter(options)
+        super().__init__(splitter(options))
         self._encoding = options.encoding
         self.heard: Callable[[str], bool] | None = None
         """Whether a line was meant for whoever listens here, and is no frame."""
-        self.rejected: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
         self.read = _reader(options, self.dropped)
-
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        for offset, line in self._lines.feed(data):
-            if (frame := self._frame(offset, line)) is not None:
-                yield frame
-        if self._lines.overlong:
-            self.rejected["too long"] += self._lines.overlong
-            self._lines.overlong = 0
-
-    def finish(self) -> Iterator[Frame]:
-        for offset, line in self._lines.finish():
-            if (frame := self._frame(offset, line)) is not None:
-                yield frame
 
     def _frame(self, offset: int, line: bytes) -> Frame | None:
         text = line.decode(self._encoding, "replace")
