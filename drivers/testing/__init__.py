@@ -1,8 +1,9 @@
-"""For those who write a driver: the contract it must pass (`contract`) and a bad line to try it on (`instrument`).
+"""For those who write a driver: the contract it must pass (`listening`, `asking`), a bad line to try it on
+(`instrument`), damaged telegrams (`fuzz`).
 
 Needs the extra `testing`.
 """
 
 import pytest
 
-pytest.register_assert_rewrite("drivers.testing.contract")
+pytest.register_assert_rewrite(*(f"drivers.testing.{name}" for name in ("contract", "listening", "asking")))

@@ -1,7 +1,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from drivers.testing.contract import AskingContract, ListeningContract
+from drivers.testing.asking import AskingContract
+from drivers.testing.listening import ListeningContract
 
 
 class TestD0(AskingContract):

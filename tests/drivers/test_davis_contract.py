@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from drivers.testing.contract import AskingContract
+from drivers.testing.asking import AskingContract
 
 
 class TestDavis(AskingContract):

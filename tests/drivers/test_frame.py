@@ -24,7 +24,8 @@ from drivers.driver import Answering, Frame
 from drivers.frame import DRIVER, Options
 from drivers.frame.codec import decoder
 from drivers.instrument import PtyInstrument
-from drivers.testing.contract import AskingContract, cut
+from drivers.testing.asking import AskingContract
+from drivers.testing.contract import cut
 from gateway.clock import system_clock
 from gateway.config import driver_options, load
 from gateway.errors import ConfigError

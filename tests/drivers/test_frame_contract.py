@@ -1,4 +1,4 @@
-from drivers.testing.contract import ListeningContract
+from drivers.testing.listening import ListeningContract
 
 
 class TestFrame(ListeningContract):

@@ -18,7 +18,8 @@ from drivers.driver import Frame
 from drivers.instrument import PtyInstrument
 from drivers.json import DRIVER, Options, simulator
 from drivers.json.codec import JsonLines
-from drivers.testing.contract import ListeningContract, is_scalar, is_subsequence
+from drivers.testing.contract import is_scalar, is_subsequence
+from drivers.testing.listening import ListeningContract
 from gateway.clock import system_clock
 from gateway.model import Value
 

@@ -1,4 +1,4 @@
-from drivers.testing.contract import AskingContract
+from drivers.testing.asking import AskingContract
 
 
 class TestMbus(AskingContract):

@@ -13,7 +13,7 @@ from drivers.driver import Answering
 from drivers.instrument import PtyInstrument
 from drivers.mhz19.codec import MEASUREMENT, answer_in, command, detection_range, self_calibration
 from drivers.mhz19.simulator import Sensor, telegrams
-from drivers.testing.contract import AskingContract
+from drivers.testing.asking import AskingContract
 from gateway.clock import system_clock
 from gateway.config import driver_options
 from gateway.model import Value

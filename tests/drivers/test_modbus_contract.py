@@ -1,6 +1,7 @@
 from typing import Any, ClassVar
 
-from drivers.testing.contract import AskingContract, ListeningContract
+from drivers.testing.asking import AskingContract
+from drivers.testing.listening import ListeningContract
 
 
 class TestModbusMaster(AskingContract):

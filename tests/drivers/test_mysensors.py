@@ -5,7 +5,7 @@ import pytest
 from drivers.driver import Frame
 from drivers.mysensors.codec import Messages
 from drivers.mysensors.types import INTERNAL, METRICS, SET
-from drivers.testing.contract import ListeningContract
+from drivers.testing.listening import ListeningContract
 from gateway.model import Value
 
 

@@ -20,7 +20,7 @@ from drivers.scpi.answers import Reader
 from drivers.scpi.codec import Answers
 from drivers.scpi.options import QueryOptions
 from drivers.scpi.simulator import Supply
-from drivers.testing.contract import AskingContract
+from drivers.testing.asking import AskingContract
 from gateway.clock import system_clock
 from gateway.errors import FrameError, LinkError, LinkSilent, Refused
 from gateway.model import Reading, Value

@@ -17,7 +17,7 @@ from drivers.instrument import PtyInstrument
 from drivers.sps30 import codec
 from drivers.sps30.shdlc import Answer, Request, answer, parse, parse_request, request
 from drivers.sps30.simulator import Sensor
-from drivers.testing.contract import AskingContract
+from drivers.testing.asking import AskingContract
 from gateway.clock import system_clock
 from gateway.config import driver_options
 from gateway.model import Value

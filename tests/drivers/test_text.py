@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from drivers.driver import Frame
 from drivers.instrument import PtyInstrument
-from drivers.testing.contract import ListeningContract
+from drivers.testing.listening import ListeningContract
 from drivers.text import DRIVER, Options
 from drivers.text.codec import TextLines
 from gateway.clock import system_clock

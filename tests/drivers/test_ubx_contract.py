@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from drivers.testing.contract import ListeningContract
+from drivers.testing.listening import ListeningContract
 
 
 class TestUbx(ListeningContract):

@@ -2,7 +2,7 @@
 
 from sallyport_th10.codec import Frames
 
-from drivers.testing.contract import ListeningContract
+from drivers.testing.listening import ListeningContract
 
 
 class TestContract(ListeningContract):
