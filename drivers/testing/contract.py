@@ -34,10 +34,10 @@ PATIENCE_S = 20.0
 ENOUGH = 12
 """Telegrams that show what an instrument says."""
 
-ENDLESS = 700_000
+ENDLESS = 1_250_000
 """Bytes without the end of a frame."""
 
-HELD_AT_MOST = 2**19
+HELD_AT_MOST = 2**18
 """What a decoder may hold back, generously."""
 
 REASONS_AT_MOST = 30
@@ -47,7 +47,7 @@ CHUNK = 64 * 1024
 """What a port hands over at once."""
 
 _property = settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     # Each driver's class runs the same functions: that is what a contract is.
     suppress_health_check=[HealthCheck.differing_executors],
@@ -200,11 +200,13 @@ class DriverContract:
         for frame in frames:
             assert all(is_scalar(value) for value in frame.values.values())
 
-    @pytest.mark.parametrize("filler", [b"\x00", b"\xff", b"A", b"7", b'"', b"[1,"])
+    @pytest.mark.parametrize("filler", [b"\x00", b"\xff", b"A", b"7", b'"', b"\\", b"$", b"{", b",", b"[1,"])
     def test_endless_input_without_a_frame_end_is_not_kept(self, filler: bytes) -> None:
         decoder = self.driver.decoder(self.settings())
         [telegram] = self.said(count=1)
         chunk = filler * (CHUNK // len(filler))
+        for _ in self.driver.decoder(self.settings()).feed(chunk):
+            pass  # tables that are made once, whatever comes, are nobody's bytes
         tracemalloc.start()
         try:
             for data in (telegram[: len(telegram) // 2], *[chunk] * (ENDLESS // len(chunk))):
