@@ -155,8 +155,8 @@ class Coder:
             raise BadExpression(LONGEST, f"an expression may have {LONGEST} characters")
         if not self._text.strip():
             raise BadExpression(0, "must not be empty")
-        # In brackets it may begin with a space and go over several lines.
-        self._python = f"({self._site.masked(self._text)})"
+        self._python = self._site.masked(self._text).lstrip(" ")
+        self._offset = len(self._text) - len(self._python)
         try:
             return ast.parse(self._python, mode="eval").body
         except SyntaxError as error:
@@ -167,22 +167,22 @@ class Coder:
             raise BadExpression(0, "a number has too many digits") from None
 
     def _refuse_syntax(self, error: SyntaxError) -> NoReturn:
-        column = max((error.offset or 1) - 2, 0)
+        column = max((error.offset or 1) - 1, 0) + self._offset
         for word in _WORD.finditer(self._text):
             # A device's name that is not known and not Python's either: rack-9.power.
             if "-" in word[0] and word.end() >= column and self._text[word.end() :].startswith("."):
                 self._refuse_device(word.start(), word[0])
-        if re.search(r"(?<![=<>!])=(?!=)", self._text):
-            raise BadExpression(min(column, len(self._text) - 1), "write == to compare") from None
-        text = (error.msg or "").partition(". ")[0]
+        if self._text[column : column + 1] == "=":
+            raise BadExpression(column, "write == to compare") from None
+        text = error.msg.partition(". ")[0]
         raise BadExpression(min(column, len(self._text) - 1), f"cannot be read: {text}") from None
 
     def _column(self, node: ast.expr) -> int:
         """Of a node's first character in the text; Python counts bytes."""
-        return len(self._python.encode()[: node.col_offset].decode()) - 1
+        return len(self._python.encode()[: node.col_offset].decode()) + self._offset
 
     def _end(self, node: ast.expr) -> int:
-        return len(self._python.encode()[: node.end_col_offset].decode()) - 1
+        return len(self._python.encode()[: node.end_col_offset].decode()) + self._offset
 
     def _refuse(self, node: ast.expr, text: str) -> NoReturn:
         raise BadExpression(self._column(node), text)
@@ -524,7 +524,7 @@ class Coder:
                     self._refuse(node, _METRIC)
                 device = self._device(whole)
                 written = "".join(self._text[self._end(whole) : self._end(node)].split())
-                if not written.startswith(".") or ".__" in written:
+                if not _DOTTED.fullmatch(written) or ".__" in written:
                     self._refuse(node, _METRIC)
                 metric = written[1:]
             case _:
@@ -538,6 +538,8 @@ class Coder:
                 device = self._text[self._column(node) : self._end(node)]
             case ast.Constant(value=str(device)):
                 pass
+            case _ if _WORDS.fullmatch(name := self._text[self._column(node) : self._end(node)]):
+                self._refuse_device(self._column(node), name)  # rack-9, which Python takes for a difference
             case _:
                 self._refuse(node, "here the name of a device must stand")
         if device == THIS and self._each is not None:
@@ -584,6 +586,7 @@ class Coder:
 
 _SHORTEST_S = 0.001
 _WORDS = re.compile(r"[\w-]+")
+_DOTTED = re.compile(r"(?:\.[^\W\d]\w*)+")
 _METRIC = 'here a metric must stand: device.metric, or device["metric"]'
 
 

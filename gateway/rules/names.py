@@ -52,7 +52,7 @@ class Site:
             rf"|(?<![\w.])(?P<device>{known})(?=\s*(?:\.\s*[^\W\d]|\[))"
             rf"|(?<![\w.])(?:age|stale)\s*\(\s*(?P<argument>{known})(?=\s*\))"
             r"|\.\s*(?P<metric>[^\W\d]\w*)"
-            r"""|(?P<space>[\t\n\r])|(?P<bad>[#\\;'"\x00-\x1f\x7f])"""
+            r"""|[\t\n\r]|(?P<bad>[#\\;'"\x00-\x1f\x7f])"""
         )
 
     def masked(self, text: str) -> str:
@@ -66,9 +66,12 @@ class Site:
             whole = match[0]
             if match["bad"]:
                 raise BadExpression(match.start(), _BAD.get(whole, "this character cannot stand here"))
-            if match["space"]:
-                return " "
+            if match["text"]:
+                return whole
+            whole = whole.translate(_BLANKS)
             name = match["device"] or match["argument"] or match["metric"]
+            if match["device"] and keyword.iskeyword(name) and text[match.end() :].lstrip().startswith("["):
+                return whole  # a list behind in, whatever is called so
             if not name or (match["metric"] and name.isascii() and not keyword.iskeyword(name)):
                 return whole
             return whole.removesuffix(name) + "_" * len(name)
@@ -76,6 +79,7 @@ class Site:
         return self._tokens.sub(mask, text)
 
 
+_BLANKS = str.maketrans("\t\n\r", "   ")
 _BAD = {
     "#": "a comment cannot stand in an expression",
     "\\": "a backslash can stand in a text only",
