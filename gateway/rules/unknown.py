@@ -5,11 +5,7 @@ from typing import Any, NoReturn
 
 
 class NotKnown(Exception):
-    """Raised within an expression where an unknown value would be calculated with."""
-
-    def __init__(self, why: "Unknown") -> None:
-        super().__init__(why.value)
-        self.why = why
+    """Raised within an expression where an unknown value would be calculated with, which is its argument."""
 
 
 class Unknown(Enum):
@@ -24,6 +20,8 @@ class Unknown(Enum):
     OVERFLOW = "number too large"
     CLOCK = "clock not synchronised"
 
+    __hash__ = object.__hash__  # they are counted; an enum's own is slow
+
     def __pos__(self) -> NoReturn:
         raise NotKnown(self)
 
@@ -34,8 +32,8 @@ MISHAPS = (NotKnown, TypeError, ZeroDivisionError, OverflowError)
 
 def reason(error: Exception) -> Unknown:
     match error:
-        case NotKnown():
-            return error.why
+        case NotKnown(args=(Unknown() as why,)):
+            return why
         case ZeroDivisionError():
             return Unknown.DIVISION
         case OverflowError():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf, isfinite
 from operator import add
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from gateway.model import Value
 from gateway.rules.unknown import Unknown
@@ -31,26 +31,15 @@ class Window(Protocol):
         ...
 
 
-class Run(NamedTuple):
-    """Some readings in a row."""
-
-    first_at: float
-    first: float
-    last_at: float
-    last: float
-    increase: float
-    """Of a counter, from the first to the last; one that fell has begun again at 0."""
+Run = tuple[float, float, float, float, float]
+"""Some readings in a row: the first's moment and value, the last's, and how much a counter has grown from the first to
+the last; one that fell has begun again at 0. (A named tuple would cost twice as much as all the rest.)"""
 
 
 def _joined(old: Run, new: Run) -> Run:
-    step = new.first - old.last
-    return Run(
-        old.first_at,
-        old.first,
-        new.last_at,
-        new.last,
-        old.increase + (step if step >= 0 else new.first) + new.increase,
-    )
+    first_at, first, _, before, grown = old
+    _, then, last_at, last, more = new
+    return first_at, first, last_at, last, grown + (then - before if then >= before else then) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +71,33 @@ class Sliding(Generic[S]):
         """The oldest first; each summary is its entry's own."""
         self._recent: S | None = None  # all of the new ones
         self._nothing = Unknown.NOT_SEEN
+        self._leaves_at = inf
+        """When the oldest entry does."""
 
     def take(self, value: Value, now: float) -> None:
-        if isinstance(value, str):
+        if value.__class__ is str:
             self._nothing = Unknown.TYPE
             return
-        self._nothing = Unknown.EMPTY
-        number = +value
-        summary = self._of_one(number, now)
-        self._expire(now)
+        if now >= self._leaves_at:
+            self._expire(now)
+        summary = self._of_one(+value, now)  # type: ignore[operator]  # no text
         new = self._new
         if new and now - new[-1][0] < self._grain:
             began, own = new[-1]
             new[-1] = (began, self._joined(own, summary))
         else:
             new.append((now, summary))
-        self._recent = summary if self._recent is None else self._joined(self._recent, summary)
+        if self._recent is not None:
+            self._recent = self._joined(self._recent, summary)
+        else:
+            self._recent = summary
+            self._nothing = Unknown.EMPTY
+            if not self._old:
+                self._leaves_at = now + self._seconds
 
     def value(self, now: float) -> Value | Unknown:
-        self._expire(now)
+        if now >= self._leaves_at:
+            self._expire(now)
         summary = self._recent
         if self._old:
             oldest = self._old[-1][1]
@@ -108,22 +105,21 @@ class Sliding(Generic[S]):
         if summary is None:
             return self._nothing
         result = self._result(summary)
-        return result if isinstance(result, Unknown) or _finite(result) else Unknown.OVERFLOW
+        return result if result.__class__ is not float or isfinite(result) else Unknown.OVERFLOW
 
     def due(self, now: float) -> float:
         self._expire(now)
-        if self._old:
-            return self._old[-1][0] + self._seconds
-        return self._new[0][0] + self._seconds if self._new else inf
+        return self._leaves_at
 
     def _expire(self, now: float) -> None:
-        # The sum here is the one in `due`: rounded otherwise, what is due might still be there.
-        if not self._old and self._new and self._new[0][0] + self._seconds <= now:
-            self._turn()
-        while self._old and self._old[-1][0] + self._seconds <= now:
+        while self._leaves_at <= now:
+            if not self._old:
+                self._turn()
             self._old.pop()
             if not self._old and self._new:
                 self._turn()
+            # The one place with this sum: rounded otherwise, what is due might still be there.
+            self._leaves_at = self._old[-1][0] + self._seconds if self._old else inf
 
     def _turn(self) -> None:
         began, summary = self._new.pop()
@@ -184,17 +180,14 @@ class Change:
         return min((end for end in ends if end > now), default=inf)
 
 
-def _finite(number: float) -> bool:
-    return isinstance(number, int) or isfinite(number)
-
-
 def _delta(run: Run) -> float | Unknown:
-    return run.last - run.first if run.last_at > run.first_at else Unknown.TOO_FEW
+    first_at, first, last_at, last, _ = run
+    return last - first if last_at > first_at else Unknown.TOO_FEW
 
 
 def _rate(run: Run) -> float | Unknown:
-    length_s = run.last_at - run.first_at
-    return run.increase / length_s if length_s > 0 else Unknown.TOO_FEW
+    first_at, _, last_at, _, grown = run
+    return grown / (last_at - first_at) if last_at > first_at else Unknown.TOO_FEW
 
 
 def _itself(number: float) -> float:
@@ -202,7 +195,7 @@ def _itself(number: float) -> float:
 
 
 def _run(number: float, at: float) -> Run:
-    return Run(at, number, at, number, 0)
+    return at, number, at, number, 0
 
 
 _MEAN: Measure[tuple[float, int]] = Measure(
@@ -214,8 +207,8 @@ _LEAST: Measure[float] = Measure(lambda number, _: number, min, _itself)
 _MOST: Measure[float] = Measure(lambda number, _: number, max, _itself)
 _SUM: Measure[float] = Measure(lambda number, _: number, add, _itself)
 _NUMBER: Measure[float] = Measure(lambda _number, _: 1, add, _itself)
-_RATE = Measure(_run, _joined, _rate)
-_DELTA = Measure(_run, _joined, _delta)
+_RATE: Measure[Run] = Measure(_run, _joined, _rate)
+_DELTA: Measure[Run] = Measure(_run, _joined, _delta)
 
 WINDOWS: Mapping[str, Callable[[float], Window]] = {
     "avg": partial(Sliding, measure=_MEAN),

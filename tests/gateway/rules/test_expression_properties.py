@@ -211,7 +211,7 @@ EXPRESSIONS = st.recursive(LEAVES, deeper, max_leaves=8)
 STEPS = st.lists(
     st.tuples(EIGHTHS, st.dictionaries(st.sampled_from(METRICS), VALUES, min_size=1)), max_size=12
 )
-"""Readings, with the time before each, which a float can tell exactly: at an edge a rounding would be the test's own."""
+"""Readings, with the time before each, which a float can tell exactly: a rounding would be the test's own."""
 
 
 def agree(one: Any, other: Any) -> bool:
