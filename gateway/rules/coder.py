@@ -6,6 +6,7 @@ everything else that it needs come in under names of ours.
 
 import ast
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -21,13 +22,14 @@ from gateway.units import duration, written_duration
 LONGEST = 2000
 """Characters."""
 
-DEEPEST = 25
-"""Operators and brackets within each other."""
+DEEPEST = 40
+"""Parts within each other; a sum is as deep as it is long. Python gives up at 200 brackets, and we write up to four
+for each."""
 
 _LARGEST = 2**63
 _MOST_DECIMALS = 15
 _MAX = "1.7976931348623157e308"
-_USE = {
+USES = {
     **{name: f'{name}(device.metric, "5m")' for name in WINDOWS},
     "abs": "abs(number)",
     "min": "min(number, number)",
@@ -158,7 +160,8 @@ class Coder:
         self._python = self._site.masked(self._text).lstrip(" ")
         self._offset = len(self._text) - len(self._python)
         try:
-            return ast.parse(self._python, mode="eval").body
+            with warnings.catch_warnings(action="ignore"):  # that \\d in a text means nothing, for instance
+                return ast.parse(self._python, mode="eval").body
         except SyntaxError as error:
             self._refuse_syntax(error)
         except (RecursionError, MemoryError):
@@ -449,8 +452,8 @@ class Coder:
         if not isinstance(node.func, ast.Name):
             self._refuse(node, "only functions can be called")
         name = node.func.id
-        if name not in _USE:
-            self._refuse(node, f"there is no function {name}(){did_you_mean(name, _USE)}")
+        if name not in USES:
+            self._refuse(node, f"there is no function {name}(){did_you_mean(name, USES)}")
         if node.keywords:
             self._refuse(node, f"{name}() takes no names for what is in its brackets")
         if name in WINDOWS:
@@ -476,7 +479,7 @@ class Coder:
                 return self._hours(node, "hour")
             case "weekday", []:
                 return self._hours(node, "isoweekday()")
-        raise BadExpression(self._column(node), f"write {_USE[name]}")
+        raise BadExpression(self._column(node), f"write {USES[name]}")
 
     def _hours(self, node: ast.Call, part: str) -> Code:
         self.timers[Hours()] = None
@@ -493,7 +496,7 @@ class Coder:
             case [metric, ast.Constant(value=str()) as length]:
                 device, name = self._reference(metric)
             case _:
-                self._refuse(node, f"write {_USE[function]}")
+                self._refuse(node, f"write {USES[function]}")
         seconds = self._duration(self._constant(length))
         if not _SHORTEST_S <= seconds <= LONGEST_S:
             self._refuse(length, f'must be between "1ms" and "{written_duration(LONGEST_S)}"')
@@ -565,8 +568,8 @@ class Coder:
         name = self._text[column : self._end(node)]
         if name in self._site.devices or (name == THIS and self._each is not None):
             self._refuse(node, f"write which metric of {name}: {name}.temperature")
-        if name in _USE:
-            self._refuse(node, f"write {_USE[name]}")
+        if name in USES:
+            self._refuse(node, f"write {USES[name]}")
         if "-" in word[0] and self._text[word.end() :].startswith((".", "[")):
             self._refuse_device(word.start(), word[0])
         self._refuse(node, f'there is nothing called "{name}": write device.metric, and texts in quotes')

@@ -53,7 +53,7 @@ class Bound:
     """An expression that looks at one memory."""
 
     judge: Callable[[Stamp], Value | Unknown]
-    """What it is at this moment; never raises. The moments must not go back."""
+    """What it is at this moment; never raises."""
     unknown: Counter[Unknown]
     """How often it was unknown, by reason."""
     reads: Reads
@@ -66,7 +66,7 @@ class Bound:
 
     def due(self, at: Stamp) -> float:
         """The monotonic moment after this one at which to judge again, whatever comes; infinity: none."""
-        return min((timer(at) for timer in self._timers), default=inf)
+        return min([timer(at) for timer in self._timers]) if self._timers else inf
 
 
 class Expression:

@@ -7,7 +7,7 @@ from gateway.rules.coder import DEEPEST, LONGEST
 from gateway.rules.expression import Expression
 from gateway.rules.names import BadExpression
 from gateway.rules.unknown import Unknown
-from tests.gateway.rules.site import SITE, value
+from tests.gateway.rules.site import SITE, at, bound, value
 
 ATTEMPTS = [
     # Attributes and what is behind them
@@ -45,6 +45,7 @@ ATTEMPTS = [
     "$boiler", "@boiler", "boiler->x", "boiler::x", "boiler.x!", "\x00", "boiler.x\x00",
     "'\x00' == boiler.x\x00", "\x1b[2J", "boiler.x\u2028> 1", "\ufeffboiler.x\ufeff",
     "\uff42\uff4f\uff49\uff4c\uff45\uff52.\uff58", "\uff3f\uff3fimport\uff3f\uff3f('os')", "\uff11 + 1",
+    "boiler.x == '\\N{LATIN SMALL LETTER A'", "boiler.x == '\\x'",
     # Size and power
     "9 ** 9", "9 ** 9 ** 9 ** 9", "boiler.x ** boiler.y", "2 ** -1", "'a' * 1000000000", "1000000000 * 'a'",
     "'a' + 'b'", "-'a'", "'%1000000000d' % 5", "'%s' % boiler.x", "boiler.x % 'a'", "[0] * 1000000000",
@@ -103,13 +104,43 @@ def test_what_an_instrument_says_cannot_make_a_rule_heavy(text: str, expected: o
     assert value(text, [(1.0, "boiler", HEAVY)]) == expected
 
 
-def test_deepest_and_longest_that_are_allowed_compile() -> None:
-    deepest = "abs(" * (DEEPEST - 1) + "boiler.x" + ")" * (DEEPEST - 1)
-    assert value(deepest, [(1.0, "boiler", {"x": -5})]) == 5
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ("abs(", ")"),
+        ("1 / (", ")"),
+        ("1 - ", ""),
+        ("not (", ")"),
+        ("1 == (", ")"),
+        ("(", " < 5 < 7)"),
+        ("(", " and pump.speed)"),
+        ("true or (false and (", "))"),
+        ("1 if (", ") else 2"),
+        ("1 if true else (", ")"),
+        ("max(1, ", ")"),
+        ("round(1 / ", ", 2)"),
+        ("(", " in (1, 2))"),
+        ("(", ") + boiler.x"),
+    ],
+)
+def test_what_is_nested_compiles_or_is_refused(opening: str, closing: str) -> None:
+    refusals = [refusal(opening * times + "boiler.x" + closing * times) for times in range(DEEPEST + 2)]
+    assert refusals == sorted(refusals), "one that is deeper than a refused one is refused, too"
+    assert DEEPEST // 3 <= refusals.count("") <= DEEPEST
+    assert "nested too deeply" in refusals[-1] or "brackets" in refusals[-1]
+
+
+def refusal(text: str) -> str:
+    try:
+        bound(text, [(1.0, "boiler", {"x": 1})], condition=False).judge(at(1.0))
+    except BadExpression as refused:
+        return refused.text
+    return ""
+
+
+def test_longest_that_is_allowed_compiles() -> None:
     longest = ("boiler.x and " * 500)[: LONGEST - 5].rpartition(" and ")[0]
     assert value(longest, [(1.0, "boiler", {"x": 1})]) is True
-    deep_logic = "boiler.x and (true or (" * ((DEEPEST - 1) // 2) + "boiler.x" + "))" * ((DEEPEST - 1) // 2)
-    assert value(deep_logic, [(1.0, "boiler", {"x": 1})]) is True
 
 
 def test_chain_within_a_chain_does_not_double_at_each_level() -> None:
