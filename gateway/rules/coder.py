@@ -55,7 +55,7 @@ _ORDER: dict[type[ast.cmpop], str] = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", a
 _EQUALITY: dict[type[ast.cmpop], str] = {ast.Eq: "==", ast.NotEq: "!="}
 _MEMBERSHIP: dict[type[ast.cmpop], str] = {ast.In: "in", ast.NotIn: "not in"}
 
-_WORD = re.compile(r"[^\W\d][\w-]*")
+_DASHED = re.compile(r"(?<![\w.-])[^\W\d]\w*(?:-\w+)+(?=\.)")
 _NEVER_HERE: dict[type[ast.AST], str] = {
     ast.Pow: "there are no powers: write x * x",
     ast.BitAnd: "write and instead of &",
@@ -115,6 +115,8 @@ class Code:
     constant: Value | None = None
     rough: bool = False
     """Arithmetic that may have become infinite."""
+    settled: bool = False
+    """A variable that is true, false or Unknown; nothing can be raised."""
     aged: str = ""
     """It is the age of this device, and nothing else."""
 
@@ -142,11 +144,10 @@ class Coder:
         Raises: BadExpression.
         """
         code = self._code(self._parsed())
-        result = self._truth(code) if condition else self._any(code)
-        self._line("try:")
-        self._line(f" result = {result}")
-        self._line("except MISHAPS as error:")
-        self._line(" result = reason(error)")
+        if condition:
+            self._settle("result", code)
+        else:
+            self._guarded("result", self._any(code))
         self._line("return noted(result, unknown) if result.__class__ is Unknown else result")
         parameters = ["unknown", *self.metrics.values(), *self.windows.values(), *self.devices.values()]
         head = [f"def make({', '.join(parameters)}):", " def judge(at):", "  now = at.mono"]
@@ -164,17 +165,19 @@ class Coder:
                 return ast.parse(self._python, mode="eval").body
         except SyntaxError as error:
             self._refuse_syntax(error)
-        except (RecursionError, MemoryError):
-            raise BadExpression(0, "it is nested too deeply") from None
-        except ValueError:
-            raise BadExpression(0, "a number has too many digits") from None
+        except (
+            RecursionError,
+            MemoryError,
+            ValueError,
+        ):  # how deep, and whether a NUL, differs between Pythons
+            raise BadExpression(
+                0, "cannot be read: it is too deep, or holds characters that no text may"
+            ) from None
 
     def _refuse_syntax(self, error: SyntaxError) -> NoReturn:
         column = max((error.offset or 1) - 1, 0) + self._offset
-        for word in _WORD.finditer(self._text):
-            # A device's name that is not known and not Python's either: rack-9.power.
-            if "-" in word[0] and word.end() >= column and self._text[word.end() :].startswith("."):
-                self._refuse_device(word.start(), word[0])
+        if "literal" in error.msg and (word := _DASHED.search(self._text)):  # rack-9.power: 9.p is no number
+            self._refuse_device(word.start(), word[0])
         if self._text[column : column + 1] == "=":
             raise BadExpression(column, "write == to compare") from None
         text = error.msg.partition(". ")[0]
@@ -291,11 +294,17 @@ class Coder:
                 self._line(f"if {result} is not {decides}:")
                 self._indent += 1
             part = self._variable() if index else result
-            self._guarded(part, self._truth(operand()))
+            self._settle(part, operand())
             if index:
                 self._line(f"if {part} is {decides} or {result} is {goes_on}: {result} = {part}")
                 self._indent -= 1
-        return self._of(node, result, Kind.ANY)
+        return replace(self._of(node, result, Kind.ANY), settled=True)
+
+    def _settle(self, variable: str, code: Code) -> None:
+        if code.settled:
+            self._line(f"{variable} = {code.text}")
+        else:
+            self._guarded(variable, self._truth(code))
 
     def _guarded(self, variable: str, text: str) -> None:
         self._line("try:")
@@ -581,10 +590,14 @@ class Coder:
         if not lacking:
             return
         name = lacking[0]
-        complaint = f'{name} has no metric "{metric}"{did_you_mean(metric, instruments[name].metrics)}'
+        certain = instruments[name].complete
+        complaint = (
+            f'{name} {"has no metric" if certain else "is not known to report"} "{metric}"'
+            f"{did_you_mean(metric, instruments[name].metrics)}"
+        )
         if len(lacking) == len(instruments) and all(each.complete for each in instruments.values()):
             raise BadExpression(column, complaint)
-        self.doubts.append((column, f'whether {name} will ever report "{metric}" cannot be known'))
+        self.doubts.append((column, complaint))
 
 
 _SHORTEST_S = 0.001
