@@ -328,23 +328,13 @@ class Coder:
         return self._of(node, self._compared(left, node.ops[0], right), Kind.TRUTH)
 
     def _chain(self, node: ast.Compare) -> Code:
-        operands = [self._held(self._code(each)) for each in (node.left, *node.comparators)]
+        operands = [self._code(each) for each in (node.left, *node.comparators)]
 
         def pair(index: int) -> Code:
             left, right = operands[index : index + 2]
             return self._of(node, self._compared(left, node.ops[index], right), Kind.TRUTH)
 
         return self._logic(node, ast.And(), [partial(pair, index) for index in range(len(node.ops))])
-
-    def _held(self, code: Code) -> Code:
-        """What stands between two comparisons is calculated once, not twice: else it would double at each level."""
-        if code.constant is not None or code.aged:
-            return code
-        variable = self._variable()
-        self._guarded(variable, self._any(code))
-        if code.kind in (Kind.NUMBER, Kind.SPAN):
-            return Code(f"(+{variable})", code.kind, code.at)
-        return Code(variable, Kind.ANY, code.at)
 
     def _compared(self, left: Code, op: ast.cmpop, right: Code) -> str:
         left, right = self._as_spans(left, right), self._as_spans(right, left)
@@ -400,7 +390,6 @@ class Coder:
                     right, 'behind in stands a list, such as ("on", "auto"), or a text that is searched'
                 )
             return self._of(node, f"({negation}contains({self._any(left)}, {self._any(whole)}))", Kind.TRUTH)
-        held = self._held(left)
         if not right.elts:
             self._refuse(right, "this list is empty")
         choices = []
@@ -408,10 +397,10 @@ class Coder:
             choice = self._code(each)
             if choice.constant is None:
                 self._refuse(each, "a list holds numbers, texts, true and false only")
-            choices.append(self._as_spans(choice, held))
+            choices.append(self._as_spans(choice, left))
         if len({choice.kind is Kind.TEXT for choice in choices}) > 1:
             self._refuse(right, "a list holds either texts or numbers")
-        return self._listed(node, negation, held, choices)
+        return self._listed(node, negation, left, choices)
 
     def _listed(self, node: ast.Compare, negation: str, left: Code, choices: list[Code]) -> Code:
         name = f"k{len(self.constants)}"
@@ -419,7 +408,9 @@ class Coder:
         if choices[0].kind is not Kind.TEXT:
             text = f"({self._number(left)} {negation}in {name})"
         elif left.kind is Kind.ANY:
-            text = f"({left.text} {negation}in {name} if {left.text}.__class__ is str else mistyped({left.text}))"
+            value = self._variable()
+            asked = f"({value} := {left.text}).__class__ is str"
+            text = f"({value} {negation}in {name} if {asked} else mistyped({value}))"
         elif left.kind is Kind.TEXT:
             text = f"({left.text} {negation}in {name})"
         else:

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.model import Value
-from gateway.rules.coder import DEEPEST, LONGEST
+from gateway.rules.coder import DEEPEST, LONGEST, Coder
 from gateway.rules.expression import Expression
 from gateway.rules.names import BadExpression
 from gateway.rules.unknown import Unknown
@@ -143,6 +143,7 @@ def test_longest_that_is_allowed_compiles() -> None:
     assert value(longest, [(1.0, "boiler", {"x": 1})]) is True
 
 
-def test_chain_within_a_chain_does_not_double_at_each_level() -> None:
-    text = "1 < (" * (DEEPEST // 2) + "boiler.x" + ") < 3" * (DEEPEST // 2)
-    assert value(text, [(1.0, "boiler", {"x": 2})]) is False
+def test_nesting_does_not_double_the_function_at_each_level() -> None:
+    for opening, closing in [("1 < abs(", ") < 3"), ("abs(", ") in (1, 2)"), ("1 / (", ")"), ("not (", ")")]:
+        text = opening * (DEEPEST // 2 - 1) + "boiler.x" + closing * (DEEPEST // 2 - 1)
+        assert len(Coder(text, SITE, None).function(condition=True)) < 20_000
