@@ -17,6 +17,7 @@ LINES = [
     ["gateway.accounts"],
     ["gateway.publish", "gateway.source", "gateway.logs"],
     ["gateway.config"],
+    ["gateway.rules"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
     ["gateway.pacing", "gateway.clock", "gateway.filters"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
