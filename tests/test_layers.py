@@ -18,6 +18,7 @@ LINES = [
     ["gateway.publish", "gateway.source", "gateway.logs"],
     ["gateway.config"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
+    ["gateway.rules"],
     ["gateway.pacing", "gateway.clock", "gateway.filters"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]
