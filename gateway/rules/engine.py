@@ -265,13 +265,15 @@ class Engine:
         return alerts
 
     def _hear(self, event: Availability) -> None:
-        device = event.device
+        device, before = event.device, len(self._absent)
         if event.presence is Presence.ONLINE:
             self._spoke.add(device)
             self._absent.discard(device)
         elif event.presence is Presence.STALE or device in self._spoke:
             self._absent.add(device)
-        self._note_absence(device)
+        if len(self._absent) != before:
+            self.revision += 1
+            self._note_absence(device)
 
     def _note_absence(self, device: str) -> None:
         for post in self._needing.get(device, ()):
