@@ -49,6 +49,8 @@ class _Post:
     """One watch at its work."""
 
     watch: Watch
+    judge: Callable[[Stamp], object]
+    """Whether `when` is true; at hand, since each reading asks."""
     alarm: Alarm
     rank: int
     since: Stamp
@@ -108,7 +110,9 @@ class Engine:
         for rank, watch in enumerate(watching):
             places = watch.devices | {watch.device}
             places |= {ports[each] for each in places if each in ports} | {""}
-            post = _Post(watch, Alarm(watch.rule, watch.when, watch.clear), rank, at, places)
+            post = _Post(
+                watch, watch.when.judge, Alarm(watch.rule, watch.when, watch.clear), rank, at, places
+            )
             self._posts.append(post)
             for device in watch.devices | watch.needs:
                 self._touched.setdefault(device, []).append(post)
@@ -135,10 +139,9 @@ class Engine:
                 self._step(post, at, alerts)
             return alerts
         for post in self._touched.get(event.device, ()):
-            alarm = post.alarm
-            if alarm.asleep and post.watch.when.judge(at) is False:
-                continue
-            self._step(post, at, alerts)
+            judged = post.judge(at)
+            if judged is not post.alarm.steady:
+                self._step(post, at, alerts, judged)
         return alerts
 
     def on_time(self, now: Stamp) -> list[Alert]:
@@ -279,10 +282,10 @@ class Engine:
         for post in self._needing.get(device, ()):
             post.alarm.absent = not self._absent.isdisjoint(post.watch.needs)
 
-    def _step(self, post: _Post, at: Stamp, alerts: list[Alert]) -> None:
+    def _step(self, post: _Post, at: Stamp, alerts: list[Alert], *judged: object) -> None:
         alarm, name = post.alarm, post.watch.rule.name
         revision = alarm.revision
-        turn = alarm.step(at)
+        turn = alarm.step(at, *judged)
         self.revision += alarm.revision - revision
         self._arm(post, alarm.due)
         if turn is Turn.FIRED:

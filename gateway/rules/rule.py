@@ -19,7 +19,7 @@ class Condition(Protocol):
 
     @property
     def timed(self) -> bool:
-        """Whether it may change without an event."""
+        """Whether it may ever change without an event."""
 
     def due(self, at: Stamp) -> float:
         """The monotonic moment, later than this one, at which it may change without an event; infinity: none."""
@@ -83,6 +83,10 @@ class Watch:
     """The name of the value that the alert carries."""
 
 
+_NEVER = object()
+"""What no condition ever is."""
+
+
 class State(StrEnum):
     INACTIVE = "inactive"
     PENDING = "pending"
@@ -119,8 +123,8 @@ class Alarm:
     """
 
     __slots__ = (
-        "_clear", "_debounce", "_flapping", "_judge", "_repeat", "_rule", "_when",
-        "absent", "asleep", "due", "firing", "revision",
+        "_clear", "_debounce", "_flapping", "_judge", "_repeat", "_rule", "_timed", "_when",
+        "absent", "due", "firing", "revision", "steady",
     )  # fmt: skip
 
     def __init__(self, rule: Rule, when: Condition, clear: Condition | None = None) -> None:
@@ -128,6 +132,7 @@ class Alarm:
         self._when = when
         self._clear = clear
         self._judge = when.judge
+        self._timed = when.timed or (clear is not None and clear.timed)
         self._debounce = Debounce(rise_s=rule.for_s, fall_s=rule.keep_for_s)
         self._flapping = Flapping(rule.flap.changes, rule.flap.within_s) if rule.flap else None
         self._repeat = Throttle(rule.repeat_s) if rule.repeat_s else None
@@ -136,8 +141,8 @@ class Alarm:
         self.firing = False
         self.due = inf
         """The monotonic moment at which it wants a `step`, whatever comes."""
-        self.asleep = False
-        """Whether a step with a condition that is false would change nothing."""
+        self.steady: object = _NEVER
+        """What the condition was, if a step would change nothing as long as it is the same and nothing is due."""
         self.revision = 0
         """Grows with each change of what `kept` tells."""
 
@@ -157,18 +162,24 @@ class Alarm:
         """Whether it fires, if it does, since nothing is heard."""
         return self._rule.of_silence or (self.absent and self._rule.on_stale is OnStale.FIRE)
 
-    def step(self, at: Stamp) -> Turn | None:
-        """What happens now. Whoever calls has seen to it that nothing is due before."""
+    def step(self, at: Stamp, judged: object = _NEVER) -> Turn | None:
+        """What happens now. Whoever calls has seen to it that nothing is due before.
+
+        `judged`: what the condition is, if it has been asked.
+        """
         now = at.mono
         debounce = self._debounce
         believed, since = debounce.believed, debounce.differs_since
-        if debounce.update(self._heard(at), now) is not believed and self._flapping is not None:
+        if judged is _NEVER:
+            judged = self._judge(at)
+        if debounce.update(self._heard(judged, at), now) is not believed and self._flapping is not None:
             self._flapping.changed(now)
         turn = self._turn(now)
         if turn or debounce.believed is not believed or debounce.differs_since != since:
             self.revision += 1
         self.due = self._next(at)
-        self.asleep = self.due == inf and not self.firing and debounce.differs_since is None
+        plain = self._clear is None or judged is True or not debounce.believed
+        self.steady = judged if plain and not self.absent and not self._timed else _NEVER
         return turn
 
     def kept(self, now: float) -> Kept:
@@ -189,7 +200,7 @@ class Alarm:
         self._debounce.believed = kept["believed"]
         self._debounce.differs_since = None if kept["differs_s"] is None else now - kept["differs_s"]
         self.firing = kept["firing"]
-        self.asleep = False
+        self.steady = _NEVER
         if self._flapping:
             for each in kept["changes_s"]:
                 self._flapping.changed(now - each)
@@ -197,9 +208,9 @@ class Alarm:
             said_s = 0.0 if kept["repeated_s"] is None else kept["repeated_s"]
             self._repeat.opens_at = now - said_s + self._repeat.period_s
 
-    def _heard(self, at: Stamp) -> bool | None:
+    def _heard(self, judged: object, at: Stamp) -> bool | None:
         """Whether it is to be believed that it fires."""
-        when = self._told(self._judge(at), meaning=True)
+        when = self._told(judged, meaning=True)
         if self._clear is None or when or not self._debounce.believed:
             return when
         clear = self._told(self._clear.judge(at), meaning=False)
@@ -231,8 +242,8 @@ class Alarm:
                 due = min(due, self._repeat.opens_at)
             if self._flapping is not None and not self._debounce.believed:
                 due = min(due, self._flapping.calm_at)
-        if self._when.timed:
+        if self._timed:
             due = min(due, self._when.due(at))
-        if self._clear is not None and self._clear.timed:
-            due = min(due, self._clear.due(at))
+            if self._clear is not None:
+                due = min(due, self._clear.due(at))
         return due

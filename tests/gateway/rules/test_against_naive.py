@@ -129,7 +129,7 @@ class Pair:
             self._kept, self._kept_at = orjson.dumps(self.engine.export(self._stamp(now))), now
 
 
-@settings(max_examples=500)
+@settings(max_examples=1000)
 @given(rule=RULES, has_clear=st.booleans(), day=DAYS, awake=st.booleans())
 def test_engine_and_reference_are_of_one_mind_at_every_instant(
     rule: Rule, has_clear: bool, day: list[Second], awake: bool
