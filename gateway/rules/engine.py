@@ -1,7 +1,7 @@
 """All rules: events and time in, alerts out."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
@@ -16,7 +16,6 @@ PORT_DOWN = "port_down"
 """The rule that keeps quiet what is said of the silence behind the port that it fires for."""
 
 ACKNOWLEDGED, SILENCED, INHIBITED = "acknowledged", "silenced", "inhibited"
-QUIET = frozenset({ACKNOWLEDGED, SILENCED, INHIBITED})
 """Labels that an alert has while nobody is to be notified of it, and by whom; a rule must not set them."""
 
 _SILENCES = -1
@@ -163,9 +162,14 @@ class Engine:
 
     def standing(self) -> list[Alert]:
         """All alerts that are pending or fire."""
-        return [
-            self._alert(post, self._now) for post in self._posts if post.alarm.state is not State.INACTIVE
-        ]
+        alerts = []
+        for post in self._posts:
+            alert, since = self._alert(post, self._now), post.alarm.pending_since
+            if post.alarm.firing:
+                alerts.append(alert)
+            elif since is not None:
+                alerts.append(replace(alert, state=AlertState.PENDING, since=_earlier(self._now, since)))
+        return alerts
 
     def state(self, rule: str, device: str = "") -> State:
         """Raises: LookupError, when there is no such rule about this device."""
@@ -351,14 +355,12 @@ class Engine:
         raise LookupError(f"{rule}: no such rule" + (f" about {device}" if device else ""))
 
     def _alert(self, post: _Post, at: Stamp) -> Alert:
-        watch, rule, since = post.watch, post.watch.rule, post.since
+        watch, rule = post.watch, post.watch.rule
         state = AlertState.FIRING if post.alarm.firing else AlertState.RESOLVED
-        if post.alarm.state is State.PENDING and post.alarm.pending_since is not None:
-            state, since = AlertState.PENDING, _earlier(at, post.alarm.pending_since)
         value = watch.look(watch.metric) if watch.metric else None
         own = {"rule": rule.name, "device": watch.device, "value": value}
         return Alert(
-            at=at, rule=rule.name, device=watch.device, state=state, since=since, value=value,
+            at=at, rule=rule.name, device=watch.device, state=state, since=post.since, value=value,
             severity=rule.severity, labels={**rule.labels, **post.quiet},
             message=rule.message.filled(lambda name: own[name] if name in own else watch.look(name)),
         )  # fmt: skip

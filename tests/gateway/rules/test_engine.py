@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from math import inf
@@ -5,10 +6,10 @@ from math import inf
 import orjson
 import pytest
 
-from gateway.model import AlertState, Presence, Reading
+from gateway.model import AlertState, Presence, Reading, Stamp
 from gateway.rules.engine import PORT_DOWN, Engine, Silence
 from gateway.rules.message import Message
-from gateway.rules.rule import OnStale, Rule, State, Watch
+from gateway.rules.rule import Flap, OnStale, Rule, State, Watch
 from tests.gateway.rules.site import Site, Told, Values, above, hot, stamp
 
 OVERHEAT = Rule(name="overheat", for_s=30)
@@ -55,6 +56,43 @@ def test_call_that_comes_late_changes_no_moment(values: Values) -> None:
     site.reading(0, 90)
     site.reading(77, 20)
     assert site.story == [(30, "firing"), (77, "resolved")]
+
+
+class Nightly:
+    """True in the second half of each hundred seconds; nothing has to come for that."""
+
+    timed = True
+
+    @property
+    def judge(self) -> Callable[[Stamp], object]:
+        return lambda at: at.mono % 100 >= 50
+
+    def due(self, at: Stamp) -> float:
+        return at.mono - at.mono % 50 + 50
+
+
+def test_condition_that_changes_by_itself_is_asked_when_it_does(values: Values) -> None:
+    site = Site(values, Watch(rule=Rule(name="night", for_s=10), when=Nightly()))
+    site.until(0)
+    assert site.engine.due == 50
+    site.until(230)
+    assert site.story == [(60, "firing"), (100, "resolved"), (160, "firing"), (200, "resolved")]
+
+
+def test_way_back_may_change_by_itself_too(values: Values) -> None:
+    site = Site(values, hot(values, AT_ONCE, clear=Nightly()))
+    site.reading(0, 90)
+    site.reading(1, 20)
+    site.until(99)
+    assert site.story == [(0, "firing"), (50, "resolved")]
+
+
+def test_waits_that_begin_anew_again_and_again_fill_no_memory(values: Values) -> None:
+    site = Site(values, hot(values, OVERHEAT))
+    for now in range(1000):
+        site.reading(now, 90 if now % 2 else 20)
+    assert len(site.engine._heap) == 1
+    assert site.alerts == []
 
 
 def test_only_rules_that_read_the_device_are_asked(values: Values) -> None:
@@ -134,6 +172,14 @@ def test_what_is_pending_is_told_when_asked_for(values: Values) -> None:
     site.until(40)
     (alert,) = site.engine.standing()
     assert (alert.state, alert.since) == (AlertState.FIRING, stamp(35))
+
+
+def test_alert_that_is_resolved_while_the_next_one_is_pending_says_resolved(values: Values) -> None:
+    site = Site(values, hot(values, replace(OVERHEAT, flap=Flap(2, 60))))
+    for now, temperature in [(0, 90), (40, 20), (80, 90)]:
+        site.reading(now, temperature)
+    site.until(120)
+    assert site.story == [(30, "firing"), (90, "resolved"), (110, "firing")]
 
 
 def test_acknowledged_alert_is_quiet_until_it_is_resolved(values: Values) -> None:
