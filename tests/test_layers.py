@@ -19,6 +19,7 @@ LINES = [
     ["gateway.config"],
     ["gateway.rules"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
+    ["gateway.rules"],
     ["gateway.pacing", "gateway.clock", "gateway.filters"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]

@@ -1,1 +1,1 @@
-"""Local decisions: what is told of the instruments in, alerts out; time is passed in."""
+"""Local decisions: what is asked of the readings, and the alerts that come of it. No I/O, time is passed in."""
