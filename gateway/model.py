@@ -71,3 +71,23 @@ class Gap(Event):
     lost: int
     """Readings that are lost; fewer than the numbers between `first` and `last` when some had gone before."""
     reason: str
+
+
+class AlertState(StrEnum):
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(slots=True, kw_only=True)
+class Alert(Event):
+    rule: str
+    device: str
+    """Empty where the rule is about no single one."""
+    state: AlertState
+    since: Stamp
+    """When it entered this state."""
+    value: Value | None
+    severity: str
+    message: str
+    labels: Mapping[str, str]
