@@ -128,8 +128,8 @@ class Webhook:
         why = f"{self._url.place}: {answer.words}"
         if answer.status in range(300, 400):
             why += ": redirects are not followed; write the address that it leads to"
-        # A timestamp from before the clock was set may be all that is wrong with it.
-        if answer.status in _ABOUT_THE_BODY and now.synchronised:
+        # Signed before the clock was set, its timestamp may be all that is wrong with it.
+        if answer.status in _ABOUT_THE_BODY and (self._key is None or now.synchronised):
             return Declined(why)
         return Undelivered(why, after_s=min(answer.retry_after_s, MOST_RETRY_AFTER_S))
 

@@ -73,7 +73,7 @@ def test_notice_of_very_many_alerts_stays_small_and_counts_them_all() -> None:
 
 
 def test_time_that_cannot_be_believed_is_told_as_such() -> None:
-    assert "UTC (clock not set)" in notice(alert("a", since=Stamp(MORNING_NS, 0.0, False))).text  # noqa: FBT003
+    assert "UTC (clock not set)" in notice(alert("a", since=Stamp(MORNING_NS, 0.0, False))).text
 
 
 def test_notice_outlives_a_restart_as_plain_data() -> None:

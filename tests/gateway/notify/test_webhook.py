@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 
-from gateway.clock import system_clock
+from gateway.clock import SystemClock
 from gateway.errors import Declined, NotifyError, Undelivered
 from gateway.model import Stamp
 from gateway.notify.http import Url
@@ -27,6 +27,8 @@ pytestmark = pytest.mark.real_time
 PATIENCE_S = 30.0
 
 KEY = b"not everybody knows it"
+
+CLOCK = SystemClock(lambda: True)
 
 
 @pytest_asyncio.fixture
@@ -44,7 +46,7 @@ def url(port: int, scheme: str = "http") -> Url:
 
 
 def webhook(hook: Hook, *, timeout_s: float = PATIENCE_S, **settings: object) -> Webhook:
-    return Webhook(url(hook.port), clock=system_clock, timeout_s=timeout_s, **settings)  # type: ignore[arg-type]
+    return Webhook(url(hook.port), clock=CLOCK, timeout_s=timeout_s, **settings)  # type: ignore[arg-type]
 
 
 async def error_of(receiver: Webhook) -> NotifyError:
@@ -175,18 +177,24 @@ async def test_what_somebody_can_put_right_is_tried_again(hook: Hook, status: st
     assert (str(error), error.after_s) == (f"127.0.0.1:{hook.port}: {status}", 0.0)
 
 
-@pytest.mark.parametrize("status", ["400 Bad Request", "413 Content Too Large", "415 Unsupported Media Type", "422 No"])
+@pytest.mark.parametrize(
+    "status", ["400 Bad Request", "413 Content Too Large", "415 Unsupported Media Type", "422 No"]
+)
 async def test_what_is_about_the_message_itself_is_given_up_with_the_reason(hook: Hook, status: str) -> None:
     hook.says(status, body='{"error":\n "no such field"}')
-    error = await error_of(webhook(hook))
+    error = await error_of(webhook(hook, key=KEY))
     assert isinstance(error, Declined)
     assert str(error) == f'127.0.0.1:{hook.port}: {status}: {{"error": "no such field"}}'
 
 
-async def test_refusal_while_the_clock_is_not_set_may_be_about_the_time_and_is_tried_again(hook: Hook) -> None:
+async def test_refusal_while_the_clock_is_not_set_may_be_about_the_time_and_is_tried_again(
+    hook: Hook,
+) -> None:
     hook.says("400 Bad Request", body="timestamp too old")
     receiver = Webhook(url(hook.port), clock=lambda: Stamp(0, 0.0, synchronised=False), key=KEY)
     assert isinstance(await error_of(receiver), Undelivered)
+    unsigned = Webhook(url(hook.port), clock=lambda: Stamp(0, 0.0, synchronised=False))
+    assert isinstance(await error_of(unsigned), Declined)
 
 
 async def test_redirect_is_not_followed(hook: Hook) -> None:
@@ -261,16 +269,16 @@ async def test_sending_can_be_cancelled_at_once(hook: Hook) -> None:
 
 
 async def test_nobody_there() -> None:
-    receiver = Webhook(url(port := free_port()), clock=system_clock)
+    receiver = Webhook(url(port := free_port()), clock=CLOCK)
     assert str(await error_of(receiver)) == f"127.0.0.1:{port}: connection refused"
 
 
 async def test_host_that_cannot_be_found() -> None:
-    receiver = Webhook(Url.parse("http://nobody.invalid/"), clock=system_clock)
+    receiver = Webhook(Url.parse("http://nobody.invalid/"), clock=CLOCK)
     error = await error_of(receiver)
     assert isinstance(error, Undelivered)
     assert str(error).startswith("nobody.invalid: ")
-    too_long = Webhook(Url.parse(f"http://{'x' * 70}.example/"), clock=system_clock)
+    too_long = Webhook(Url.parse(f"http://{'x' * 70}.example/"), clock=CLOCK)
     assert isinstance(await error_of(too_long), Undelivered)
 
 
@@ -291,7 +299,7 @@ def trusting(ca: Path | None = None) -> ssl.SSLContext:
 
 
 def over_tls(port: int, ca: Path | None = None, *, timeout_s: float = PATIENCE_S) -> Webhook:
-    return Webhook(url(port, "https"), clock=system_clock, tls=trusting(ca), timeout_s=timeout_s)
+    return Webhook(url(port, "https"), clock=CLOCK, tls=trusting(ca), timeout_s=timeout_s)
 
 
 async def test_notice_arrives_over_tls(authority: Authority) -> None:
