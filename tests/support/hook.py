@@ -20,6 +20,8 @@ class Hook:
         """All that has come, whatever was answered."""
         self.answer: bytes | None = b"HTTP/1.1 204 No Content\r\n\r\n"
         """None: hangs until the other side goes. Empty: hangs up."""
+        self.lingers = False
+        """Keeps the line open behind its answer, until the other side goes."""
         self.goes = asyncio.Event()
         """Set when somebody has gone that it had left hanging."""
         self._tls: ssl.SSLContext | None = None
@@ -66,12 +68,12 @@ class Hook:
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
                 self.posts.append(await _post(reader))
-                if self.answer is None:
-                    await reader.read()
-                    self.goes.set()
-                else:
+                if self.answer is not None:
                     writer.write(self.answer)
                     await writer.drain()
+                if self.answer is None or self.lingers:
+                    await reader.read()
+                    self.goes.set()
         finally:
             writer.close()
             with suppress(OSError):

@@ -173,6 +173,16 @@ def test_withdrawn_alert_is_not_repeated_and_its_end_is_told() -> None:
     assert group.due == inf
 
 
+def test_end_of_a_withdrawn_alert_finds_its_group_although_a_label_has_changed() -> None:
+    group = grouping("level")
+    group.take(alert("a", labels={"level": "80"}), stamp(0))
+    until(group, 30)
+    group.withdraw("hot", "a")
+    until(group, 1000)
+    group.take(alert("a", RESOLVED, labels={"level": "20"}), stamp(1000))
+    assert told(group, 2000) == [(1030, "a:resolved")]
+
+
 def test_withdrawn_alert_that_was_never_told_leaves_without_a_word() -> None:
     group = grouping()
     group.take(alert("a"), stamp(0))

@@ -142,6 +142,27 @@ async def test_attempts_come_less_often_the_longer_it_fails() -> None:
     assert box.failed == len(phone.attempts)
 
 
+async def test_success_forgives_what_was_before() -> None:
+    phone = Phone()
+    phone.mood = phone.away
+    box = outbox(phone)
+    async with running(box):
+        box.take(alert("a"))
+        await asyncio.sleep(DAY_S / 2)
+        phone.mood = None
+        await asyncio.sleep(600)
+        assert box.delivered == 1
+
+        async def busy(_notice: Notice) -> None:
+            phone.mood = None
+            raise Undelivered("just now not")
+
+        phone.mood = busy
+        box.take(alert("b"))
+        await asyncio.sleep(1.1)
+        assert phone.devices == ["a", "b"]
+
+
 async def test_receiver_that_asks_for_a_pause_gets_it() -> None:
     phone = Phone()
 
