@@ -13,11 +13,14 @@ GatewayError
 ├─ Refused             whoever gave the command: the value is not allowed, or the instrument said no
 ├─ JournalError        the operator: another process has the journal, or a newer Sallyport wrote it
 ├─ BadPacket           the publishing link: it says so to the broker and hangs up
-└─ PublishError        the forwarder
-   ├─ Unreachable      keep the record, connect again
-   │  └─ Dismissed     the broker sent us away for reasons of its own: no record is to blame
-   ├─ Deferred         the broker does not take this message now: the window sends it again
-   └─ Rejected         the broker will never take this record: count it, go on
+├─ PublishError        the forwarder
+│  ├─ Unreachable      keep the record, connect again
+│  │  └─ Dismissed     the broker sent us away for reasons of its own: no record is to blame
+│  ├─ Deferred         the broker does not take this message now: the window sends it again
+│  └─ Rejected         the broker will never take this record: count it, go on
+└─ NotifyError         the outbox
+   ├─ Undelivered      keep the notice, try again later
+   └─ Declined         the receiver will never take this notice: count it, go on
 
 Anything else is a bug: a traceback in the log, and the child that raised it is restarted.
 """
@@ -100,4 +103,20 @@ class Deferred(PublishError):
 
 
 class Rejected(PublishError):
+    pass
+
+
+class NotifyError(GatewayError):
+    """A notice did not arrive. The message says why, without the receiver's secrets."""
+
+
+class Undelivered(NotifyError):
+    """`after_s`: how long the receiver wants to be left alone, where it has said so."""
+
+    def __init__(self, why: str, *, after_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.after_s = after_s
+
+
+class Declined(NotifyError):
     pass

@@ -15,7 +15,7 @@ LINES = [
     ["gateway.commands"],
     ["gateway.app"],
     ["gateway.accounts"],
-    ["gateway.publish", "gateway.source", "gateway.logs"],
+    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.logs"],
     ["gateway.config"],
     ["gateway.rules"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
