@@ -19,7 +19,6 @@ LINES = [
     ["gateway.config"],
     ["gateway.rules"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
-    ["gateway.rules"],
     ["gateway.pacing", "gateway.clock", "gateway.filters"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]
