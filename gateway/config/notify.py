@@ -1,5 +1,7 @@
 """What one may write in [notify.<name>]."""
 
+import base64
+import binascii
 import re
 import ssl
 from collections.abc import Mapping
@@ -10,10 +12,10 @@ from pydantic_core import PydanticCustomError
 
 from gateway.config.options import ReadableFile
 from gateway.config.secret import Secret
-from gateway.notify.http import Url
-from gateway.notify.webhook import key_of
+from gateway.config.webhook_url import WebhookUrl
 from gateway.units import Duration, DurationOrNever
 
+_ENCODED = "whsec_"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://.", re.ASCII | re.IGNORECASE)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # RFC 9110, section 5.6.2
 _OURS = frozenset({"host", "content-length", "content-type", "connection", "transfer-encoding", "user-agent"})
@@ -29,10 +31,26 @@ def _url(written: SecretStr) -> SecretStr:
         )
     if _is_webhook(text):
         try:
-            Url.parse(text)
+            WebhookUrl.parse(text)
         except ValueError as error:
             raise PydanticCustomError("url", "{why}", {"why": str(error)}) from None
     return written
+
+
+def key_of(secret: str) -> bytes:
+    """A secret that begins with `whsec_` is base64, as Standard Webhooks has it; any other is its own key.
+
+    Raises: ValueError.
+    """
+    if not secret.startswith(_ENCODED):
+        return secret.encode()
+    try:
+        key = base64.b64decode(secret.removeprefix(_ENCODED), validate=True)
+    except binascii.Error:
+        key = b""
+    if not key:
+        raise ValueError("begins with whsec_, so base64 must follow")
+    return key
 
 
 def _key(written: SecretStr) -> SecretStr:
