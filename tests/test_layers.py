@@ -14,12 +14,12 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands"],
     ["gateway.app"],
-    ["gateway.accounts"],
+    ["gateway.accounts", "gateway.control"],
     ["gateway.publish", "gateway.notify", "gateway.source", "gateway.logs"],
     ["gateway.config"],
     ["gateway.rules"],
     ["drivers", "gateway.bus", "gateway.wire", "gateway.journal", "gateway.supervisor"],
-    ["gateway.pacing", "gateway.clock", "gateway.filters"],
+    ["gateway.pacing", "gateway.clock", "gateway.filters", "gateway.request"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]
 """STYLE's picture, top to bottom; each entry is a room: a module or a whole package."""

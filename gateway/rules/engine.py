@@ -209,6 +209,11 @@ class Engine:
         return alerts
 
     @property
+    def watches(self) -> list[Watch]:
+        """Those whose rules are enabled."""
+        return [post.watch for post in self._posts]
+
+    @property
     def silences(self) -> list[Silence]:
         return [*self._silences.values()]
 
