@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LINES = [
     ["gateway.__main__"],
     ["gateway.cli"],
-    ["gateway.commands"],
+    ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
     ["gateway.accounts", "gateway.control"],
     ["gateway.publish", "gateway.notify", "gateway.source", "gateway.logs"],
