@@ -44,20 +44,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _gateway_commands(command: _Command) -> None:
-    def takes_config(to: argparse.ArgumentParser) -> None:
-        to.add_argument(
-            "--config", metavar="FILE", type=Path,
-            help=f"the configuration (default: $SALLYPORT_CONFIG, else {DEFAULT_CONFIG})",
-        )  # fmt: skip
+def _takes_config(to: argparse.ArgumentParser, default: str | None = None) -> None:
+    to.add_argument(
+        "--config", metavar="FILE", type=Path, default=default,
+        help=f"the configuration (default: $SALLYPORT_CONFIG, else {DEFAULT_CONFIG})",
+    )  # fmt: skip
 
+
+def _gateway_commands(command: _Command) -> None:
     run = command(
         "run",
         "run the gateway",
         "Run the gateway until SIGTERM or Ctrl-C. What has been read is then handed to the broker, for\n"
         "gateway.stop_timeout at most; a second signal stops at once.",
     )
-    takes_config(run)
+    _takes_config(run)
     run.add_argument("--debug", action="store_true", help="log everything, and asyncio's own warnings")
 
     check = command(
@@ -93,7 +94,7 @@ def _gateway_commands(command: _Command) -> None:
         "Subscribe and print readings as they come, one line each. The broker is the one of the configuration,\n"
         "or the one given with --url.",
     )
-    takes_config(tail)
+    _takes_config(tail)
     tail.add_argument("--url", help="the broker, such as mqtt://localhost:1883, instead of a configuration's")
     tail.add_argument("--username", help="with --url; the password is taken from $SALLYPORT_MQTT_PASSWORD")
     tail.add_argument(
@@ -116,11 +117,58 @@ def _gateway_commands(command: _Command) -> None:
         "  export   its readings, one JSON object per line\n"
         "  purge    delete all of them, after asking; refused while a gateway runs",
     )
-    takes_config(journal)
+    _takes_config(journal)
     journal.add_argument(
         "action", nargs="?", choices=["show", "export", "purge"], default="show", help="default: %(default)s"
     )
     journal.add_argument("--yes", action="store_true", help="purge without asking")
+
+    _alerts(command)
+
+
+def _alerts(command: _Command) -> None:
+    alerts = command(
+        "alerts",
+        "list, acknowledge and silence the alerts of a running gateway",
+        "Ask the running gateway over the broker of its configuration. Without an action: list what fires, what is\n"
+        "pending, who keeps it quiet, and the silences.",
+    )
+    _takes_config(alerts)
+    alerts.add_argument("--json", action="store_true", help="the list as one JSON object")
+    actions = alerts.add_subparsers(dest="action", metavar="ACTION")
+
+    def action(name: str, short: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=short, description=f"{short.capitalize()}.")
+        # An action's default would take the place of what was given before it.
+        _takes_config(made, argparse.SUPPRESS)
+        return made
+
+    def takes_by(to: argparse.ArgumentParser) -> None:
+        to.add_argument(
+            "--by", metavar="NAME", help="who says so (default: the name you have logged in with)"
+        )
+
+    ack = action("ack", "somebody takes care of an alert that fires: it is quiet until it is resolved")
+    ack.add_argument("rule", metavar="RULE")
+    ack.add_argument(
+        "device", metavar="DEVICE", nargs="?",
+        help="not needed if the rule fires for one only; '*' for all",
+    )  # fmt: skip
+    takes_by(ack)
+    silence = action("silence", "keep alerts quiet for a while")
+    silence.add_argument("--rule", metavar="GLOB", help="of these rules; '*' alone silences everything")
+    silence.add_argument("--device", metavar="GLOB", help="about these devices")
+    silence.add_argument(
+        "--label", action="append", default=[], metavar="NAME=VALUE",
+        help="with this label, such as severity=info; may be repeated",
+    )  # fmt: skip
+    end = silence.add_mutually_exclusive_group(required=True)
+    end.add_argument("--for", dest="for_so_long", metavar="DURATION", help='such as "2h"')
+    end.add_argument("--until", metavar="MOMENT", help="such as 2026-11-22T17:00:00Z")
+    silence.add_argument("--name", metavar="NAME", help="for unsilence (default: silence-1 and so on)")
+    takes_by(silence)
+    unsilence = action("unsilence", "end a silence now")
+    unsilence.add_argument("name", metavar="NAME")
 
 
 def _instrument_commands(command: _Command) -> None:

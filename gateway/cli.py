@@ -1,6 +1,7 @@
 """The command line: which command it is, what becomes of its errors, exit statuses."""
 
 import argparse
+import getpass
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,25 @@ def _journal(args: argparse.Namespace) -> int:
     return journal.run(_config_path(args.config), args.action, sure=args.yes)
 
 
+def _alerts(args: argparse.Namespace) -> int:
+    from gateway.commands import alerts
+
+    path = _config_path(args.config)
+    match args.action:
+        case None:
+            return alerts.show(path, as_json=args.json)
+        case "ack":
+            return alerts.acknowledge(path, args.rule, args.device, args.by or _login_name())
+        case "silence":
+            wanted = {
+                "name": args.name, "rule": args.rule, "device": args.device, "for": args.for_so_long,
+                "until": args.until, "by": args.by or _login_name(),
+            }  # fmt: skip
+            return alerts.silence(path, wanted, args.label)
+        case _:
+            return alerts.unsilence(path, args.name)
+
+
 def _decode(args: argparse.Namespace) -> int:
     from gateway.commands import decode
 
@@ -133,6 +153,13 @@ def _filters(args: argparse.Namespace) -> int:
     return filters.run(args.filter)
 
 
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user that has no name
+        return str(os.getuid())
+
+
 def _config_path(given: Path | None) -> Path:
     return given or Path(os.environ.get("SALLYPORT_CONFIG") or DEFAULT_CONFIG)
 
@@ -143,6 +170,7 @@ _COMMANDS = {
     "demo": _demo,
     "tail": _tail,
     "journal": _journal,
+    "alerts": _alerts,
     "decode": _decode,
     "ports": _ports,
     "sniff": _sniff,

@@ -65,6 +65,8 @@ class Control:
 
         Raises: ConfigError, when the TLS files cannot be used.
         """
+        self.listening = False
+        """Whether requests can come in."""
         self._verbs = verbs
         self._topics = Topics(prefix=mqtt.prefix, gateway=gateway)
         ear = Ear((self._topics.requests,), self._hear, largest=_LARGEST_PACKET)
@@ -102,12 +104,14 @@ class Control:
             try:
                 async with self._publisher.connect() as session:
                     since = loop.time()
+                    self.listening = True
                     self._note("")
                     await session.ended()
             except* Unreachable as group:
                 if since is None:
                     self._note(str(first_cause(group)))
             finally:
+                self.listening = False
                 self._gone.set_result(None)
                 while not self._waiting.empty():
                     self._waiting.get_nowait()

@@ -233,6 +233,12 @@ def test_list_tells_what_fires_what_is_pending_and_who_wants_quiet(office: Offic
     }  # fmt: skip
 
 
+def test_list_tells_of_a_pending_alert_who_would_keep_it_quiet(office: Office) -> None:
+    office.heat("boiler")
+    office.ask("alert/silence", rule="slow", by="anna", **{"for": "1h"})
+    assert office.ask("alert/list")["alerts"][1]["labels"] == {"site": "north", SILENCED: "anna"}
+
+
 def test_list_says_when_a_moment_was_taken_by_a_clock_that_was_not_set(office: Office) -> None:
     office.site.hear(
         Reading(at=office.now._replace(synchronised=False), device="oven", values={"temperature": 85})
