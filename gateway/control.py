@@ -30,6 +30,8 @@ _LARGEST_PACKET = 4 * LARGEST_PAYLOAD
 """Up to here there is an answer that says it is too large; beyond it a broker of MQTT 5 keeps it to itself."""
 
 MOST_WAITING = 64
+MOST_DROPPED = 500
+"""On one connection; then we hang up for a while: only to hear a request costs three times as much as a reading."""
 RATE, BURST = 20.0, 40.0
 """Requests a second in the long run, and at once: people ask, not machines in a loop."""
 
@@ -80,8 +82,8 @@ class Control:
         self._gone: asyncio.Future[None]
         self._limiter = Limiter(rate=RATE, burst=BURST)
         self._complaint = ""
-        self._lost = 0
-        self._tell_lost = Throttle(_SAY_EVERY_S)
+        self._dropped = 0
+        self._tell_dropped = Throttle(_SAY_EVERY_S)
         self._tell_refused = Throttle(_SAY_EVERY_S)
 
     async def run(self, _report: Report) -> None:
@@ -100,6 +102,7 @@ class Control:
         loop = asyncio.get_running_loop()
         while True:
             self._gone = loop.create_future()
+            self._dropped = 0
             since = None
             try:
                 async with self._publisher.connect() as session:
@@ -136,9 +139,11 @@ class Control:
         if heard.retained:
             log.debug("control: a retained request to %s is not carried out", verb)
         elif self._waiting.full():
-            self._lost += 1
-            if self._tell_lost.passes(asyncio.get_running_loop().time()):
-                log.warning("control: requests come too fast: %d were dropped so far", self._lost)
+            self._dropped += 1
+            if self._tell_dropped.passes(asyncio.get_running_loop().time()):
+                log.warning("control: requests come too fast: some are dropped")
+            if self._dropped >= MOST_DROPPED:
+                raise Unreachable("requests come too fast")
         else:
             self._waiting.put_nowait(heard)
 

@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.config import MqttOptions
-from gateway.control import LARGEST_PAYLOAD, MOST_WAITING, Control, Request, Verb
+from gateway.control import LARGEST_PAYLOAD, MOST_DROPPED, MOST_WAITING, Control, Request, Verb
 from gateway.errors import Refused
 from gateway.publish.aiomqtt_publisher import Heard
 from gateway.publish.embedded import embedded_broker
@@ -309,10 +309,27 @@ async def test_flood_of_requests_is_cut_off_and_said_once(
                 group.create_task(anna.ask("echo", {"number": number}))
         works.may_go_on.set()
         await anna.answer(1 + 20)
+        assert control.listening
         assert len([line for line in caplog.messages if "too fast" in line]) == 1
     carried_out = works.done[2:]
     assert carried_out == [{"number": number} for number in range(len(carried_out))]
     assert len(carried_out) <= MOST_WAITING
+
+
+async def test_endless_flood_is_hung_up_on_for_a_while(works: Works) -> None:
+    async with RogueBroker.running() as rogue:
+        control = control_at(rogue.port, verbs=works.verbs)
+        async with running(control):
+            await until(lambda: control.listening)
+            request = _publish(f"{ROOT}/request/slow", b"{}")
+            rogue.say(request)
+            await until(lambda: works.done)
+            rogue.say(request * (MOST_WAITING + MOST_DROPPED - 1))
+            await asyncio.sleep(0.5)
+            assert len(rogue.connects) == 1
+            rogue.say(request)
+            await until(lambda: len(rogue.connects) > 1 and control.listening)
+    assert works.done == [{}]
 
 
 async def test_gateway_listens_again_when_the_broker_is_back(
