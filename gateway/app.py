@@ -15,7 +15,7 @@ from gateway.config import MAIN_BROKER, Config
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
-from gateway.model import Availability, Clock, Gap, Presence, Reading
+from gateway.model import Availability, Clock, Gap, Reading
 from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
 from gateway.source import Source
@@ -122,7 +122,7 @@ class _Gateway:
                 reading.cancel()
                 await asyncio.wait([reading])
                 for source in self._sources:
-                    await source.announce(Presence.OFFLINE, "the gateway was stopped")
+                    await source.announce_stop()
                 losing.cancel()
                 await asyncio.wait([losing])
                 self._bus.close()

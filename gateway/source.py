@@ -10,7 +10,7 @@ from math import inf, isfinite
 from drivers.asking import Asker
 from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions
 from gateway.bus import EventBus
-from gateway.errors import LinkLost, LinkSilent
+from gateway.errors import LinkError, LinkLost, LinkSilent
 from gateway.filters.chain import Chain
 from gateway.model import Availability, Clock, Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
@@ -57,6 +57,9 @@ class Source:
         self._report: Report | None = None
         self._heard_at = 0.0
         self._unanswered = ""  # why the port was shut, if that was because nobody answered
+        self._port_open: bool | None = None
+        self._opened = False
+        self._stopped = False
         # They outlast the port: what they hold is what the device said, whenever its port was opened.
         self._chain = Chain(options.filters) if options.filters else None
         self._armed_for = inf
@@ -68,8 +71,23 @@ class Source:
 
     async def run(self, report: Report) -> None:
         """Raises: LinkError, when the port cannot be opened or goes away, or nobody answers."""
+        self._opened = False
+        try:
+            await self._read(report)
+        except LinkSilent:
+            self._port_open = True
+            raise
+        except LinkLost:
+            self._port_open = False
+            raise
+        except LinkError:
+            self._port_open = self._opened  # where another instrument answers, the port is open
+            raise
+
+    async def _read(self, report: Report) -> None:
         unanswered, self._unanswered = self._unanswered, ""
         async with self._driver.open(self.name, self._options, self._clock) as device:
+            self._opened = self._port_open = True
             self._heard_at = asyncio.get_running_loop().time()
             self._report, self._device = report, device
             self._is_asked = isinstance(device, Asker)
@@ -214,7 +232,18 @@ class Source:
 
     async def announce(self, presence: Presence, reason: str) -> None:
         at = self._clock()
-        await self._bus.publish(Availability(at=at, device=self.name, presence=presence, reason=reason))
+        offline = presence is Presence.OFFLINE
+        await self._bus.publish(
+            Availability(
+                at=at, device=self.name, presence=presence, reason=reason, port_open=self._port_open,
+                unproven=offline and (self._port_open is None or self._device is not None or self._stopped),
+            )
+        )  # fmt: skip
+
+    async def announce_stop(self) -> None:
+        """To be called when nothing runs any more: that the gateway is stopped is the last that is said."""
+        self._stopped = True
+        await self.announce(Presence.OFFLINE, "the gateway was stopped")
 
     def _silence(self, device: Device, stale_after: float) -> str:
         reason = f"nothing for {written_duration(stale_after)} on {self._options.port}"

@@ -38,6 +38,7 @@ USES = {
     "previous": "previous(device.metric)",
     "age": "age(device)",
     "stale": "stale(device)",
+    "offline": "offline(device)",
     "hour": "hour()",
     "weekday": "weekday()",
 }
@@ -473,8 +474,8 @@ class Coder:
             case "age", [each]:
                 device, variable = self._heard(each)
                 return replace(self._of(node, f"(now - +{variable}.at)", Kind.SPAN), aged=device)
-            case "stale", [each]:
-                return self._of(node, f"{self._heard(each)[1]}.stale", Kind.ANY)
+            case "stale" | "offline", [each]:
+                return self._of(node, f"{self._heard(each)[1]}.{name}", Kind.ANY)
             case "hour", []:
                 return self._hours(node, "hour")
             case "weekday", []:
