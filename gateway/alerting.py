@@ -1,6 +1,5 @@
 """Rules at work: what they find is published, told, logged and remembered."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,9 +31,7 @@ RETRY = 1.0, 60.0
 
 
 class Alerting:
-    def __init__(
-        self, config: Config, book: Rulebook, bus: EventBus, journal: Journal, clock: Clock
-    ) -> None:
+    def __init__(self, config: Config, book: Rulebook, bus: EventBus, journal: Journal, clock: Clock) -> None:
         self._config = config
         self._book = book
         self._bus = bus
@@ -61,7 +58,8 @@ class Alerting:
 
     async def judge(self, observations: Subscription[Observation]) -> None:
         """Until the mailbox ends."""
-        await self.ruling.say([*self._unsaid])
+        for alert in [*self._unsaid]:
+            await self._bus.publish(alert)
         await self.ruling.run(observations)
 
     async def hand_on(self, alerts: Subscription[Alert]) -> None:
@@ -171,5 +169,3 @@ def _log(alert: Alert) -> None:
     quiet = "".join(f", {label} by {alert.labels[label]}" for label in QUIET if label in alert.labels)
     level = logging.WARNING if alert.state is AlertState.FIRING and not quiet else logging.INFO
     log.log(level, "alert %s: %s%s: %s", name, alert.state, quiet, alert.message)
-
-

@@ -105,7 +105,9 @@ class Remembrance:
             await asyncio.to_thread(_replace, self._path, content, forced=forced)
         except OSError as error:
             if not self._trouble:
-                log.warning("rules: what they remember cannot be written to %s: %s", self._path, error.strerror)
+                log.warning(
+                    "rules: what they remember cannot be written to %s: %s", self._path, error.strerror
+                )
             self._trouble = str(error)
         else:
             if self._trouble:
@@ -139,7 +141,7 @@ class Remembrance:
 
 def _replace(path: Path, content: bytes, *, forced: bool) -> None:
     fresh = path.with_name(f"{path.name}.new")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
         if forced:
             file.flush()

@@ -101,22 +101,27 @@ class Rulebook:
         site = self._ports_site if rule.name == PORT_DOWN else self._site
         devices = None
         if statute.each is not None:
-            names = Names(statute.each)
-            devices = [device for device in site.devices if device in names and device != STATUS]
-            for glob in statute.each:
-                if (
-                    site.devices
-                    and rule.name != PORT_DOWN
-                    and not any(each in Names([glob]) for each in devices)
-                ):
-                    text = f'there is no device "{glob}"{did_you_mean(glob, site.devices)}'
-                    self.mistakes.append(Mistake(rule.name, "each", None, text))
+            devices = [
+                device for device in site.devices if device in Names(statute.each) and device != STATUS
+            ]
+            self._check_each(rule.name, statute.each, devices)
         when = self._expression(statute, "when", statute.when, site, devices)
         clear = self._expression(statute, "clear", statute.clear, site, devices) if statute.clear else None
         self._check_message(rule, site, devices)
         if when is not None and (clear is not None or not statute.clear):
             asked = when.reads().asked | (clear.reads().asked if clear else frozenset())
             self.articles.append(Article(replace(rule, of_silence=bool(asked)), when, clear, devices))
+
+    def _check_each(self, rule: str, globs: Sequence[str], devices: Sequence[str]) -> None:
+        for glob in globs:
+            if glob == "*" or any(device in Names([glob]) for device in devices):
+                continue
+            known = [device for device in self._site.devices if device != STATUS]
+            if set(glob) & set("*?"):
+                self.doubts.append(Mistake(rule, "each", None, f'no device is called "{glob}"'))
+            else:
+                text = f'there is no device "{glob}"{did_you_mean(glob, known)}'
+                self.mistakes.append(Mistake(rule, "each", None, text))
 
     def _expression(
         self, statute: Statute, key: str, text: str, site: Site, devices: Sequence[str] | None
