@@ -265,6 +265,8 @@ class Driver:
     """What `sallyport decode` takes for granted, as on its command line: a capture asks nobody."""
     described: Callable[[Any], Mapping[str, Metric]] | None = None
     """From the driver's validated options, where the metrics depend on these (`names` among them)."""
+    complete: bool = False
+    """Whether nothing else is ever reported: a rule that asks for another metric is then wrong, not doubtful."""
 
     def describe(self, options: DriverOptions) -> Mapping[str, Metric]:
         """What a device with these options reports."""

@@ -9,9 +9,10 @@ from itertools import chain, repeat
 import drivers
 from gateway import __version__, wire
 from gateway.accounts import Accounts
+from gateway.alerting import Alerting
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.clock import system_clock
-from gateway.config import MAIN_BROKER, Config
+from gateway.config import MAIN_BROKER, Config, rulebook
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
@@ -79,7 +80,9 @@ class _Gateway:
             )
             for name, options in config.devices.items()
         ]
-        self._accounts = Accounts(journal, self._sources, clock)
+        book = rulebook(config.rules, config.devices, config.gateway.zone)
+        self._alerting = Alerting(config, book, self._bus, journal, clock)
+        self._accounts = Accounts(journal, self._sources, clock, alerting=self._alerting.counters)
         self._deliveries = self._accounts.deliveries = [
             Delivery(
                 name,
@@ -100,8 +103,9 @@ class _Gateway:
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
         gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
+        observations, alerts = self._alerting.observations(), self._alerting.alerts()
         supervisors = {delivery: Supervisor() for delivery in self._deliveries}
-        with readings, presences, gaps:
+        with readings, presences, gaps, observations, alerts:
             async with asyncio.TaskGroup() as group:
                 forwarding = {
                     delivery: group.create_task(
@@ -109,6 +113,10 @@ class _Gateway:
                     )
                     for delivery, supervisor in supervisors.items()
                 }
+                judging = group.create_task(self._alerting.judge(observations), name="rules")
+                handing = group.create_task(self._alerting.hand_on(alerts), name="alerts")
+                notifying = group.create_task(self._alerting.notify(), name="notifications")
+                remembering = group.create_task(self._alerting.remember(), name="what rules remember")
                 announcing = group.create_task(self._record_gaps(gaps), name="gaps")
                 losing = group.create_task(self._publish_gaps(), name="losses")
                 counting = group.create_task(self._publish_counters(), name="counters")
@@ -123,16 +131,20 @@ class _Gateway:
                 await asyncio.wait([reading])
                 for source in self._sources:
                     await source.announce_stop()
+                observations.end()
+                await judging
                 losing.cancel()
                 await asyncio.wait([losing])
                 self._bus.close()
                 await recording
                 await posting
                 await announcing
+                await handing
                 while (gap := self._journal.take_gap()) is not None:
                     await self._record_gap(gap)
                 counting.cancel()
                 telling.cancel()
+                self._alerting.end()
                 self._journal.seal()
                 for supervisor in supervisors.values():
                     supervisor.hasten()
@@ -143,10 +155,10 @@ class _Gateway:
                     for each, task in forwarding.items()
                     if each.forwarder.connected or (each.forwarder.waiting and not kept)
                 ]
-                if working:
-                    await asyncio.wait(working, timeout=self._config.gateway.stop_timeout)
-                for task in forwarding.values():
+                await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
+                for task in (*forwarding.values(), notifying, remembering):
                     task.cancel()
+        await self._alerting.last_word()
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
 
     async def _read(self) -> None:

@@ -10,6 +10,7 @@ from gateway.config.options import (
     MqttOptions,
     TlsOptions,
 )
+from gateway.config.rulebook import rulebook
 
 __all__ = [
     "MAIN_BROKER",
@@ -23,6 +24,7 @@ __all__ = [
     "key_of",
     "load",
     "port_options",
+    "rulebook",
     "tables",
     "written",
 ]

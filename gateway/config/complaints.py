@@ -79,6 +79,8 @@ Class = TypeVar("Class")
 class Problem(NamedTuple):
     at: KeyPath
     text: str
+    character: int | None = None
+    """Of the text that stands there, from 0: which one is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

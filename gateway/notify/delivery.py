@@ -4,14 +4,14 @@ import ssl
 from collections.abc import Callable
 from math import inf
 
+from gateway.config.notify import NotifyOptions, key_of
+from gateway.config.webhook_url import WebhookUrl
 from gateway.model import Clock
 from gateway.notify.apprise_receiver import AppriseReceiver
 from gateway.notify.grouping import Grouping, Rhythm
-from gateway.notify.http import Url
-from gateway.notify.options import NotifyOptions
 from gateway.notify.outbox import Outbox, Patience
 from gateway.notify.receiver import Receiver
-from gateway.notify.webhook import Webhook, key_of
+from gateway.notify.webhook import Webhook
 
 
 def outbox(
@@ -42,7 +42,7 @@ def outbox(
 def receiver(options: NotifyOptions, *, clock: Clock) -> Receiver:
     if not options.webhook:
         return AppriseReceiver(options.url.get_secret_value())
-    url = Url.parse(options.url.get_secret_value())
+    url = WebhookUrl.parse(options.url.get_secret_value())
     tls = None
     if url.scheme == "https":
         tls = ssl.create_default_context(cafile=options.ca)

@@ -12,9 +12,9 @@ import re
 import ssl
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
+from gateway.config.webhook_url import WebhookUrl
 from gateway.errors import Undelivered
 
 MOST_HEADERS = 32 * 1024
@@ -23,44 +23,8 @@ MOST_EXCERPT = 300
 """Bytes of an answer's body that are looked at for a reason."""
 
 _STATUS = re.compile(r"HTTP/1\.[01] ([1-5]\d\d)(?: (.*))?", re.ASCII)
-_PORTS = {"http": 80, "https": 443}
 _CONTINUED = range(100, 200)
 _GOOD = range(200, 300)
-
-
-class Url(NamedTuple):
-    scheme: str
-    host: str
-    port: int
-    target: str
-    """Path and query, as they stand in the request."""
-
-    @classmethod
-    def parse(cls, written: str) -> Self:
-        """Raises: ValueError, which never quotes the URL: it may hold a token."""
-        if not written.isascii() or not written.isprintable() or " " in written:
-            raise ValueError(
-                "must not hold spaces, control characters or letters beyond ASCII: encode them with %"
-            )
-        try:
-            url = urlsplit(written)
-            host, port = url.hostname, url.port
-        except ValueError:
-            raise ValueError('must be like "https://host:port/path"') from None
-        if url.scheme not in _PORTS or not host or port == 0:
-            raise ValueError('must be like "https://host:port/path"')
-        if "@" in url.netloc:
-            raise ValueError("must not hold a user or a password: write the header Authorization in headers")
-        if "#" in written:
-            raise ValueError('must not hold "#"')
-        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        return cls(url.scheme, host, port or _PORTS[url.scheme], target)
-
-    @property
-    def place(self) -> str:
-        """Where it goes, without the path, which may hold a token: `example.org:443`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 class Answer(NamedTuple):
@@ -88,7 +52,7 @@ class Answer(NamedTuple):
 
 
 async def post(
-    url: Url, headers: Mapping[str, str], body: bytes, *, tls: ssl.SSLContext | None, timeout_s: float
+    url: WebhookUrl, headers: Mapping[str, str], body: bytes, *, tls: ssl.SSLContext | None, timeout_s: float
 ) -> Answer:
     """Raises: Undelivered, when no answer has come."""
     lines = [
@@ -108,7 +72,7 @@ async def post(
         raise Undelivered(f"{url.place}: {_reason(error)}") from error
 
 
-async def _exchange(url: Url, request: bytes, tls: ssl.SSLContext | None) -> Answer:
+async def _exchange(url: WebhookUrl, request: bytes, tls: ssl.SSLContext | None) -> Answer:
     reader, writer = await asyncio.open_connection(url.host, url.port, ssl=tls, limit=MOST_HEADERS)
     try:
         writer.write(request)
@@ -123,7 +87,7 @@ async def _exchange(url: Url, request: bytes, tls: ssl.SSLContext | None) -> Ans
         writer.transport.abort()  # the answer is there, or nobody waits for it
 
 
-async def _head(url: Url, reader: asyncio.StreamReader) -> Answer:
+async def _head(url: WebhookUrl, reader: asyncio.StreamReader) -> Answer:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:

@@ -22,7 +22,6 @@ Headers, after Standard Webhooks 1.0, for which there are libraries in many lang
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import ssl
@@ -32,9 +31,10 @@ from typing import Any
 import orjson
 
 from gateway import __version__
+from gateway.config.webhook_url import WebhookUrl
 from gateway.errors import Declined, Undelivered
 from gateway.model import Alert, Clock, Stamp
-from gateway.notify.http import Answer, Url, post
+from gateway.notify.http import Answer, post
 from gateway.notify.notice import Notice
 from gateway.wire import rfc3339
 
@@ -43,24 +43,6 @@ MOST_RETRY_AFTER_S = 3600.0
 _ABOUT_THE_BODY = frozenset({400, 406, 409, 413, 415, 422})
 """Answers that this one body will get again. All others are about the address, the key or the server: somebody
 will put them right, and then it arrives."""
-
-_ENCODED = "whsec_"
-
-
-def key_of(secret: str) -> bytes:
-    """A secret that begins with `whsec_` is base64, as Standard Webhooks has it; any other is its own key.
-
-    Raises: ValueError.
-    """
-    if not secret.startswith(_ENCODED):
-        return secret.encode()
-    try:
-        key = base64.b64decode(secret.removeprefix(_ENCODED), validate=True)
-    except binascii.Error:
-        key = b""
-    if not key:
-        raise ValueError("begins with whsec_, so base64 must follow")
-    return key
 
 
 def signature(key: bytes, identifier: str, timestamp: int, body: bytes) -> str:
@@ -91,7 +73,7 @@ def encode(notice: Notice) -> bytes:
 class Webhook:
     def __init__(
         self,
-        url: Url,
+        url: WebhookUrl,
         *,
         clock: Clock,
         key: bytes | None = None,

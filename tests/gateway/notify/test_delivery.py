@@ -19,11 +19,11 @@ import pytest_asyncio
 from pydantic import ValidationError
 
 from gateway.clock import SystemClock
+from gateway.config.notify import NotifyOptions
 from gateway.errors import Undelivered
 from gateway.notify.apprise_receiver import AppriseReceiver
 from gateway.notify.delivery import outbox, receiver
 from gateway.notify.notice import Notice
-from gateway.notify.options import NotifyOptions
 from gateway.notify.outbox import Outbox
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import Child, Supervisor
@@ -212,7 +212,7 @@ def test_nothing_of_apprise_is_loaded_before_it_is_used() -> None:
 import asyncio, sys
 from gateway.errors import Undelivered
 from gateway.notify.delivery import receiver
-from gateway.notify.options import NotifyOptions
+from gateway.config.notify import NotifyOptions
 from tests.gateway.notify.test_delivery import CLOCK, notice
 made = receiver(NotifyOptions(url="json://127.0.0.1:1/"), clock=CLOCK)
 print("apprise" in sys.modules)

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.config.notify import NotifyOptions
 from gateway.model import Stamp
 from gateway.notify.notice import Notice
-from gateway.notify.options import NotifyOptions
 from gateway.notify.webhook import encode, signature
 from gateway.units import written_duration
 from tests.gateway.notify.alerts import MORNING_NS, RESOLVED, alert, stamp

@@ -12,11 +12,12 @@ import pytest_asyncio
 from cryptography import x509
 
 from gateway.clock import SystemClock
+from gateway.config.notify import key_of
+from gateway.config.webhook_url import WebhookUrl
 from gateway.errors import Declined, NotifyError, Undelivered
 from gateway.model import Stamp
-from gateway.notify.http import Url
 from gateway.notify.notice import Notice
-from gateway.notify.webhook import Webhook, encode, key_of
+from gateway.notify.webhook import Webhook, encode
 from tests.gateway.notify.alerts import MORNING_NS, RESOLVED, alert, stamp
 from tests.support.hook import Hook, Post
 from tests.support.papers import LOOPBACK, Authority
@@ -41,8 +42,8 @@ def notice() -> Notice:
     return Notice.of("greenhouse", {"rule": "hot"}, [alert("boiler", value=21)], stamp(0), repeat=False)
 
 
-def url(port: int, scheme: str = "http") -> Url:
-    return Url.parse(f"{scheme}://127.0.0.1:{port}/alerts?to=oncall")
+def url(port: int, scheme: str = "http") -> WebhookUrl:
+    return WebhookUrl.parse(f"{scheme}://127.0.0.1:{port}/alerts?to=oncall")
 
 
 def webhook(hook: Hook, *, timeout_s: float = PATIENCE_S, **settings: object) -> Webhook:
@@ -278,11 +279,11 @@ async def test_nobody_there() -> None:
 
 
 async def test_host_that_cannot_be_found() -> None:
-    receiver = Webhook(Url.parse("http://nobody.invalid/"), clock=CLOCK)
+    receiver = Webhook(WebhookUrl.parse("http://nobody.invalid/"), clock=CLOCK)
     error = await error_of(receiver)
     assert isinstance(error, Undelivered)
     assert str(error).startswith("nobody.invalid: ")
-    too_long = Webhook(Url.parse(f"http://{'x' * 70}.example/"), clock=CLOCK)
+    too_long = Webhook(WebhookUrl.parse(f"http://{'x' * 70}.example/"), clock=CLOCK)
     assert isinstance(await error_of(too_long), Undelivered)
 
 
@@ -347,12 +348,12 @@ async def test_end_of_an_alert_is_no_different(hook: Hook) -> None:
 )  # fmt: skip
 def test_url_that_cannot_be_used_is_refused_without_being_quoted(written: str) -> None:
     with pytest.raises(ValueError, match="must") as caught:
-        Url.parse(written)
+        WebhookUrl.parse(written)
     assert "pw" not in str(caught.value)
 
 
 def test_url_says_where_to_go_and_keeps_its_path_to_itself() -> None:
-    assert Url.parse("https://example.org") == ("https", "example.org", 443, "/")
-    assert Url.parse("http://[::1]:8080/a?b=c") == ("http", "::1", 8080, "/a?b=c")
-    assert Url.parse("http://[::1]:8080/token").place == "[::1]:8080"
-    assert Url.parse("https://example.org/token").place == "example.org"
+    assert WebhookUrl.parse("https://example.org") == ("https", "example.org", 443, "/")
+    assert WebhookUrl.parse("http://[::1]:8080/a?b=c") == ("http", "::1", 8080, "/a?b=c")
+    assert WebhookUrl.parse("http://[::1]:8080/token").place == "[::1]:8080"
+    assert WebhookUrl.parse("https://example.org/token").place == "example.org"

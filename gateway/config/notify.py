@@ -1,19 +1,21 @@
 """What one may write in [notify.<name>]."""
 
+import base64
+import binascii
 import re
-import ssl
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.options import ReadableFile
+from gateway.config.files import Authorities
 from gateway.config.secret import Secret
-from gateway.notify.http import Url
-from gateway.notify.webhook import key_of
+from gateway.config.table import Table
+from gateway.config.webhook_url import WebhookUrl
 from gateway.units import Duration, DurationOrNever
 
+_ENCODED = "whsec_"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://.", re.ASCII | re.IGNORECASE)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # RFC 9110, section 5.6.2
 _OURS = frozenset({"host", "content-length", "content-type", "connection", "transfer-encoding", "user-agent"})
@@ -29,10 +31,26 @@ def _url(written: SecretStr) -> SecretStr:
         )
     if _is_webhook(text):
         try:
-            Url.parse(text)
+            WebhookUrl.parse(text)
         except ValueError as error:
             raise PydanticCustomError("url", "{why}", {"why": str(error)}) from None
     return written
+
+
+def key_of(secret: str) -> bytes:
+    """A secret that begins with `whsec_` is base64, as Standard Webhooks has it; any other is its own key.
+
+    Raises: ValueError.
+    """
+    if not secret.startswith(_ENCODED):
+        return secret.encode()
+    try:
+        key = base64.b64decode(secret.removeprefix(_ENCODED), validate=True)
+    except binascii.Error:
+        key = b""
+    if not key:
+        raise ValueError("begins with whsec_, so base64 must follow")
+    return key
 
 
 def _key(written: SecretStr) -> SecretStr:
@@ -58,14 +76,6 @@ def _header_value(value: SecretStr) -> SecretStr:
     return value
 
 
-def _authorities(ca: ReadableFile) -> ReadableFile:
-    try:
-        ssl.create_default_context(cafile=ca)
-    except ssl.SSLError:
-        raise ValueError("must be a file of certificates in PEM form") from None
-    return ca
-
-
 def _is_webhook(url: str) -> bool:
     return url.partition("://")[0].lower() in ("http", "https")
 
@@ -73,9 +83,7 @@ def _is_webhook(url: str) -> bool:
 _WEBHOOKS_ONLY = ("secret", "headers", "ca", "timeout")
 
 
-class NotifyOptions(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
+class NotifyOptions(Table):
     url: Annotated[Secret, AfterValidator(_url)] = Field(
         description="Whom to tell: http:// or https:// for a webhook, any other URL for the service that Apprise knows"
         " by it. What holds a token is best kept in a credential, a variable or a file.",
@@ -90,7 +98,7 @@ class NotifyOptions(BaseModel):
         default_factory=dict,
         description="With a webhook: headers besides ours, such as Authorization.",
     )
-    ca: Annotated[ReadableFile, AfterValidator(_authorities)] | None = Field(
+    ca: Authorities | None = Field(
         default=None,
         description="With https://: certificates of the authorities that may vouch for the receiver; by default"
         " the system's.",
