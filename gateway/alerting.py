@@ -1,5 +1,6 @@
 """Rules at work: what they find is published, told, logged and remembered."""
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
