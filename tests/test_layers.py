@@ -15,7 +15,7 @@ LINES = [
     ["gateway.commands"],
     ["gateway.app"],
     ["gateway.accounts", "gateway.alerting"],
-    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.logs"],
+    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
     ["gateway.config"],
     ["gateway.rules"],
     [
