@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from gateway.supervisor import Child, Supervisor
 log = logging.getLogger(__name__)
 
 MAILBOX = 64
+ALERTS_MAILBOX = 1024
+"""They wait for the disk, and no reading is to wait for them."""
 QUIET = (ACKNOWLEDGED, SILENCED, INHIBITED)
 LATE_S = 5.0
 RETRY = 1.0, 60.0
@@ -43,13 +45,15 @@ class Alerting:
         """Given out by the engine, and not yet in the journal."""
         self._late: dict[str, Alert] = {}
         """By topic, of these the ones that the journal had no room for."""
+        self._topics: dict[tuple[str, str], str] = {}
+        """Where the retained messages are of what fires, by rule and device: the rule may be gone when it ends."""
         path = None if config.journal.in_memory else beside(config.journal.path)
         self._remembrance = Remembrance(path, boot_id(), clock, self._parts)
         self._begin()
         if (memento := self._remembrance.found()) is not None:
             try:
                 self._restore(memento)
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 self._remembrance.set_aside(error)
                 self._begin()
         self._notifiers = Supervisor()
@@ -58,7 +62,7 @@ class Alerting:
         return self._bus.subscribe(Observation, name="rules", capacity=MAILBOX, overflow=Overflow.WAIT)
 
     def alerts(self) -> Subscription[Alert]:
-        return self._bus.subscribe(Alert, name="alerts", capacity=MAILBOX, overflow=Overflow.WAIT)
+        return self._bus.subscribe(Alert, name="alerts", capacity=ALERTS_MAILBOX, overflow=Overflow.WAIT)
 
     async def judge(self, observations: Subscription[Observation]) -> None:
         """Until the mailbox ends."""
@@ -67,12 +71,19 @@ class Alerting:
         await self.ruling.run(observations)
 
     async def hand_on(self, alerts: Subscription[Alert]) -> None:
-        """Until the bus is closed: into the journal, which no outage empties, and to the receivers."""
-        async for alert in alerts:
-            _log(alert)
-            self._tell(alert)
-            await self._publish(alert)
-            self._remembrance.note(weighty=True)
+        """Until the bus is closed: into the journal, which no outage empties, and to the receivers.
+
+        First of all it is remembered that they are to be said: whoever kills the process has them said again, and
+        none is forgotten.
+        """
+        async for batch in alerts.batches():
+            self._weighty()
+            await self._remembrance.settled()
+            for alert in batch:
+                _log(alert)
+                self._tell(alert)
+                await self._publish(alert)
+            self._weighty()
         await self._publish_late()
 
     async def notify(self) -> None:
@@ -117,7 +128,12 @@ class Alerting:
         self.ruling = Judge(self._book, self._bus, self._clock, changed=self._changed, given_out=self._unsaid)
         self.outboxes: Mapping[str, Outbox] = {
             name: outbox(
-                name, options, gateway=self._config.gateway.name, clock=self._clock, changed=self._weighty
+                name,
+                options,
+                gateway=self._config.gateway.name,
+                clock=self._clock,
+                changed=self._weighty,
+                settled=self._remembrance.settled,
             )
             for name, options in self._config.notify.items()
         }
@@ -128,15 +144,20 @@ class Alerting:
         for name, kept in parts["notify"].items():
             if name in self.outboxes:
                 self.outboxes[name].restore(kept)
-            else:
+            elif kept["waiting"]:
                 log.warning("notify %s: is not configured any more; what it had to tell is dropped", name)
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
+        self._topics = {(rule, device): topic for rule, device, topic in parts["topics"]}
         self._unsaid += [*unsaid, *gone]
+        for alert in self.ruling.engine.standing():
+            for name in self.outboxes.keys() - self._told_of(alert):
+                self.outboxes[name].withdraw(alert.rule, alert.device)
 
     def _parts(self) -> Mapping[str, Any]:
         return {
             "rules": self.ruling.engine.export(self._clock()),
             "unsaid": [plain(each) for each in self._unsaid],
+            "topics": [[*key, topic] for key, topic in self._topics.items()],
             "notify": {name: each.kept() for name, each in self.outboxes.items()},
         }
 
@@ -168,22 +189,31 @@ class Alerting:
 
     def _topic(self, alert: Alert) -> str:
         """Below `alerts/`: one for each rule, and each device of a rule for several."""
+        key = alert.rule, alert.device
         rule = self._config.rules.get(alert.rule)
         several = rule is not None and rule.each is not None
-        return f"alerts/{safe(alert.rule)}/{safe(alert.device)}" if several else f"alerts/{safe(alert.rule)}"
+        now = f"alerts/{safe(alert.rule)}/{safe(alert.device)}" if several else f"alerts/{safe(alert.rule)}"
+        topic = self._topics.pop(key, now)
+        if alert.state is AlertState.FIRING:
+            self._topics[key] = topic
+        return topic
 
     def _tell(self, alert: Alert) -> None:
-        for each in self._receivers(alert):
-            if alert.state is AlertState.FIRING and any(label in alert.labels for label in QUIET):
-                each.withdraw(alert.rule, alert.device)
-            else:
+        """The end of an alert is for whoever was told of its beginning, whatever the rule says by then."""
+        quiet = alert.state is AlertState.FIRING and any(label in alert.labels for label in QUIET)
+        told_of = self._told_of(alert)
+        for name, each in self.outboxes.items():
+            if name in told_of:
+                if quiet:
+                    each.withdraw(alert.rule, alert.device)
+                else:
+                    each.take(alert)
+            elif alert.state is AlertState.RESOLVED and each.knows(alert.rule, alert.device):
                 each.take(alert)
 
-    def _receivers(self, alert: Alert) -> Iterable[Outbox]:
+    def _told_of(self, alert: Alert) -> Collection[str]:
         rule = self._config.rules.get(alert.rule)
-        if rule is None:  # it is gone, and whoever was told of it is told of its end
-            return self.outboxes.values()
-        return [self.outboxes[name] for name in rule.notify]
+        return rule.notify if rule is not None else ()
 
 
 def beside(journal: Path) -> Path:

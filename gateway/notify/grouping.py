@@ -81,6 +81,10 @@ class Grouping:
             for alert in group.alerts.values()
         )
 
+    def knows(self, rule: str, device: str) -> bool:
+        """Whether this alert is to be told, or its end."""
+        return Key(rule, device) in self._homes
+
     def take(self, alert: Alert, now: Stamp) -> None:
         """A change of an alert that is to be told; one that is pending is not."""
         if alert.state is AlertState.PENDING:
