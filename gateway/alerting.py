@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import wire
+from gateway.actions import Actions, Write
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.config import Config
 from gateway.journal.journal import Journal
@@ -35,12 +36,16 @@ RETRY = 1.0, 60.0
 
 
 class Alerting:
-    def __init__(self, config: Config, book: Rulebook, bus: EventBus, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, book: Rulebook, bus: EventBus, journal: Journal, clock: Clock, *, write: Write
+    ) -> None:
+        """`write`: sets a metric of a device, for what rules do."""
         self._config = config
         self._book = book
         self._bus = bus
         self._journal = journal
         self._clock = clock
+        self._write = write
         self._unsaid: list[Alert] = []
         """Given out by the engine, and not yet in the journal."""
         self._late: dict[str, Alert] = {}
@@ -81,6 +86,7 @@ class Alerting:
             await self._remembrance.settled()
             for alert in batch:
                 _log(alert)
+                self._act(alert)
                 self._tell(alert)
                 await self._publish(alert)
             self._weighty()
@@ -93,11 +99,19 @@ class Alerting:
             for each in self.outboxes.values()
         )
 
+    async def act(self) -> None:
+        """Until what is to be done is done, or was tried once more, after `end_actions`."""
+        await Supervisor().run([Child(name="actions", run=self.actions.run, restart=Backoff(*RETRY))])
+
     async def remember(self) -> None:
         """Endless."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._remembrance.run(), name="what rules remember")
             group.create_task(self._catch_up(), name="late alerts")
+
+    def end_actions(self) -> None:
+        """While the devices can still be reached."""
+        self.actions.end()
 
     def end(self) -> None:
         """What waits to be told is tried once more; what is left is remembered."""
@@ -121,11 +135,13 @@ class Alerting:
             "firing": sum(each.state is AlertState.FIRING for each in standing),
             "pending": sum(each.state is AlertState.PENDING for each in standing),
             "unknown": {name: counts for name, counts in unknown.items() if counts},
+            "actions": self.actions.counters(),
             "notify": {name: each.counters() for name, each in self.outboxes.items()},
         }
 
     def _begin(self) -> None:
         self.ruling = Judge(self._book, self._bus, self._clock, changed=self._changed, given_out=self._unsaid)
+        self.actions = Actions(self._write, self._clock, self._weighty)
         self.outboxes: Mapping[str, Outbox] = {
             name: outbox(
                 name,
@@ -146,6 +162,8 @@ class Alerting:
                 self.outboxes[name].restore(kept)
             elif kept["waiting"]:
                 log.warning("notify %s: is not configured any more; what it had to tell is dropped", name)
+        doing = {name: rule.do for name, rule in self._config.rules.items() if rule.enabled}
+        self.actions.restore(parts["actions"], doing)
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
         self._topics = {(rule, device): topic for rule, device, topic in parts["topics"]}
         self._unsaid += [*unsaid, *gone]
@@ -158,8 +176,13 @@ class Alerting:
             "rules": self.ruling.engine.export(self._clock()),
             "unsaid": [plain(each) for each in self._unsaid],
             "topics": [[*key, topic] for key, topic in self._topics.items()],
+            "actions": self.actions.kept(),
             "notify": {name: each.kept() for name, each in self.outboxes.items()},
         }
+
+    def _act(self, alert: Alert) -> None:
+        rule = self._config.rules.get(alert.rule)
+        self.actions.take(alert, rule.do if rule is not None else ())
 
     async def _publish(self, alert: Alert) -> None:
         topic = self._topic(alert)
