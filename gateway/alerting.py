@@ -19,6 +19,7 @@ from gateway.notify.outbox import Outbox
 from gateway.pacing.backoff import Backoff
 from gateway.publish.topics import safe
 from gateway.remembrance import Memento, Remembrance
+from gateway.rules.desk import Desk
 from gateway.rules.engine import ACKNOWLEDGED, INHIBITED, SILENCED
 from gateway.rules.judge import Judge
 from gateway.rules.rulebook import Rulebook
@@ -30,6 +31,8 @@ MAILBOX = 64
 ALERTS_MAILBOX = 1024
 """They wait for the disk, and no reading is to wait for them."""
 QUIET = (ACKNOWLEDGED, SILENCED, INHIBITED)
+ACTIONS_S = 1.0
+"""So long devices may take for what rules tell them when the gateway is stopped; the rest is done after its start."""
 LATE_S = 5.0
 RETRY = 1.0, 60.0
 """Seconds after which an outbox that met a bug of ours is run again: first, at most."""
@@ -63,19 +66,58 @@ class Alerting:
                 self._begin()
         self._notifiers = Supervisor()
 
-    def observations(self) -> Subscription[Observation]:
-        return self._bus.subscribe(Observation, name="rules", capacity=MAILBOX, overflow=Overflow.WAIT)
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Hear what is published from now on. It ends with the five `finish…`, in their order."""
+        observations = self._bus.subscribe(
+            Observation, name="rules", capacity=MAILBOX, overflow=Overflow.WAIT
+        )
+        alerts = self._bus.subscribe(Alert, name="alerts", capacity=ALERTS_MAILBOX, overflow=Overflow.WAIT)
+        self._observations = observations
+        self._judging = group.create_task(self._judge(observations), name="rules")
+        self._handing = group.create_task(self._hand_on(alerts), name="alerts")
+        self._acting = group.create_task(self._act_on(), name="actions")
+        self._notifying = group.create_task(self._notify(), name="notifications")
+        self._remembering = [
+            group.create_task(self._remembrance.run(), name="what rules remember"),
+            group.create_task(self._catch_up(), name="late alerts"),
+        ]
 
-    def alerts(self) -> Subscription[Alert]:
-        return self._bus.subscribe(Alert, name="alerts", capacity=ALERTS_MAILBOX, overflow=Overflow.WAIT)
+    async def finish_actions(self) -> None:
+        """While the devices can still be reached: what waits is tried once more, and what is left is remembered."""
+        self.actions.end()
+        await asyncio.wait([self._acting], timeout=ACTIONS_S)
+        self._acting.cancel()
 
-    async def judge(self, observations: Subscription[Observation]) -> None:
-        """Until the mailbox ends."""
+    async def finish_judging(self) -> None:
+        """All that was published is judged. Nothing is asked of `desk` any more."""
+        self._observations.end()
+        await self._judging
+
+    async def finish_handing(self) -> None:
+        """All alerts are in the journal; the bus is closed."""
+        await self._handing
+
+    def finish_notifying(self) -> asyncio.Task[None]:
+        """What waits to be told is tried once more by the task that is returned, which may be cancelled."""
+        for each in self.outboxes.values():
+            each.end()
+        self._notifiers.hasten()
+        return self._notifying
+
+    async def finish(self) -> None:
+        """The last word of what is remembered."""
+        for task in self._remembering:
+            task.cancel()
+        await asyncio.wait(self._remembering)
+        self._weighty()
+        await self._remembrance.write()
+
+    async def _judge(self, observations: Subscription[Observation]) -> None:
         for alert in [*self._unsaid]:
             await self._bus.publish(alert)
         await self.ruling.run(observations)
 
-    async def hand_on(self, alerts: Subscription[Alert]) -> None:
+    async def _hand_on(self, alerts: Subscription[Alert]) -> None:
         """Until the bus is closed: into the journal, which no outage empties, and to the receivers.
 
         First of all it is remembered that they are to be said: whoever kills the process has them said again, and
@@ -92,36 +134,14 @@ class Alerting:
             self._weighty()
         await self._publish_late()
 
-    async def notify(self) -> None:
-        """Until each outbox has ended."""
+    async def _notify(self) -> None:
         await self._notifiers.run(
             Child(name=f"notify {each.name}", run=each.run, restart=Backoff(*RETRY))
             for each in self.outboxes.values()
         )
 
-    async def act(self) -> None:
-        """Until what is to be done is done, or was tried once more, after `end_actions`."""
+    async def _act_on(self) -> None:
         await Supervisor().run([Child(name="actions", run=self.actions.run, restart=Backoff(*RETRY))])
-
-    async def remember(self) -> None:
-        """Endless."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._remembrance.run(), name="what rules remember")
-            group.create_task(self._catch_up(), name="late alerts")
-
-    def end_actions(self) -> None:
-        """While the devices can still be reached."""
-        self.actions.end()
-
-    def end(self) -> None:
-        """What waits to be told is tried once more; what is left is remembered."""
-        for each in self.outboxes.values():
-            each.end()
-        self._notifiers.hasten()
-
-    async def last_word(self) -> None:
-        self._remembrance.note(weighty=True)
-        await self._remembrance.write()
 
     def counters(self) -> Mapping[str, Any]:
         """How many fire and wait, what could not be known of rules, and what became of the notifications."""
@@ -141,6 +161,7 @@ class Alerting:
 
     def _begin(self) -> None:
         self.ruling = Judge(self._book, self._bus, self._clock, changed=self._changed, given_out=self._unsaid)
+        self.desk = Desk(self.ruling.engine, self._clock, self.ruling.put)
         self.actions = Actions(self._write, self._clock, self._weighty)
         self.outboxes: Mapping[str, Outbox] = {
             name: outbox(

@@ -13,6 +13,7 @@ from gateway.alerting import Alerting
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.clock import system_clock
 from gateway.config import MAIN_BROKER, Config, rulebook
+from gateway.control import Control
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
@@ -28,9 +29,6 @@ log = logging.getLogger(__name__)
 MAILBOX = 64
 """Events a subscriber may lag behind before the devices are slowed down; so many readings pass in one turn
 of the loop, whatever the number of ports, so that a flood leaves turns enough to whoever forwards them."""
-
-ACTIONS_S = 1.0
-"""So long devices may take for what rules tell them when the gateway is stopped; the rest is done after its start."""
 
 FLOOD_BACKLOG = 1024
 FLOOD_PAUSE_S = 0.001
@@ -99,6 +97,15 @@ class _Gateway:
             for name, mqtt in config.brokers.items()
         ]
 
+        main = self._deliveries[0].forwarder
+        self._control = Control(
+            config.mqtt,
+            self._alerting.desk.verbs,
+            gateway=config.gateway.name,
+            client_id=config.client_id(),
+            connected=lambda: main.connected,
+        )
+
     async def run(self, stop: asyncio.Event) -> None:
         self._post_status()
         readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
@@ -106,9 +113,8 @@ class _Gateway:
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
         gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
-        observations, alerts = self._alerting.observations(), self._alerting.alerts()
         supervisors = {delivery: Supervisor() for delivery in self._deliveries}
-        with readings, presences, gaps, observations, alerts:
+        with readings, presences, gaps:
             async with asyncio.TaskGroup() as group:
                 forwarding = {
                     delivery: group.create_task(
@@ -116,11 +122,8 @@ class _Gateway:
                     )
                     for delivery, supervisor in supervisors.items()
                 }
-                judging = group.create_task(self._alerting.judge(observations), name="rules")
-                handing = group.create_task(self._alerting.hand_on(alerts), name="alerts")
-                notifying = group.create_task(self._alerting.notify(), name="notifications")
-                acting = group.create_task(self._alerting.act(), name="actions")
-                remembering = group.create_task(self._alerting.remember(), name="what rules remember")
+                self._alerting.start(group)
+                listening = group.create_task(Supervisor().run([self._control.child]), name="control")
                 announcing = group.create_task(self._record_gaps(gaps), name="gaps")
                 losing = group.create_task(self._publish_gaps(), name="losses")
                 counting = group.create_task(self._publish_counters(), name="counters")
@@ -131,27 +134,25 @@ class _Gateway:
                 await stop.wait()
 
                 # Cancel the sources, drain the rest.
-                self._alerting.end_actions()
-                await asyncio.wait([acting], timeout=ACTIONS_S)
-                acting.cancel()
+                listening.cancel()
+                await self._alerting.finish_actions()
                 reading.cancel()
-                await asyncio.wait([reading])
+                await asyncio.wait([reading, listening])
                 for source in self._sources:
                     await source.announce_stop()
-                observations.end()
-                await judging
+                await self._alerting.finish_judging()
                 losing.cancel()
                 await asyncio.wait([losing])
                 self._bus.close()
                 await recording
                 await posting
                 await announcing
-                await handing
+                await self._alerting.finish_handing()
                 while (gap := self._journal.take_gap()) is not None:
                     await self._record_gap(gap)
                 counting.cancel()
                 telling.cancel()
-                self._alerting.end()
+                notifying = self._alerting.finish_notifying()
                 self._journal.seal()
                 for supervisor in supervisors.values():
                     supervisor.hasten()
@@ -163,9 +164,10 @@ class _Gateway:
                     if each.forwarder.connected or (each.forwarder.waiting and not kept)
                 ]
                 await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
-                for task in (*forwarding.values(), notifying, remembering):
+                for task in (*forwarding.values(), notifying):
                     task.cancel()
-        await self._alerting.last_word()
+                await asyncio.wait([notifying])
+                await self._alerting.finish()
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
 
     async def _write(self, device: str, metric: str, value: Value) -> None:

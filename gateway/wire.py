@@ -79,7 +79,7 @@ def encode_alert(alert: Alert) -> bytes:
         "message": alert.message, "labels": alert.labels,
     }  # fmt: skip
     if not (alert.at.synchronised and alert.since.synchronised):
-        event["clock"] = _UNSYNCHRONISED
+        event["clock"] = UNSYNCHRONISED
     return orjson.dumps(event)
 
 
