@@ -69,7 +69,7 @@ class Rulebook:
         *,
         ports: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`ports`: what each device is behind."""
+        """`ports`: what each device is behind, as it is written: a link that is gone has no other name."""
         self.articles: list[Article] = []
         self.mistakes: list[Mistake] = []
         self.doubts: list[Mistake] = []

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-PATIENCE_S = 12.0
+PATIENCE_S = 30.0
 """Far beyond what anything here takes; only a hang reaches it."""
 
 
