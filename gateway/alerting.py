@@ -1,11 +1,13 @@
 """Rules at work: what they find is published, told, logged and remembered."""
 
+import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from gateway import wire
+from gateway.actions import Actions, Write
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.config import Config
 from gateway.journal.journal import Journal
@@ -28,19 +30,26 @@ MAILBOX = 64
 ALERTS_MAILBOX = 1024
 """They wait for the disk, and no reading is to wait for them."""
 QUIET = (ACKNOWLEDGED, SILENCED, INHIBITED)
+LATE_S = 5.0
 RETRY = 1.0, 60.0
 """Seconds after which an outbox that met a bug of ours is run again: first, at most."""
 
 
 class Alerting:
-    def __init__(self, config: Config, book: Rulebook, bus: EventBus, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, book: Rulebook, bus: EventBus, journal: Journal, clock: Clock, *, write: Write
+    ) -> None:
+        """`write`: sets a metric of a device, for what rules do."""
         self._config = config
         self._book = book
         self._bus = bus
         self._journal = journal
         self._clock = clock
+        self._write = write
         self._unsaid: list[Alert] = []
         """Given out by the engine, and not yet in the journal."""
+        self._late: dict[str, Alert] = {}
+        """By topic, of these the ones that the journal had no room for."""
         self._topics: dict[tuple[str, str], str] = {}
         """Where the retained messages are of what fires, by rule and device: the rule may be gone when it ends."""
         path = None if config.journal.in_memory else beside(config.journal.path)
@@ -76,11 +85,12 @@ class Alerting:
             self._weighty()
             await self._remembrance.settled()
             for alert in batch:
-                await self._journal.append_urgent(self._topic(alert), wire.encode_alert(alert))
-                self._unsaid.remove(alert)
-                self._tell(alert)
                 _log(alert)
+                self._act(alert)
+                self._tell(alert)
+                await self._publish(alert)
             self._weighty()
+        await self._publish_late()
 
     async def notify(self) -> None:
         """Until each outbox has ended."""
@@ -89,8 +99,19 @@ class Alerting:
             for each in self.outboxes.values()
         )
 
+    async def act(self) -> None:
+        """Until what is to be done is done, or was tried once more, after `end_actions`."""
+        await Supervisor().run([Child(name="actions", run=self.actions.run, restart=Backoff(*RETRY))])
+
     async def remember(self) -> None:
-        await self._remembrance.run()
+        """Endless."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._remembrance.run(), name="what rules remember")
+            group.create_task(self._catch_up(), name="late alerts")
+
+    def end_actions(self) -> None:
+        """While the devices can still be reached."""
+        self.actions.end()
 
     def end(self) -> None:
         """What waits to be told is tried once more; what is left is remembered."""
@@ -114,11 +135,13 @@ class Alerting:
             "firing": sum(each.state is AlertState.FIRING for each in standing),
             "pending": sum(each.state is AlertState.PENDING for each in standing),
             "unknown": {name: counts for name, counts in unknown.items() if counts},
+            "actions": self.actions.counters(),
             "notify": {name: each.counters() for name, each in self.outboxes.items()},
         }
 
     def _begin(self) -> None:
         self.ruling = Judge(self._book, self._bus, self._clock, changed=self._changed, given_out=self._unsaid)
+        self.actions = Actions(self._write, self._clock, self._weighty)
         self.outboxes: Mapping[str, Outbox] = {
             name: outbox(
                 name,
@@ -139,6 +162,8 @@ class Alerting:
                 self.outboxes[name].restore(kept)
             elif kept["waiting"]:
                 log.warning("notify %s: is not configured any more; what it had to tell is dropped", name)
+        doing = {name: rule.do for name, rule in self._config.rules.items() if rule.enabled}
+        self.actions.restore(parts["actions"], doing)
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
         self._topics = {(rule, device): topic for rule, device, topic in parts["topics"]}
         self._unsaid += [*unsaid, *gone]
@@ -151,8 +176,33 @@ class Alerting:
             "rules": self.ruling.engine.export(self._clock()),
             "unsaid": [plain(each) for each in self._unsaid],
             "topics": [[*key, topic] for key, topic in self._topics.items()],
+            "actions": self.actions.kept(),
             "notify": {name: each.kept() for name, each in self.outboxes.items()},
         }
+
+    def _act(self, alert: Alert) -> None:
+        rule = self._config.rules.get(alert.rule)
+        self.actions.take(alert, rule.do if rule is not None else ())
+
+    async def _publish(self, alert: Alert) -> None:
+        topic = self._topic(alert)
+        older = self._late.pop(topic, None)
+        if older is not None and older is not alert:
+            self._unsaid.remove(older)
+        if self._journal.urgent_full:  # of each alert the newest state must not be lost
+            self._late[topic] = alert
+            return
+        await self._journal.append_urgent(topic, wire.encode_alert(alert))
+        self._unsaid.remove(alert)
+
+    async def _publish_late(self) -> None:
+        for alert in [*self._late.values()]:
+            await self._publish(alert)
+
+    async def _catch_up(self) -> None:
+        while True:
+            await asyncio.sleep(LATE_S)
+            await self._publish_late()
 
     def _changed(self) -> None:
         self._remembrance.note(weighty=False)
@@ -197,5 +247,8 @@ def beside(journal: Path) -> Path:
 def _log(alert: Alert) -> None:
     name = f"{alert.rule} ({alert.device})" if alert.device else alert.rule
     quiet = "".join(f", {label} by {alert.labels[label]}" for label in QUIET if label in alert.labels)
-    level = logging.WARNING if alert.state is AlertState.FIRING and not quiet else logging.INFO
-    log.log(level, "alert %s: %s%s: %s", name, alert.state, quiet, alert.message)
+    if alert.state is AlertState.FIRING:
+        level = logging.INFO if quiet else logging.WARNING
+        log.log(level, "alert %s: firing%s: %s", name, quiet, alert.message)
+    else:
+        log.info("alert %s: %s%s", name, alert.state, quiet)

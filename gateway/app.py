@@ -16,7 +16,7 @@ from gateway.config import MAIN_BROKER, Config, rulebook
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
-from gateway.model import Availability, Clock, Gap, Reading
+from gateway.model import Availability, Clock, Gap, Reading, Value
 from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
 from gateway.source import Source
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 MAILBOX = 64
 """Events a subscriber may lag behind before the devices are slowed down; so many readings pass in one turn
 of the loop, whatever the number of ports, so that a flood leaves turns enough to whoever forwards them."""
+
+ACTIONS_S = 1.0
+"""So long devices may take for what rules tell them when the gateway is stopped; the rest is done after its start."""
 
 FLOOD_BACKLOG = 1024
 FLOOD_PAUSE_S = 0.001
@@ -81,7 +84,7 @@ class _Gateway:
             for name, options in config.devices.items()
         ]
         book = rulebook(config.rules, config.devices, config.gateway.zone)
-        self._alerting = Alerting(config, book, self._bus, journal, clock)
+        self._alerting = Alerting(config, book, self._bus, journal, clock, write=self._write)
         self._accounts = Accounts(journal, self._sources, clock, alerting=self._alerting.counters)
         self._deliveries = self._accounts.deliveries = [
             Delivery(
@@ -116,6 +119,7 @@ class _Gateway:
                 judging = group.create_task(self._alerting.judge(observations), name="rules")
                 handing = group.create_task(self._alerting.hand_on(alerts), name="alerts")
                 notifying = group.create_task(self._alerting.notify(), name="notifications")
+                acting = group.create_task(self._alerting.act(), name="actions")
                 remembering = group.create_task(self._alerting.remember(), name="what rules remember")
                 announcing = group.create_task(self._record_gaps(gaps), name="gaps")
                 losing = group.create_task(self._publish_gaps(), name="losses")
@@ -127,6 +131,9 @@ class _Gateway:
                 await stop.wait()
 
                 # Cancel the sources, drain the rest.
+                self._alerting.end_actions()
+                await asyncio.wait([acting], timeout=ACTIONS_S)
+                acting.cancel()
                 reading.cancel()
                 await asyncio.wait([reading])
                 for source in self._sources:
@@ -160,6 +167,10 @@ class _Gateway:
                     task.cancel()
         await self._alerting.last_word()
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
+
+    async def _write(self, device: str, metric: str, value: Value) -> None:
+        """Raises: Refused; LinkError; FrameError."""
+        await next(each for each in self._sources if each.name == device).write(metric, value)
 
     async def _read(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -27,6 +27,8 @@ wear out an SD card. The first after a rest is at once."""
 WEIGHTY_S = 0.05
 """And so far when an alert, a command or a message is to be remembered."""
 RETRY_S = 30.0
+PATIENCE_S = 1.0
+"""For a disk that hangs: no alert waits longer for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,12 @@ class Remembrance:
             self._weighty.set()
 
     async def settled(self) -> None:
-        """Returns when all that has been noted by now is on the disk, or cannot be written now."""
+        """Returns when all that has been noted by now is on the disk, or cannot be written soon."""
         noted = self._noted
-        while self._path is not None and not self._trouble and self._written < noted:
-            await self._wrote.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while self._path is not None and not self._trouble and self._written < noted:
+                    await self._wrote.wait()
 
     async def run(self) -> None:
         """Until it is cancelled; then, or before, `write` says the last word."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
+from gateway.config.actions import Action
 from gateway.config.table import Table
 from gateway.filters.filter import Globs
 from gateway.rules.engine import ACKNOWLEDGED, INHIBITED, PORT_DOWN, SILENCED
@@ -99,6 +100,11 @@ class RuleOptions(Table):
         default=(), description="Whom to tell besides publishing it: names of tables [notify.<name>]."
     )
 
+    do: tuple[Action, ...] = Field(
+        default=(),
+        description='What devices are told when it fires: [{ device = "pump", set = { running = false } }].',
+    )
+
     @field_validator("message")
     @classmethod
     def _fillable(cls, text: str) -> str:
@@ -141,6 +147,8 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "device_stale": {
         "each": "*",
         "when": "stale(this) and not offline(this)",
+        "clear": "not stale(this)",
+        "inhibited_by": ["device_offline"],
         "message": "{device} is not heard any more",
     },
     "frame_errors": {

@@ -69,7 +69,7 @@ class Rulebook:
         *,
         ports: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`ports`: what each device is behind, as it is written: a link that is gone has no other name."""
+        """`ports`: what each device is behind."""
         self.articles: list[Article] = []
         self.mistakes: list[Mistake] = []
         self.doubts: list[Mistake] = []
@@ -185,7 +185,7 @@ def _watch(article: Article, this: str, memory: Memory, site: Site) -> Watch:
 
     def look(name: str) -> Value | None:
         value = cells[name].value if name in cells else None
-        if isinstance(value, str):  # half a surrogate pair, which JSON may hold, cannot be written
+        if isinstance(value, str):  # half a surrogate pair can be written nowhere
             return value.encode(errors="replace").decode()
         return None if isinstance(value, Unknown) else value
 
