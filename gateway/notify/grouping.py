@@ -140,8 +140,8 @@ class Grouping:
                     "due_s": None if group.due == inf else group.due - now,
                     "alerts": [plain(alert) for alert in group.alerts.values()],
                     "told_s": None if group.told_at is None else now - group.told_at,
-                    "told_firing": sorted(group.told_firing),
-                    "told_resolved": sorted(group.told_resolved),
+                    "told_firing": [[*key] for key in sorted(group.told_firing)],
+                    "told_resolved": [[*key] for key in sorted(group.told_resolved)],
                 }
                 for group in self._groups.values()
             ],
