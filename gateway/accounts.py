@@ -7,8 +7,9 @@ found + journaled  = acknowledged + set aside + evicted + waiting, for each brok
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gateway import wire
 from gateway.journal.journal import Journal
@@ -20,7 +21,16 @@ log = logging.getLogger(__name__)
 
 
 class Accounts:
-    def __init__(self, journal: Journal, sources: Iterable[Source], clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        sources: Iterable[Source],
+        clock: Clock,
+        *,
+        alerting: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        """`alerting`: what the rules count of themselves."""
+        self._alerting = alerting
         self.deliveries: Sequence[Delivery] = ()
         self._journal = journal
         self._sources = tuple(sources)
@@ -58,6 +68,7 @@ class Accounts:
                     "journaled": self.journaled,
                     "refused": self._journal.refused,
                 },
+                "rules": self._alerting(),
                 "brokers": {each.name: _of(each) for each in self.deliveries},
             },
         )

@@ -9,13 +9,15 @@ from itertools import chain, repeat
 import drivers
 from gateway import __version__, wire
 from gateway.accounts import Accounts
+from gateway.alerting import Alerting
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.clock import system_clock
-from gateway.config import MAIN_BROKER, Config
+from gateway.config import MAIN_BROKER, Config, rulebook
+from gateway.control import Control
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
-from gateway.model import Availability, Clock, Gap, Presence, Reading
+from gateway.model import Availability, Clock, Gap, Reading, Value
 from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
 from gateway.source import Source
@@ -79,7 +81,9 @@ class _Gateway:
             )
             for name, options in config.devices.items()
         ]
-        self._accounts = Accounts(journal, self._sources, clock)
+        book = rulebook(config.rules, config.devices, config.gateway.zone)
+        self._alerting = Alerting(config, book, self._bus, journal, clock, write=self._write)
+        self._accounts = Accounts(journal, self._sources, clock, alerting=self._alerting.counters)
         self._deliveries = self._accounts.deliveries = [
             Delivery(
                 name,
@@ -92,6 +96,15 @@ class _Gateway:
             )
             for name, mqtt in config.brokers.items()
         ]
+
+        main = self._deliveries[0].forwarder
+        self._control = Control(
+            config.mqtt,
+            self._alerting.desk.verbs,
+            gateway=config.gateway.name,
+            client_id=config.client_id(),
+            connected=lambda: main.connected,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         self._post_status()
@@ -109,6 +122,8 @@ class _Gateway:
                     )
                     for delivery, supervisor in supervisors.items()
                 }
+                self._alerting.start(group)
+                listening = group.create_task(Supervisor().run([self._control.child]), name="control")
                 announcing = group.create_task(self._record_gaps(gaps), name="gaps")
                 losing = group.create_task(self._publish_gaps(), name="losses")
                 counting = group.create_task(self._publish_counters(), name="counters")
@@ -119,20 +134,25 @@ class _Gateway:
                 await stop.wait()
 
                 # Cancel the sources, drain the rest.
+                listening.cancel()
+                await self._alerting.finish_actions()
                 reading.cancel()
-                await asyncio.wait([reading])
+                await asyncio.wait([reading, listening])
                 for source in self._sources:
-                    await source.announce(Presence.OFFLINE, "the gateway was stopped")
+                    await source.announce_stop()
+                await self._alerting.finish_judging()
                 losing.cancel()
                 await asyncio.wait([losing])
                 self._bus.close()
                 await recording
                 await posting
                 await announcing
+                await self._alerting.finish_handing()
                 while (gap := self._journal.take_gap()) is not None:
                     await self._record_gap(gap)
                 counting.cancel()
                 telling.cancel()
+                notifying = self._alerting.finish_notifying()
                 self._journal.seal()
                 for supervisor in supervisors.values():
                     supervisor.hasten()
@@ -143,11 +163,16 @@ class _Gateway:
                     for each, task in forwarding.items()
                     if each.forwarder.connected or (each.forwarder.waiting and not kept)
                 ]
-                if working:
-                    await asyncio.wait(working, timeout=self._config.gateway.stop_timeout)
-                for task in forwarding.values():
+                await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
+                for task in (*forwarding.values(), notifying):
                     task.cancel()
+                await asyncio.wait([notifying])
+                await self._alerting.finish()
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
+
+    async def _write(self, device: str, metric: str, value: Value) -> None:
+        """Raises: Refused; LinkError; FrameError."""
+        await next(each for each in self._sources if each.name == device).write(metric, value)
 
     async def _read(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -59,6 +59,19 @@ class Availability(Observation):
 
     presence: Presence
     reason: str
+    port_open: bool | None = None
+    """False: its port cannot be opened, or went away: nothing behind it can be heard. None: not known yet."""
+    unproven: bool = False
+    """Nothing speaks against the device, and no rule may act on it: it has not had the time to speak since the gateway
+    started or opened its port, or the gateway is being stopped."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally(Observation):
+    """What the gateway counts of a device, or of itself (device `status`): no reading, and no sign of life."""
+
+    values: Mapping[str, Value]
+    """By name; what is counted of a device is called `$…`, which no instrument's metric is taken for."""
 
 
 @dataclass(slots=True, kw_only=True)

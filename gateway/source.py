@@ -8,9 +8,9 @@ from contextlib import aclosing
 from math import inf, isfinite
 
 from drivers.asking import Asker
-from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions
+from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions, Writable
 from gateway.bus import EventBus
-from gateway.errors import LinkLost, LinkSilent
+from gateway.errors import LinkAbsent, LinkError, LinkLost, LinkSilent, Refused
 from gateway.filters.chain import Chain
 from gateway.model import Availability, Clock, Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
@@ -57,6 +57,10 @@ class Source:
         self._report: Report | None = None
         self._heard_at = 0.0
         self._unanswered = ""  # why the port was shut, if that was because nobody answered
+        self._port_open: bool | None = None
+        self._opened = False
+        self._stopped = False
+        self._writing: set[asyncio.Timeout] = set()
         # They outlast the port: what they hold is what the device said, whenever its port was opened.
         self._chain = Chain(options.filters) if options.filters else None
         self._armed_for = inf
@@ -68,10 +72,26 @@ class Source:
 
     async def run(self, report: Report) -> None:
         """Raises: LinkError, when the port cannot be opened or goes away, or nobody answers."""
+        self._opened = False
+        self._report = report
+        try:
+            await self._read(report)
+        except LinkSilent:
+            self._port_open = True
+            raise
+        except LinkLost:
+            self._port_open = False
+            raise
+        except LinkError:
+            self._port_open = self._opened  # where another instrument answers, the port is open
+            raise
+
+    async def _read(self, report: Report) -> None:
         unanswered, self._unanswered = self._unanswered, ""
         async with self._driver.open(self.name, self._options, self._clock) as device:
+            self._opened = self._port_open = True
             self._heard_at = asyncio.get_running_loop().time()
-            self._report, self._device = report, device
+            self._device = device
             self._is_asked = isinstance(device, Asker)
             await report.waiting(unanswered or f"{self._options.port}: open, no reading yet")
             chain = self._chain
@@ -100,9 +120,34 @@ class Source:
                 raise
             finally:
                 self._device = None
+                for each in self._writing:  # nobody would hear the answer
+                    each.reschedule(0)
+                self._writing.clear()
                 self._hush()
                 self.rejected += device.rejected
                 self.dropped += device.dropped
+
+    async def write(self, metric: str, value: Value) -> None:
+        """Set a metric, by the name and in the unit in which it is published; between two questions to the device.
+
+        Raises: Refused; LinkError: the port is not open, or goes away, or nothing answers; FrameError. Where an
+        answer was wanted, it may have been carried out all the same.
+        """
+        name = self._driver.meant(self._options, metric, value)
+        if self._device is None:
+            reason = self._report.reason if self._report is not None else "the port was not opened yet"
+            raise LinkAbsent(f"{metric} cannot be set now: {reason}")
+        if not isinstance(self._device, Writable):
+            raise Refused(f"{metric} cannot be set: the driver takes no commands")
+        try:
+            async with asyncio.timeout(None) as shut:
+                self._writing.add(shut)
+                try:
+                    await self._device.write(name, value)
+                finally:
+                    self._writing.discard(shut)
+        except TimeoutError:
+            raise LinkLost(f"{metric}: the port was shut while it was being set") from None
 
     async def watch(self) -> None:
         """Say so when an open port has gone quiet. One timer for each quiet spell, none for each reading."""
@@ -214,7 +259,18 @@ class Source:
 
     async def announce(self, presence: Presence, reason: str) -> None:
         at = self._clock()
-        await self._bus.publish(Availability(at=at, device=self.name, presence=presence, reason=reason))
+        offline = presence is Presence.OFFLINE
+        await self._bus.publish(
+            Availability(
+                at=at, device=self.name, presence=presence, reason=reason, port_open=self._port_open,
+                unproven=offline and (self._port_open is None or self._device is not None or self._stopped),
+            )
+        )  # fmt: skip
+
+    async def announce_stop(self) -> None:
+        """To be called when nothing runs any more: that the gateway is stopped is the last that is said."""
+        self._stopped = True
+        await self.announce(Presence.OFFLINE, "the gateway was stopped")
 
     def _silence(self, device: Device, stale_after: float) -> str:
         reason = f"nothing for {written_duration(stale_after)} on {self._options.port}"

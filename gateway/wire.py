@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Availability, Gap, Reading
+from gateway.model import Alert, Availability, Gap, Reading
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSYNCHRONISED = "unsynchronised"
@@ -69,6 +69,18 @@ def encode_availability(event: Availability) -> bytes:
     if not event.at.synchronised:
         state["clock"] = UNSYNCHRONISED
     return orjson.dumps(state)
+
+
+def encode_alert(alert: Alert) -> bytes:
+    """`time` is that of this message, `since` that of the state."""
+    event = {
+        "time": rfc3339(alert.at.wall_ns), "rule": alert.rule, "device": alert.device, "state": alert.state,
+        "since": rfc3339(alert.since.wall_ns), "severity": alert.severity, "value": alert.value,
+        "message": alert.message, "labels": alert.labels,
+    }  # fmt: skip
+    if not (alert.at.synchronised and alert.since.synchronised):
+        event["clock"] = UNSYNCHRONISED
+    return orjson.dumps(event)
 
 
 def encode_gap(gap: Gap, run: str) -> bytes:

@@ -25,4 +25,5 @@ DRIVER = Driver(
     clues=Clues(heard=False, questions=({},)),
     metrics=metrics("readable", "0.01in"),
     described=_described,
+    complete=True,
 )

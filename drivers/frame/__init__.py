@@ -140,6 +140,7 @@ DRIVER = Driver(
     decoder=decoder,
     open=_open,
     described=_described,
+    complete=True,
     simulation=Simulation(telegrams=telegrams),
     clues=Clues(heard=False),
 )

@@ -100,6 +100,7 @@ DRIVER = Driver(
     open=asking(Mhz19),
     metrics=METRICS,
     described=_described,
+    complete=True,
     simulation=Simulation(telegrams=telegrams, answering=Sensor, talks=False),
     clues=Clues(heard=False, questions=({},)),
 )

@@ -57,4 +57,5 @@ DRIVER = Driver(
     shares_port=True,
     capture_options={"mode": "listen"},
     described=_described,
+    complete=True,
 )

@@ -62,5 +62,6 @@ DRIVER = Driver(
     open=_open,
     metrics=METRICS,
     described=_described,
+    complete=True,
     simulation=Simulation(telegrams=telegrams),
 )

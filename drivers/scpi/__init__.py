@@ -23,4 +23,5 @@ DRIVER = Driver(
     ),
     shares_port=True,
     described=described,
+    complete=True,
 )

@@ -182,6 +182,7 @@ DRIVER = Driver(
     open=asking(Sps30),
     metrics=METRICS,
     described=_described,
+    complete=True,
     clues=Clues(heard=False, questions=({},)),
     simulation=Simulation(telegrams=telegrams, answering=Sensor, talks=False),
 )

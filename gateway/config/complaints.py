@@ -50,9 +50,14 @@ _OTHER_WORDS = {
     "bytesize": "data_bits",
     "calibrate_linear": "calibrate",
     "calibrate_polynomial": "calibrate",
+    "condition": "when",
     "device": "port",
+    "duration": "for",
+    "expr": "when",
     "exponential_moving_average": "exponential_average",
     "host": "url",
+    "hysteresis": "clear",
+    "if": "when",
     "multiply": "scale",
     "only_valid_range": "valid_range",
     "path": "port",
@@ -79,6 +84,8 @@ Class = TypeVar("Class")
 class Problem(NamedTuple):
     at: KeyPath
     text: str
+    character: int | None = None
+    """Of the text that stands there, from 0: which one is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +19,8 @@ from drivers.line import LINE_SETTINGS
 from drivers.port import place
 from gateway.config import complaints, syntax
 from gateway.config.complaints import Model, Problem, Section
-from gateway.config.locator import KeyPath, Position, locate, nearest
+from gateway.config.locator import KeyPath, inside, locate, nearest
+from gateway.config.notify import NotifyOptions
 from gateway.config.options import (
     MAIN_BROKER,
     Config,
@@ -28,8 +31,13 @@ from gateway.config.options import (
     Site,
     TlsOptions,
 )
+from gateway.config.rulebook import rulebook
+from gateway.config.rules import BUILT_IN, RuleName, RuleOptions
 from gateway.config.secret import WAYS
 from gateway.errors import ConfigError
+from gateway.filters.filter import Names
+from gateway.rules.names import did_you_mean
+from gateway.rules.rulebook import Mistake
 from gateway.units import written_duration
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
@@ -40,40 +48,60 @@ _EVERYWHERE: Mapping[str, type[BaseModel]] = {
     "[mqtt.tls]": TlsOptions,
     "[journal]": JournalOptions,
     "[devices.<name>]": DriverOptions,
+    "[rules.<name>]": RuleOptions,
+    "[notify.<name>]": NotifyOptions,
 }
 
 
 class _Document(Site):
-    """The file's shape; what is in a device's table is for its driver to judge."""
+    """The file's shape; what is in a table with a name is judged by itself."""
 
     devices: Mapping[DeviceName, dict[str, Any]] = Field(default_factory=dict)
+    rules: Mapping[RuleName, dict[str, Any]] = Field(default_factory=dict)
+    notify: Mapping[RuleName, dict[str, Any]] = Field(default_factory=dict)
 
 
 def load(path: Path) -> Config:
     """Raises: ConfigError, with every problem of the file in the order of their places."""
     text = _text(path)
-    document = _parsed(path, text)
+    document = _with_built_in_rules(_parsed(path, text))
     further = dict(_further_brokers(document))
     found = [*_shared_ports(document), *_url_and_urls(document)]
     site = _validated(Section((), _without(document, further), _Document), path.parent, found)
     brokers = {name: _broker(name, table, path.parent, found) for name, table in further.items()}
+    unclear = [name for name, _ in _tables(document, "devices")]
     devices = {}
-    for name, table in _device_tables(document):
+    for name, table in _tables(document, "devices"):
         if (options := _device(name, table, path.parent, found)) is not None:
             devices[name] = options
-    positions = locate(text)
+    notify = {
+        name: _validated(Section(("notify", name), table, NotifyOptions), path.parent, found)
+        for name, table in _tables(document, "notify")
+    }
+    rules = {
+        name: _validated(Section(("rules", name), table, RuleOptions), path.parent, found)
+        for name, table in _tables(document, "rules")
+    }
+    found += _unknown_names(rules, notify, {**dict.fromkeys(unclear), **devices})
+    good = {name: rule for name, rule in rules.items() if rule is not None}
+    zone = UTC if site is None else site.gateway.zone
+    book = rulebook(good, devices, zone, unclear=unclear)
+    found += map(_of_rule, book.mistakes)
     if site is None or found:
-        raise ConfigError(*_lines(path, positions, found))
+        raise ConfigError(*_lines(path, text, found))
     config = Config(
         gateway=site.gateway,
         mqtt=site.mqtt,
         further_brokers={name: broker for name, broker in brokers.items() if broker is not None},
         journal=site.journal,
+        rules=good,
+        notify={name: options for name, options in notify.items() if options is not None},
         devices=devices,
     )
     if found := [*_shared_clients(config)]:
-        raise ConfigError(*_lines(path, positions, found))
-    return config.model_copy(update={"warnings": _lines(path, positions, _doubts(config, document))})
+        raise ConfigError(*_lines(path, text, found))
+    doubts = [*_doubts(config, document), *map(_of_rule, book.doubts)]
+    return config.model_copy(update={"warnings": _lines(path, text, doubts)})
 
 
 def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
@@ -111,7 +139,7 @@ def device_options(path: Path, device: str, pairs: Mapping[str, str]) -> DriverO
     Raises: ConfigError, with what is wrong in that table by its place.
     """
     text = _text(path)
-    tables = dict(_device_tables(_parsed(path, text)))
+    tables = dict(_tables(_parsed(path, text), "devices"))
     if not device and len(tables) == 1:
         [device] = tables
     if device not in tables:
@@ -121,7 +149,7 @@ def device_options(path: Path, device: str, pairs: Mapping[str, str]) -> DriverO
     found: list[Problem] = []
     options = _device(device, table, path.parent, found)
     if options is None:
-        raise ConfigError(*_lines(path, locate(text), found))
+        raise ConfigError(*_lines(path, text, found))
     return options
 
 
@@ -180,6 +208,43 @@ def _validated(
     except ValidationError as error:
         found += complaints.problems(error, section, _EVERYWHERE)
     return None
+
+
+def _with_built_in_rules(document: dict[str, Any]) -> dict[str, Any]:
+    written = document.get("rules", {})
+    if not isinstance(written, dict):
+        return document
+    rules: dict[str, Any] = dict(BUILT_IN)
+    for name, table in written.items():
+        rules[name] = {**BUILT_IN.get(name, {}), **table} if isinstance(table, dict) else table
+    return {**document, "rules": rules}
+
+
+def _of_rule(mistake: Mistake) -> Problem:
+    return Problem(("rules", mistake.rule, mistake.key), mistake.text, mistake.column)
+
+
+def _unknown_names(
+    rules: Mapping[str, RuleOptions | None],
+    receivers: Mapping[str, NotifyOptions | None],
+    devices: Mapping[str, DriverOptions | None],
+) -> Iterator[Problem]:
+    for name, rule in rules.items():
+        if rule is None:
+            continue
+        at = ("rules", name)
+        for index, receiver in enumerate(rule.notify):
+            if receiver not in receivers:
+                text = f"there is no [notify.{_key(receiver)}]{did_you_mean(receiver, receivers)}"
+                yield Problem((*at, "notify", index), text)
+        for index, other in enumerate(rule.inhibited_by):
+            if other not in rules:
+                text = f'there is no rule "{other}"{did_you_mean(other, rules)}'
+                yield Problem((*at, "inhibited_by", index), text)
+        each = None if rule.each is None else [device for device in devices if device in Names(rule.each)]
+        for index, action in enumerate(rule.do):
+            for key, text in action.problems(devices, each):
+                yield Problem((*at, "do", index, *key), text)
 
 
 def _further_brokers(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -241,11 +306,11 @@ def _table(broker: str) -> KeyPath:
     return ("mqtt",) if broker == MAIN_BROKER else ("mqtt", broker)
 
 
-def _device_tables(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _tables(document: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Those that are tables; the others are complained about with the file's shape."""
-    devices = document.get("devices")
-    if isinstance(devices, dict):
-        yield from ((name, table) for name, table in devices.items() if isinstance(table, dict))
+    named = document.get(key)
+    if isinstance(named, dict):
+        yield from ((name, table) for name, table in named.items() if isinstance(table, dict))
 
 
 def _device(name: str, table: Mapping[str, Any], folder: Path, found: list[Problem]) -> DriverOptions | None:
@@ -280,7 +345,7 @@ def _no_driver(name: object) -> str:
 
 def _shared_ports(document: Mapping[str, Any]) -> Iterator[Problem]:
     owners: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for name, table in _device_tables(document):
+    for name, table in _tables(document, "devices"):
         port = table.get("port")
         if not isinstance(port, str):
             continue
@@ -322,6 +387,16 @@ def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(
                 (*at, "tls", "insecure"), "whoever answers is taken for the broker, and told the password"
             )
+    for name, notify in config.notify.items():
+        if not notify.webhook and find_spec("apprise") is None:
+            yield Problem(
+                ("notify", name, "url"),
+                "needs Apprise, which is not installed: pip install 'sallyport[notify]'",
+            )
+        elif (
+            notify.webhook
+        ):  # many of their addresses hold no secret, and docs/notifications.md says what to do if one does
+            secrets = [each for each in secrets if each != ("notify", name, "url")]
     for secret in secrets:
         yield Problem(secret, f"stands here for all to read; better say where it is kept: {WAYS}")
     for name, device in config.devices.items():
@@ -354,9 +429,19 @@ def _literal_secrets(value: object, written: object, at: KeyPath) -> Iterator[Ke
                 yield from _literal_secrets(value.get(key), each, (*at, key))
 
 
-def _lines(path: Path, positions: Mapping[KeyPath, Position], found: Iterable[Problem]) -> tuple[str, ...]:
+def _lines(path: Path, text: str, found: Iterable[Problem]) -> tuple[str, ...]:
+    positions = locate(text)
     placed = sorted(
-        {(nearest(positions, problem.at), _dotted(problem.at), problem.text) for problem in found}
+        {
+            (
+                nearest(positions, problem.at)
+                if problem.character is None or problem.at not in positions
+                else inside(text, problem.at, problem.character),
+                _dotted(problem.at),
+                problem.text,
+            )
+            for problem in found
+        }
     )
     return tuple(
         f"{path}:{at.line}:{at.column}: {key}{': ' if key else ''}{text}" for at, key, text in placed

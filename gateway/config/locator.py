@@ -44,6 +44,17 @@ def locate(text: str) -> Mapping[KeyPath, Position]:
     }
 
 
+def inside(text: str, path: KeyPath, character: int) -> Position:
+    """Where a character of the text that is the value at `path` stands; counted from 0, in what the text means."""
+    lines = [0, *(match.end() for match in re.finditer("\n", text))]
+    scanner = _Scanner(text)
+    scanner.offsets()
+    start, end = scanner.scalars[path]
+    meant = _meant(text[start:end])
+    offset = start + (meant[character] if character < len(meant) else end - start - 1)
+    return Position(line := bisect_right(lines, offset), offset - lines[line - 1] + 1)
+
+
 def nearest(positions: Mapping[KeyPath, Position], path: KeyPath) -> Position:
     """Where the value at `path` stands, or would stand: at its nearest parent, else at the file's start."""
     while path and path not in positions:
@@ -56,6 +67,8 @@ class _Scanner:
         self._text = text
         self._at = 0
         self._offsets: dict[KeyPath, int] = {}
+        self.scalars: dict[KeyPath, tuple[int, int]] = {}
+        """From where to where each value is written that is no array and no table."""
         self._last_index: dict[KeyPath, int] = {}  # of each array of tables
 
     def offsets(self) -> dict[KeyPath, int]:
@@ -99,7 +112,9 @@ class _Scanner:
     def _value(self, path: KeyPath) -> None:
         opening = self._text[self._blank()]
         if opening not in "[{":
+            start = self._at
             self._take(_SCALAR)
+            self.scalars[path] = start, self._at
             return
         self._at += 1
         for index in count():
@@ -123,6 +138,23 @@ class _Scanner:
         assert match is not None, "tomllib has accepted the text"
         self._at = match.end()
         return match[0]
+
+
+def _meant(literal: str) -> list[int]:
+    """For each character of a text, where it stands in what is written for it, quotes included."""
+    quote = literal[:3] if literal.startswith(('"""', "'''")) else literal[:1]
+    start, end = len(quote), len(literal) - len(quote)
+    if len(quote) > 1 and (newline := re.compile(r"\r?\n").match(literal, start)):
+        start = newline.end()  # TOML 1.0.0: the first one does not count
+    if quote.startswith("'"):
+        return [*range(start, end)]
+    return [
+        match.start()
+        for match in re.compile(r"\\[ \t]*\r?\n\s*|\\(?:u.{4}|U.{8}|.)|.", re.DOTALL).finditer(
+            literal, start, end
+        )
+        if not re.match(r"\\\s", match[0])
+    ]
 
 
 def _decoded(key: str) -> str:

@@ -1,17 +1,16 @@
 """What one may write in [notify.<name>]."""
 
 import base64
-import binascii
 import re
-import ssl
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.options import ReadableFile
+from gateway.config.files import Authorities
 from gateway.config.secret import Secret
+from gateway.config.table import Table
 from gateway.config.webhook_url import WebhookUrl
 from gateway.units import Duration, DurationOrNever
 
@@ -46,7 +45,7 @@ def key_of(secret: str) -> bytes:
         return secret.encode()
     try:
         key = base64.b64decode(secret.removeprefix(_ENCODED), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and so is a letter beyond ASCII
         key = b""
     if not key:
         raise ValueError("begins with whsec_, so base64 must follow")
@@ -76,14 +75,6 @@ def _header_value(value: SecretStr) -> SecretStr:
     return value
 
 
-def _authorities(ca: ReadableFile) -> ReadableFile:
-    try:
-        ssl.create_default_context(cafile=ca)
-    except ssl.SSLError:
-        raise ValueError("must be a file of certificates in PEM form") from None
-    return ca
-
-
 def _is_webhook(url: str) -> bool:
     return url.partition("://")[0].lower() in ("http", "https")
 
@@ -91,9 +82,7 @@ def _is_webhook(url: str) -> bool:
 _WEBHOOKS_ONLY = ("secret", "headers", "ca", "timeout")
 
 
-class NotifyOptions(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
+class NotifyOptions(Table):
     url: Annotated[Secret, AfterValidator(_url)] = Field(
         description="Whom to tell: http:// or https:// for a webhook, any other URL for the service that Apprise knows"
         " by it. What holds a token is best kept in a credential, a variable or a file.",
@@ -108,7 +97,7 @@ class NotifyOptions(BaseModel):
         default_factory=dict,
         description="With a webhook: headers besides ours, such as Authorization.",
     )
-    ca: Annotated[ReadableFile, AfterValidator(_authorities)] | None = Field(
+    ca: Authorities | None = Field(
         default=None,
         description="With https://: certificates of the authorities that may vouch for the receiver; by default"
         " the system's.",

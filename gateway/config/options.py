@@ -5,14 +5,14 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     SerializeAsAny,
@@ -24,7 +24,11 @@ from pydantic_core import PydanticCustomError
 
 from drivers.driver import DriverOptions
 from gateway.config.broker_url import BrokerUrl, WrittenBrokerUrl
+from gateway.config.files import Authorities, ReadableFile
+from gateway.config.notify import NotifyOptions
+from gateway.config.rules import RuleName, RuleOptions
 from gateway.config.secret import Secret
+from gateway.config.table import Table
 from gateway.units import Duration, DurationOrNever, Size, duration, written_duration
 
 RESERVED_LEVELS = ("status", "alerts", "gaps", "request", "response")
@@ -32,6 +36,8 @@ RESERVED_LEVELS = ("status", "alerts", "gaps", "request", "response")
 
 MAIN_BROKER = "mqtt"
 """The name of the one in [mqtt]: in the journal, which remembers how far each broker is, and in the counters."""
+
+_LOCALTIME = Path("/etc/localtime")
 
 _NO_LEVEL = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
 
@@ -65,29 +71,28 @@ def _host_name() -> str:
     return _NO_LEVEL.sub("-", socket.gethostname()).strip() or "gateway"
 
 
-def _readable(written: Path, info: ValidationInfo) -> Path:
-    """The whole path: one that is not whole begins at the configuration's folder."""
-    path: Path = (info.context or Path()) / written
-    if not path.exists():
-        problem = "there is no file {path}"
-    elif not path.is_file():
-        problem = "{path} is not a file"
-    elif not os.access(path, os.R_OK):
-        problem = "the user that Sallyport runs as may not read {path}"
-    else:
-        return path
-    raise PydanticCustomError("file", problem, {"path": str(path)})
-
-
 DeviceName = Annotated[str, Field(max_length=128), AfterValidator(_device_name)]
-ReadableFile = Annotated[Path, AfterValidator(_readable)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            'must be a time zone that this machine knows, such as "Europe/Berlin" or "UTC"; if it is, install tzdata'
+        ) from None
+    return name
 
 
-class GatewayOptions(_Table):
+def _local_zone() -> tzinfo:
+    try:
+        with _LOCALTIME.open("rb") as file:
+            return ZoneInfo.from_file(file, key=_LOCALTIME.resolve().name)
+    except (OSError, ValueError):  # none is set: tzset(3) takes UTC, too
+        return UTC
+
+
+class GatewayOptions(Table):
     name: Annotated[str, Field(max_length=128), AfterValidator(_level)] = Field(
         default_factory=_host_name,
         description="The gateway's name, a level of all its topics; by default the name of its host.",
@@ -101,22 +106,22 @@ class GatewayOptions(_Table):
         le=86400,
         description="How often the counters of everything that was read and sent are published.",
     )
+    time_zone: Annotated[str, AfterValidator(_known_zone)] | None = Field(
+        default=None,
+        description='Where hour() and weekday() of the rules are, such as "Europe/Berlin"; by default the system\'s.',
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
         description='The least important messages to log: "debug", "info", "warning" or "error".',
     )
 
-
-def _authorities(ca: Path) -> Path:
-    try:
-        ssl.create_default_context(cafile=ca)
-    except ssl.SSLError:
-        raise ValueError("must be a file of certificates in PEM form") from None
-    return ca
+    @property
+    def zone(self) -> tzinfo:
+        return _local_zone() if self.time_zone is None else ZoneInfo(self.time_zone)
 
 
-class TlsOptions(_Table):
-    ca: Annotated[ReadableFile, AfterValidator(_authorities)] | None = Field(
+class TlsOptions(Table):
+    ca: Authorities | None = Field(
         default=None,
         description="Certificates of the authorities that may vouch for the broker; by default the system's.",
     )
@@ -153,7 +158,7 @@ class TlsOptions(_Table):
         return self
 
 
-class MqttOptions(_Table):
+class MqttOptions(Table):
     url: WrittenBrokerUrl = Field(
         default=BrokerUrl("mqtt", "localhost", 1883),
         description="The broker: mqtt://host:port, mqtts:// with TLS, ws:// or wss://host:port/path for"
@@ -330,7 +335,7 @@ Sync = Annotated[float | None, BeforeValidator(_sync), PlainSerializer(_written_
 IN_MEMORY = Path("memory")
 
 
-class JournalOptions(_Table):
+class JournalOptions(Table):
     path: Annotated[Path, AfterValidator(_beside_the_file)] = Field(
         default_factory=_journal_path,
         description='The file that readings are kept in, or "memory" for none: they are then lost with the process.',
@@ -365,7 +370,7 @@ class JournalOptions(_Table):
         return self.path == IN_MEMORY
 
 
-class Site(_Table):
+class Site(Table):
     """What a configuration says besides its devices."""
 
     gateway: GatewayOptions = Field(default_factory=GatewayOptions, description="The gateway itself.")
@@ -377,6 +382,12 @@ class Config(Site):
     devices: Mapping[DeviceName, SerializeAsAny[DriverOptions]] = Field(
         default_factory=dict,
         description="The instruments, by name; each one's driver says what its table may hold.",
+    )
+    rules: Mapping[RuleName, RuleOptions] = Field(
+        default_factory=dict, description="What is decided here, by name: an alert when something is true."
+    )
+    notify: Mapping[RuleName, NotifyOptions] = Field(
+        default_factory=dict, description="Whom to tell of alerts besides publishing them, by name."
     )
     further_brokers: Mapping[str, MqttOptions] = Field(
         default_factory=dict,

@@ -1,11 +1,13 @@
 """Filters of names: rename, keep, drop."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from gateway.errors import Refused
 from gateway.filters.filter import Filter, FilterOptions, Globs, Names, Values
+from gateway.model import Value
 
 _Name = Annotated[str, Field(min_length=1)]
 
@@ -24,6 +26,14 @@ class Rename(FilterOptions):
 
     def filter(self) -> Filter:
         return Renaming(self.rename)
+
+    def before(self, metric: str, value: Value) -> str:  # noqa: ARG002
+        for old, new in self.rename.items():
+            if new == metric:
+                return old
+        if metric in self.rename:
+            raise Refused(f"{metric} cannot be set: it is called {self.rename[metric]}")
+        return metric
 
 
 class Keep(FilterOptions):
@@ -69,3 +79,23 @@ class Choice(Filter):
         kept = {name: value for name, value in values.items() if (name in self._names) is self._keep}
         self.withheld += len(values) - len(kept)
         return kept
+
+
+def names_behind(filters: Sequence[FilterOptions], names: Iterable[str]) -> Sequence[str]:
+    """What metrics of these names are called when they have passed the filters; `*` stands for any characters."""
+    left = [*names]
+    for each in filters:
+        match each:
+            case Rename():
+                known = Names(left)
+                left = [name for name in left if name not in each.rename]
+                left += [new for old, new in each.rename.items() if old in known]
+            case Keep():
+                kept = Names(each.keep)
+                some = [
+                    name for name in each.keep if name in Names(left)
+                ]  # of those that a wildcard stood for
+                left = [*dict.fromkeys([*(name for name in left if name in kept), *some])]
+            case Drop():
+                left = [name for name in left if name not in Names(each.drop)]
+    return left

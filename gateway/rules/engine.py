@@ -283,7 +283,7 @@ class Engine:
         if event.presence is Presence.ONLINE:
             self._spoke.add(device)
             self._absent.discard(device)
-        elif event.presence is Presence.STALE or device in self._spoke:
+        elif not event.unproven and (event.presence is Presence.STALE or device in self._spoke):
             self._absent.add(device)
         if len(self._absent) != before:
             self.revision += 1

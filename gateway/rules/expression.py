@@ -43,7 +43,9 @@ class Reads(NamedTuple):
 
     metrics: frozenset[Metric]
     devices: frozenset[str]
-    """All: those of the metrics, and those whose age or staleness is asked for."""
+    """All: those of the metrics, and those that are asked for."""
+    asked: frozenset[str]
+    """Of which the age or staleness is."""
     windows: frozenset[tuple[Metric, str, float]]
     """With the function and its seconds."""
 
@@ -108,12 +110,17 @@ class Expression:
             (Metric(_meant(each.device, this), each.metric), each.function, each.seconds)
             for each in self._windows
         ]
-        devices = {_meant(device, this) for device in self._devices} | {metric.device for metric in metrics}
+        asked = frozenset(_meant(device, this) for device in self._devices)
+        all_metrics = frozenset(metrics) | {metric for metric, _, _ in windows}
         return Reads(
-            frozenset(metrics) | {metric for metric, _, _ in windows},
-            frozenset(devices) | {metric.device for metric, _, _ in windows},
-            frozenset(windows),
+            all_metrics, asked | {metric.device for metric in all_metrics}, asked, frozenset(windows)
         )
+
+    def first_metric(self, this: str = THIS) -> Metric | None:
+        """What it is about first of all."""
+        for device, name in (*self._metrics, *((each.device, each.metric) for each in self._windows)):
+            return Metric(_meant(device, this), name)
+        return None
 
     def bind(self, memory: Memory, this: str = THIS) -> Bound:
         """Let it look at a memory; `this`: the device that the name stands for."""

@@ -1,11 +1,15 @@
 """What all rules together remember: of each metric that one of them mentions, the last value, and its windows."""
 
-from gateway.model import Availability, Presence, Reading, Value
+from gateway.model import Availability, Observation, Presence, Reading, Tally, Value
 from gateway.rules.unknown import Unknown
 from gateway.rules.windows import WINDOWS, Window
 
 LARGEST = 2**63
 """Beyond it an integer becomes a float: no instrument's number may make a rule slow."""
+
+
+COUNTED = "$"
+"""What the names begin with of what the gateway itself counts of a device."""
 
 
 class Cell:
@@ -41,13 +45,20 @@ class Cell:
 class Heard:
     """What is known of one device."""
 
-    __slots__ = ("at", "cells", "stale")
+    __slots__ = ("at", "cells", "counts", "offline", "stale")
 
     def __init__(self) -> None:
         self.at: float | Unknown = Unknown.NOT_SEEN
         """Of its last reading, in monotonic seconds."""
         self.stale: bool | Unknown = Unknown.NOT_SEEN
+        self.offline: bool | Unknown = Unknown.NOT_SEEN
         self.cells: dict[str, Cell] = {}
+        self.counts: dict[str, Cell] = {}
+        """What the gateway counts of it, apart: an instrument may call its metrics whatever it likes."""
+
+    def cells_of(self, metric: str) -> dict[str, Cell]:
+        """Among which a metric of this name is."""
+        return self.counts if metric.startswith(COUNTED) else self.cells
 
 
 class Memory:
@@ -56,12 +67,22 @@ class Memory:
     def __init__(self) -> None:
         self._devices: dict[str, Heard] = {}
 
+    def heed(self, event: Observation) -> None:
+        """Whatever it is."""
+        match event:
+            case Reading():
+                self.take(event)
+            case Availability():
+                self.hear(event)
+            case Tally():
+                self.count(event)
+
     def take(self, reading: Reading) -> None:
         device = self._devices.get(reading.device)
         if device is None:
             return
         device.at = now = reading.at.mono
-        device.stale = False
+        device.stale = device.offline = False
         values = reading.values
         for metric, cell in device.cells.items():
             if metric in values:
@@ -69,11 +90,21 @@ class Memory:
 
     def hear(self, availability: Availability) -> None:
         device = self._devices.get(availability.device)
-        if device is not None:
+        if device is not None and not availability.unproven:
             device.stale = availability.presence is not Presence.ONLINE
+            device.offline = availability.presence is Presence.OFFLINE
+
+    def count(self, tally: Tally) -> None:
+        device = self._devices.get(tally.device)
+        if device is None:
+            return
+        for metric, value in tally.values.items():
+            cell = device.cells_of(metric).get(metric)
+            if cell is not None:
+                cell.take(value, tally.at.mono)
 
     def device(self, name: str) -> Heard:
         return self._devices.setdefault(name, Heard())
 
     def cell(self, device: str, metric: str) -> Cell:
-        return self.device(device).cells.setdefault(metric, Cell())
+        return self.device(device).cells_of(metric).setdefault(metric, Cell())

@@ -24,7 +24,13 @@ class Message:
         """
         self.names: set[str] = set()
         self._parts: list[tuple[str, str | None, str]] = []
-        for text, name, form, conversion in Formatter().parse(template):
+        try:
+            parts = [*Formatter().parse(template)]
+        except ValueError:
+            raise ValueError(
+                'holds a single brace: one that is meant as such is written twice, "{{"'
+            ) from None
+        for text, name, form, conversion in parts:
             if name is not None:
                 if not _NAME.fullmatch(name) or conversion:
                     raise ValueError(f"{{{name}}} is not a name of a value, such as {{boiler.temperature}}")

@@ -50,7 +50,7 @@ class Site:
         return re.compile(
             r"""(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
             rf"|(?<![\w.])(?P<device>{known})(?=\s*(?:\.\s*[^\W\d]|\[))"
-            rf"|(?<![\w.])(?:age|stale)\s*\(\s*(?P<argument>{known})(?=\s*\))"
+            rf"|(?<![\w.])(?:age|stale|offline)\s*\(\s*(?P<argument>{known})(?=\s*\))"
             r"|\.\s*(?P<metric>[^\W\d]\w*)"
             r"""|[\t\n\r]|(?P<bad>[#\\;'"\x00-\x1f\x7f])"""
         )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
 
-from gateway.model import Availability, Presence, Reading, Stamp, Value
+from gateway.model import Availability, Presence, Reading, Stamp, Tally, Value
 from gateway.rules.expression import Bound, Expression
 from gateway.rules.memory import Memory
 from gateway.rules.names import Instrument, Site
@@ -41,6 +41,10 @@ def reading(mono: float, device: str, values: Mapping[str, Value]) -> Reading:
 
 def availability(mono: float, device: str, presence: Presence) -> Availability:
     return Availability(at=at(mono), device=device, presence=presence, reason="")
+
+
+def tally(mono: float, device: str, values: Mapping[str, Value]) -> Tally:
+    return Tally(at=at(mono), device=device, values=values)
 
 
 def bound(text: str, readings: Readings = (), *, condition: bool = True) -> Bound:

@@ -6,9 +6,13 @@ from math import inf
 import orjson
 import pytest
 
-from gateway.model import AlertState, Presence, Reading, Stamp
+from gateway.model import AlertState, Availability, Presence, Reading, Stamp, Tally
 from gateway.rules.engine import PORT_DOWN, Engine, Silence
+from gateway.rules.expression import Expression
+from gateway.rules.memory import Memory
 from gateway.rules.message import Message
+from gateway.rules.names import Instrument
+from gateway.rules.names import Site as Names
 from gateway.rules.rule import Flap, OnStale, Rule, State, Watch
 from tests.gateway.rules.stage import Site, Told, Values, above, hot, stamp
 
@@ -49,6 +53,29 @@ def test_wait_is_over_without_a_reading_and_due_says_when(values: Values) -> Non
     assert site.alerts == []
     site.until(35)
     assert site.story == [(35, "firing")]
+
+
+def test_what_the_gateway_counts_is_judged_as_it_comes() -> None:
+    memory = Memory()
+    expression = Expression('boiler["$rejected"] > 10', Names({"boiler": Instrument()}))
+    watch = Watch(rule=AT_ONCE, when=expression.bind(memory), device="boiler", devices=frozenset({"boiler"}))
+    engine = Engine([watch], stamp(0), heed=memory.heed)
+    tallies = [Tally(at=stamp(now), device="boiler", values={"$rejected": now}) for now in (10, 20)]
+    alerts = [alert for tally in tallies for alert in engine.on_event(tally)]
+    assert [(alert.at, alert.state) for alert in alerts] == [(stamp(20), AlertState.FIRING)]
+
+
+def test_stop_of_the_gateway_and_a_port_just_opened_are_no_absence(values: Values) -> None:
+    site = Site(values, hot(values, replace(AT_ONCE, on_stale=OnStale.FIRE)))
+    site.reading(0, 20)
+    site.presence(0, Presence.ONLINE)
+    unproven = Availability(at=stamp(1), device="boiler", presence=Presence.OFFLINE, reason="", unproven=True)
+    site.hear(unproven)
+    assert site.story == []
+    site.presence(2, Presence.OFFLINE)
+    assert site.story == [(2, "firing")]
+    site.hear(replace(unproven, at=stamp(3)))
+    assert site.story == [(2, "firing")]
 
 
 def test_call_that_comes_late_changes_no_moment(values: Values) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import inf, nextafter
 
 import pytest
@@ -7,7 +8,7 @@ from gateway.rules.expression import Expression, Metric
 from gateway.rules.memory import Memory
 from gateway.rules.names import BadExpression, Instrument, Site
 from gateway.rules.unknown import Unknown
-from tests.gateway.rules.site import SITE, Readings, at, availability, bound, reading, truth, value
+from tests.gateway.rules.site import SITE, Readings, at, availability, bound, reading, tally, truth, value
 
 SEEN: Readings = [
     (
@@ -320,6 +321,52 @@ def test_stale_follows_what_is_announced_and_a_reading_ends_it() -> None:
     for presence, expected in [(Presence.STALE, True), (Presence.ONLINE, False), (Presence.OFFLINE, True)]:
         memory.hear(availability(2.0, "pump", presence))
         assert judged.judge(at(2.0)) is expected
+
+
+def test_offline_is_what_is_announced_and_stale_is_not_offline() -> None:
+    memory = Memory()
+    judged = Expression("offline(rack-1)", SITE).bind(memory)
+    assert judged.judge(at(0.0)) is Unknown.NOT_SEEN
+    for presence, expected in [(Presence.OFFLINE, True), (Presence.STALE, False), (Presence.OFFLINE, True)]:
+        memory.hear(availability(2.0, "rack-1", presence))
+        assert judged.judge(at(2.0)) is expected
+    memory.take(reading(3.0, "rack-1", {"power": 1}))
+    assert judged.judge(at(3.0)) is False
+
+
+@pytest.mark.parametrize("function", ["stale", "offline"])
+def test_device_that_had_no_time_to_speak_is_what_it_was(function: str) -> None:
+    memory = Memory()
+    judged = Expression(f"{function}(pump)", SITE).bind(memory)
+    unproven = replace(availability(0.0, "pump", Presence.OFFLINE), unproven=True)
+    memory.hear(unproven)
+    assert judged.judge(at(0.0)) is Unknown.NOT_SEEN
+    memory.hear(availability(1.0, "pump", Presence.OFFLINE))
+    memory.hear(unproven)
+    assert judged.judge(at(1.0)) is True
+    memory.take(reading(2.0, "pump", {"speed": 1}))
+    memory.hear(unproven)
+    assert judged.judge(at(2.0)) is False
+
+
+def test_what_the_gateway_counts_is_no_sign_of_life() -> None:
+    memory = Memory()
+    texts = ['boiler["$rejected"]', 'rate(boiler["$rejected"], "1m")', "age(boiler)", "stale(boiler)"]
+    count, rate, age, stale = [Expression(each, SITE, condition=False).bind(memory) for each in texts]
+    memory.count(tally(5.0, "boiler", {"$rejected": 3, "$read": 8}))
+    memory.count(tally(10.0, "boiler", {"$rejected": 13}))
+    memory.count(tally(10.0, "nobody asks", {"$rejected": 1}))
+    assert (count.judge(at(10.0)), rate.judge(at(10.0))) == (13, 2.0)
+    assert age.judge(at(10.0)) is stale.judge(at(10.0)) is Unknown.NOT_SEEN
+
+
+def test_count_is_not_mixed_with_what_an_instrument_calls_so() -> None:
+    memory = Memory()
+    count = Expression('boiler["$rejected"]', SITE, condition=False).bind(memory)
+    metric = Expression("boiler.rejected", SITE, condition=False).bind(memory)
+    memory.count(tally(5.0, "boiler", {"$rejected": 3}))
+    memory.take(reading(6.0, "boiler", {"$rejected": 99, "rejected": 7}))
+    assert (count.judge(at(6.0)), metric.judge(at(6.0))) == (3, 7)
 
 
 def test_hour_and_weekday_are_those_of_the_zone() -> None:

@@ -19,6 +19,7 @@ WORDS = [
         "2nd floor.lux",
         "age(pump)",
         "stale(pump)",
+        "offline(pump)",
         "min.x",
     ),
     *(
