@@ -21,8 +21,7 @@ from gateway.supervisor import STABLE_S, Child, Report, first_cause
 
 log = logging.getLogger(__name__)
 
-Request = dict[str, Any]
-Verb = Callable[[Request], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+Verb = Callable[[dict[str, Any]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 """Carries a request out and returns what to answer. Raises: Refused, with the reason."""
 
 LARGEST_PAYLOAD = 64 * 1024
@@ -167,7 +166,7 @@ class Control:
         if refusal is not None and self._tell_refused.passes(asyncio.get_running_loop().time()):
             log.warning("control: the answer to %s did not leave: %s", verb, refusal)
 
-    async def _carry_out(self, verb: str, request: Request) -> Mapping[str, Any]:
+    async def _carry_out(self, verb: str, request: dict[str, Any]) -> Mapping[str, Any]:
         if verb not in self._verbs:
             raise Refused(f"there is no such verb; there are {', '.join(sorted(self._verbs))}")
         result = self._verbs[verb](request)
@@ -194,7 +193,7 @@ def _failed(why: str) -> dict[str, str]:
     return {"status": "error", "error": why}
 
 
-def _parsed(payload: bytes) -> Request:
+def _parsed(payload: bytes) -> dict[str, Any]:
     if len(payload) > LARGEST_PAYLOAD:
         raise Refused(f"the request is larger than {LARGEST_PAYLOAD} bytes")
     try:

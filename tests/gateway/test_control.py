@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.config import MqttOptions
-from gateway.control import LARGEST_PAYLOAD, MOST_DROPPED, MOST_WAITING, Control, Request, Verb
+from gateway.control import LARGEST_PAYLOAD, MOST_DROPPED, MOST_WAITING, Control, Verb
 from gateway.errors import Refused
 from gateway.publish.aiomqtt_publisher import Heard
 from gateway.publish.embedded import embedded_broker
@@ -30,6 +30,7 @@ from tests.support.rogue_broker import RogueBroker, maximum_packet_size
 
 pytestmark = pytest.mark.real_time
 
+Request = dict[str, Any]
 ROOT = "plant/hall-2/greenhouse"
 ANYWHERE = "127.0.0.1"
 
