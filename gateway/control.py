@@ -149,7 +149,9 @@ class Control:
     async def _answer(self, heard: Heard, gone: asyncio.Future[None]) -> None:
         verb = self._topics.verb(heard.topic) or ""
         answer: dict[str, Any] = {}
-        outcome: Mapping[str, Any] = _failed("it was not carried out to its end: see the gateway's log")
+        outcome: Mapping[str, Any] = _failed(
+            "the gateway stopped, or failed, before this was done: see its log"
+        )
         try:
             request = _parsed(heard.payload)
             if "transaction" in request:

@@ -420,7 +420,8 @@ async def test_bug_in_a_verb_is_reported_and_the_door_opens_again(
         await listens(anna)
         answer = await anna.asks("bug", {"transaction": 5})
         assert answer == {
-            "transaction": 5, "status": "error", "error": "it was not carried out to its end: see the gateway's log",
+            "transaction": 5, "status": "error",
+            "error": "the gateway stopped, or failed, before this was done: see its log",
         }  # fmt: skip
         anna.heard.clear()
         await listens(anna)
