@@ -14,7 +14,7 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands"],
     ["gateway.app"],
-    ["gateway.accounts", "gateway.alerting"],
+    ["gateway.accounts", "gateway.alerting", "gateway.tallies"],
     ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
     ["gateway.config"],
     ["gateway.rules"],

@@ -18,7 +18,7 @@ from gateway.rules.unknown import Unknown
 STATUS = "status"
 """In expressions the gateway itself, as if it were a device; no device may be called so."""
 
-OF_DEVICES = ("$read", "$rejected")
+OF_DEVICES = ("$read", "$rejected", "$unanswered")
 """What the gateway counts of each device."""
 OF_GATEWAY = (
     "behind", "behind_broker", "brokers_connected", "clock_synchronised", "journal_refused", "journal_trouble",
