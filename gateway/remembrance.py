@@ -9,7 +9,9 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ wear out an SD card. The first after a rest is at once."""
 WEIGHTY_S = 0.05
 """And so far when an alert, a command or a message is to be remembered."""
 RETRY_S = 30.0
+PATIENCE_S = 1.0
+"""For a disk that hangs: no alert waits longer for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,12 @@ class Remembrance:
         self._parts = parts
         self._changed = asyncio.Event()
         self._weighty = asyncio.Event()
+        self._wrote = asyncio.Event()
+        self._noted = self._written = 0
         self._trouble = ""
+        # One thread: what is written later lies on the disk later, even if nobody waits for the former any more. Its
+        # name is one that the stop of the process does not wait for without end.
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal: rules")
 
     def found(self) -> Memento | None:
         """What another process has left; one that cannot be read is set aside, and said so."""
@@ -74,12 +83,33 @@ class Remembrance:
             log.debug("rules: it cannot be set aside either", exc_info=True)
 
     def note(self, *, weighty: bool) -> None:
+        self._noted += 1
         self._changed.set()
         if weighty:
             self._weighty.set()
 
+    async def settled(self) -> None:
+        """Returns when all that has been noted by now is on the disk, or cannot be written soon."""
+        noted = self._noted
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while self._path is not None and not self._trouble and self._written < noted:
+                    await self._wrote.wait()
+        except TimeoutError:
+            self._fall_into_trouble("the disk does not answer")
+
+    async def close(self) -> None:
+        """The last word; when nobody runs it any more."""
+        self.note(weighty=True)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.write()
+        except TimeoutError:
+            self._fall_into_trouble("the disk does not answer")
+        self._disk.shutdown(wait=False)
+
     async def run(self) -> None:
-        """Until it is cancelled; then, or before, `write` says the last word."""
+        """Until it is cancelled; then `close` says the last word."""
         while True:
             await self._changed.wait()
             await self.write()
@@ -97,22 +127,26 @@ class Remembrance:
     async def write(self) -> None:
         if self._path is None:
             return
-        forced = self._weighty.is_set()
+        noted = self._noted
         self._changed.clear()
         self._weighty.clear()
-        content = self._content()
+        loop, work = asyncio.get_running_loop(), partial(_replace, self._path, self._content())
         try:
-            await asyncio.to_thread(_replace, self._path, content, forced=forced)
+            await loop.run_in_executor(self._disk, work)
         except OSError as error:
-            if not self._trouble:
-                log.warning(
-                    "rules: what they remember cannot be written to %s: %s", self._path, error.strerror
-                )
-            self._trouble = str(error)
+            self._fall_into_trouble(error.strerror or repr(error))
         else:
             if self._trouble:
                 log.info("rules: what they remember is written to %s again", self._path)
             self._trouble = ""
+            self._written = noted
+        wrote, self._wrote = self._wrote, asyncio.Event()
+        wrote.set()
+
+    def _fall_into_trouble(self, why: str) -> None:
+        if not self._trouble:
+            log.warning("rules: what they remember cannot be written to %s: %s", self._path, why)
+        self._trouble = why
 
     def _content(self) -> bytes:
         now = self._clock()
@@ -139,11 +173,10 @@ class Remembrance:
         return Memento(data["parts"], max(0.0, outage_s))
 
 
-def _replace(path: Path, content: bytes, *, forced: bool) -> None:
+def _replace(path: Path, content: bytes) -> None:
     fresh = path.with_name(f"{path.name}.new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
-        if forced:
-            file.flush()
-            os.fsync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the new name and none of the content
     fresh.replace(path)
