@@ -2,15 +2,13 @@ import os
 import socket
 from itertools import cycle
 
-_EACH = 4000
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_FIRST = 12_000 + _EACH * _WORKER
-_candidates = cycle([_FIRST + (os.getpid() + number) % _EACH for number in range(_EACH)])
+_FIRST, _COUNT = 12_000, 20_000
+_candidates = cycle([_FIRST + (97 * os.getpid() + number) % _COUNT for number in range(_COUNT)])
 
 
 def free_port() -> int:
-    """None that the system gives out by itself (those are higher), nor another worker: it stays free while nobody
-    listens, also between a broker's death and its return."""
+    """None that the system gives out by itself: those are higher. Nor again soon: it stays free while nobody listens
+    there, also between a broker's death and its return. Suites side by side begin at other places."""
     while True:
         port = next(_candidates)
         with socket.socket() as probe:
