@@ -92,12 +92,11 @@ class Grouping:
         key = Key(alert.rule, alert.device)
         home = self._homes.get(key)
         if home is None:
+            if alert.state is AlertState.RESOLVED:  # nobody has heard of its beginning: it was quiet all the time
+                return
             labels = self._labels(alert)
             home = tuple(labels.values())
-            if home not in self._groups:
-                if alert.state is AlertState.RESOLVED:
-                    return
-                self._groups[home] = _Group(labels)
+            self._groups.setdefault(home, _Group(labels))
             self._homes[key] = home
         group = self._groups[home]
         group.alerts[key] = alert
