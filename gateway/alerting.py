@@ -12,6 +12,7 @@ from gateway.bus import EventBus, Overflow, Subscription
 from gateway.config import Config
 from gateway.journal.journal import Journal
 from gateway.journal.opening import boot_id
+from gateway.kept import text
 from gateway.model import Alert, AlertState, Clock, Observation
 from gateway.notify.delivery import outbox
 from gateway.notify.notice import alert_of, plain
@@ -185,7 +186,7 @@ class Alerting:
         doing = {name: rule.do for name, rule in self._config.rules.items() if rule.enabled}
         self.actions.restore(parts["actions"], doing)
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
-        self._topics = {(rule, device): topic for rule, device, topic in parts["topics"]}
+        self._topics = {(text(rule), text(device)): text(topic) for rule, device, topic in parts["topics"]}
         self._unsaid += [*unsaid, *gone]
         for alert in self.ruling.engine.standing():
             for name in self.outboxes.keys() - self._told_of(alert):
