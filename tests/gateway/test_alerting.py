@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import orjson
+import pytest
 
 from gateway import config
-from gateway.alerting import Alerting, beside
+from gateway.alerting import LATE_S, Alerting, beside
 from gateway.bus import EventBus
 from gateway.journal.journal import Journal
 from gateway.model import Availability, Presence, Reading, Value
@@ -32,16 +33,16 @@ class Post:
 
     @classmethod
     @asynccontextmanager
-    async def at_work(cls, folder: Path, tables: str, *devices: str) -> AsyncIterator[Self]:
-        """What it remembers is in the folder, from one to the next; its journal is new each time."""
+    async def at_work(cls, folder: Path, tables: str, *, full: bool = False) -> AsyncIterator[Self]:
+        """What it remembers is in the folder, from one to the next; its journal is new each time, and may be full."""
         file = folder / "gateway.toml"
-        sources = "".join(
-            f'[devices.{name}]\ndriver = "json"\nport = "/dev/{name}"\n' for name in devices or DEVICES
-        )
+        sources = "".join(f'[devices.{name}]\ndriver = "json"\nport = "/dev/{name}"\n' for name in DEVICES)
         file.write_text(f'[journal]\npath = "journal.db"\n{sources}{tables}')
         loaded = config.load(file)
         book = config.rulebook(loaded.rules, loaded.devices, loaded.gateway.zone)
         async with opened(None) as journal:
+            while full and not journal.urgent_full:
+                await journal.append_urgent("gaps", b"{}")
             bus = EventBus()
 
             async def write(device: str, metric: str, value: Value) -> None:
@@ -78,10 +79,15 @@ class Post:
     async def published(self) -> list[tuple[str, str]]:
         """Topic and state, in order."""
         stream = self.journal.urgent
-        if not stream.last:
+        if stream.last == stream.cursor("mqtt"):
             return []
-        records = await stream.after("mqtt", 0, limit=100_000)
-        return [(each.device, orjson.loads(each.payload)["state"]) for each in records]
+        records = await stream.after("mqtt", stream.cursor("mqtt"), limit=100_000)
+        found = [(each.device, each.payload) for each in records if each.device.startswith("alerts/")]
+        return [(topic, orjson.loads(payload)["state"]) for topic, payload in found]
+
+    def drain(self) -> None:
+        """The broker is back, and has taken all that there is."""
+        self.journal.urgent.commit("mqtt", self.journal.urgent.last)
 
 
 def remembered(folder: Path) -> Path:
@@ -165,3 +171,70 @@ async def test_file_in_which_something_was_changed_is_set_aside_or_harmless(tmp_
             set_aside += aside.exists()
             aside.unlink(missing_ok=True)
     assert set_aside > 80
+
+
+EACH = HOT.replace("boiler.", "this.") + 'each = "*"\n'
+"""Its alerts have topics of their own."""
+TOPIC = "alerts/hot/boiler"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_end_of_an_alert_whose_rule_is_gone_waits_for_room_and_comes_where_its_beginning_is(
+    tmp_path: Path, restart: bool
+) -> None:
+    async with Post.at_work(tmp_path, EACH) as post:
+        await post.says(90)
+        assert await post.published() == [(TOPIC, "firing")]
+    async with Post.at_work(tmp_path, "", full=True) as post:
+        await asyncio.sleep(3 * LATE_S)
+        if not restart:
+            post.drain()
+            await asyncio.sleep(3 * LATE_S)
+            assert await post.published() == [(TOPIC, "resolved")]
+            return
+    async with Post.at_work(tmp_path, "") as post:
+        await asyncio.sleep(3 * LATE_S)
+        assert await post.published() == [(TOPIC, "resolved")]
+    async with Post.at_work(tmp_path, EACH) as post:
+        await post.says(90)
+        assert await post.published() == [(TOPIC, "firing")]
+
+
+async def test_topic_of_an_alert_that_is_over_is_forgotten(tmp_path: Path) -> None:
+    async with Post.at_work(tmp_path, EACH) as post:
+        await post.says(90)
+        await post.says(20)
+    async with Post.at_work(tmp_path, HOT) as post:
+        await post.says(90)
+        assert await post.published() == [("alerts/hot", "firing")]
+
+
+async def test_receiver_that_is_new_is_told_of_what_fires_unless_it_is_quiet(tmp_path: Path) -> None:
+    cold = HOT.replace("hot", "cold")
+    async with Post.at_work(tmp_path, HOT + cold) as post:
+        await post.says(90)
+        await post.ask("alert/ack", rule="cold")
+    told = 'notify = ["oncall"]\n'
+    for _ in range(2):
+        async with Post.at_work(tmp_path, ONCALL + HOT + told + cold + told) as post:
+            oncall = post.alerting.outboxes["oncall"]
+            assert oncall.counters()["firing"] == 1
+            assert oncall.knows("hot", "boiler")
+            await asyncio.sleep(60)
+            assert oncall.waiting == 1
+            assert await post.published() == []
+
+
+async def test_what_was_not_said_yet_of_a_rule_that_is_switched_off_moves_nothing(tmp_path: Path) -> None:
+    told = f'{HOT}notify = ["oncall"]\n'
+    async with Post.at_work(tmp_path, ONCALL + told, full=True) as post:
+        await post.says(90)
+    orders = 'do = [{ device = "valve", set = { open = true } }]\n'
+    valve = (
+        '[devices.valve]\ndriver = "modbus"\nport = "/dev/valve"\n'
+        'registers.open = { table = "coil", address = 3, type = "bool", writable = true }\n'
+    )
+    async with Post.at_work(tmp_path, f"{valve}{ONCALL}{told}{orders}enabled = false\n") as post:
+        await asyncio.sleep(1)
+        assert await post.published() == [("alerts/hot", "firing"), ("alerts/hot", "resolved")]
+        assert post.done == []
