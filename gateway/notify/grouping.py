@@ -114,7 +114,7 @@ class Grouping:
         if home is not None:
             group = self._groups[home]
             group.alerts.pop(key, None)
-            self._settle(group, home)
+            self._settle(group, home, [key])
 
     def tick(self, now: Stamp) -> Sequence[Notice]:
         """What is to be told by now."""
@@ -122,12 +122,13 @@ class Grouping:
         for home, group in list(self._groups.items()):
             if group.due > now.mono:
                 continue
-            if group.alerts:
+            taken = [*group.alerts]
+            if taken:
                 group.due = now.mono + self._rhythm.interval_s
                 notices += self._told(group, now)
             else:
                 group.due = inf
-            self._settle(group, home)
+            self._settle(group, home, taken)
         return notices
 
     def kept(self, now: float) -> dict[str, Any]:
@@ -190,9 +191,9 @@ class Grouping:
             return bool(group.told_firing & resolved)
         return self._rhythm.resolved and not resolved <= group.told_resolved
 
-    def _settle(self, group: _Group, home: tuple[str, ...]) -> None:
-        """Forget what nothing more can be said of."""
-        for key in [key for key, place in self._homes.items() if place == home]:
+    def _settle(self, group: _Group, home: tuple[str, ...], keys: Sequence[Key]) -> None:
+        """Forget of these, which were in the group, the ones of which nothing more can be said, and the group then."""
+        for key in keys:
             if key not in group.alerts and key not in group.told_firing:
                 del self._homes[key]
         if group.due == inf and not group.alerts and not group.told_firing:

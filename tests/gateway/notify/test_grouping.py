@@ -214,6 +214,31 @@ def test_others_of_a_group_are_still_told_when_one_is_withdrawn() -> None:
     assert told(group, 4500) == [(4230, "b:firing a:resolved")]
 
 
+class Name(str):
+    """A device's, and how often one was compared with another."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_thousand_groups_cost_a_thousand_times_what_one_costs() -> None:
+    count = 1000
+    group = grouping("device")
+    Name.compared = 0
+    for number in range(count):
+        group.take(alert(Name(number)), stamp(0))
+    assert len(until(group, 30)) == count
+    until(group, 1000)
+    for number in range(count):
+        group.withdraw("hot", Name(number))
+    assert Name.compared < 100 * count
+
+
 def test_wall_clock_changes_nothing() -> None:
     group = grouping()
     group.take(alert("a"), Stamp(10**18, 0.0))
