@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from drivers.port import Address, FlowControl, Parity, SerialPort
 from gateway.errors import LinkLost, Refused
 from gateway.filters.choice import AnyFilter
+from gateway.filters.filter import Names as Globs
 from gateway.model import Clock, Reading, Stamp, Value
 from gateway.units import Duration, DurationOrNever
 
@@ -174,6 +175,7 @@ class Device(Protocol):
         ...
 
 
+@runtime_checkable
 class Writable(Device, Protocol):
     """A device that takes commands."""
 
@@ -269,6 +271,28 @@ class Driver:
     def describe(self, options: DriverOptions) -> Mapping[str, Metric]:
         """What a device with these options reports."""
         return self.metrics if self.described is None else self.described(options)
+
+    def settable(self, options: DriverOptions) -> Mapping[str, Settable]:
+        """What may be written to a device with these options; by the driver's own names, as `describe` has them."""
+        return {
+            name: metric.settable
+            for name, metric in self.describe(options).items()
+            if metric.settable is not None
+        }
+
+    def meant(self, options: DriverOptions, metric: str, value: Value) -> str:
+        """The driver's own name of a metric that a command shall set; it names what the filters leave to be seen.
+
+        Raises: Refused, when the device certainly would.
+        """
+        name = metric
+        for each in reversed(options.filters):
+            name = each.before(name, value)
+        for known, settable in self.settable(options).items():
+            if name in Globs([known]):
+                settable.check(metric, value)
+                return name
+        raise Refused(f"{metric} cannot be set")
 
 
 class Listener:

@@ -167,5 +167,8 @@ def beside(journal: Path) -> Path:
 def _log(alert: Alert) -> None:
     name = f"{alert.rule} ({alert.device})" if alert.device else alert.rule
     quiet = "".join(f", {label} by {alert.labels[label]}" for label in QUIET if label in alert.labels)
-    level = logging.WARNING if alert.state is AlertState.FIRING and not quiet else logging.INFO
-    log.log(level, "alert %s: %s%s: %s", name, alert.state, quiet, alert.message)
+    if alert.state is AlertState.FIRING:
+        level = logging.INFO if quiet else logging.WARNING
+        log.log(level, "alert %s: firing%s: %s", name, quiet, alert.message)
+    else:
+        log.info("alert %s: %s%s", name, alert.state, quiet)

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from math import inf, isfinite
 
 from drivers.asking import Asker
-from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions
+from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions, Writable
 from gateway.bus import EventBus
-from gateway.errors import LinkError, LinkLost, LinkSilent
+from gateway.errors import LinkAbsent, LinkError, LinkLost, LinkSilent, Refused
 from gateway.filters.chain import Chain
 from gateway.model import Availability, Clock, Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
@@ -60,6 +60,7 @@ class Source:
         self._port_open: bool | None = None
         self._opened = False
         self._stopped = False
+        self._writing: set[asyncio.Timeout] = set()
         # They outlast the port: what they hold is what the device said, whenever its port was opened.
         self._chain = Chain(options.filters) if options.filters else None
         self._armed_for = inf
@@ -72,6 +73,7 @@ class Source:
     async def run(self, report: Report) -> None:
         """Raises: LinkError, when the port cannot be opened or goes away, or nobody answers."""
         self._opened = False
+        self._report = report
         try:
             await self._read(report)
         except LinkSilent:
@@ -89,7 +91,7 @@ class Source:
         async with self._driver.open(self.name, self._options, self._clock) as device:
             self._opened = self._port_open = True
             self._heard_at = asyncio.get_running_loop().time()
-            self._report, self._device = report, device
+            self._device = device
             self._is_asked = isinstance(device, Asker)
             await report.waiting(unanswered or f"{self._options.port}: open, no reading yet")
             chain = self._chain
@@ -118,9 +120,34 @@ class Source:
                 raise
             finally:
                 self._device = None
+                for each in self._writing:  # nobody would hear the answer
+                    each.reschedule(0)
+                self._writing.clear()
                 self._hush()
                 self.rejected += device.rejected
                 self.dropped += device.dropped
+
+    async def write(self, metric: str, value: Value) -> None:
+        """Set a metric, by the name and in the unit in which it is published; between two questions to the device.
+
+        Raises: Refused; LinkError: the port is not open, or goes away, or nothing answers; FrameError. Where an
+        answer was wanted, it may have been carried out all the same.
+        """
+        name = self._driver.meant(self._options, metric, value)
+        if self._device is None:
+            reason = self._report.reason if self._report is not None else "the port was not opened yet"
+            raise LinkAbsent(f"{metric} cannot be set now: {reason}")
+        if not isinstance(self._device, Writable):
+            raise Refused(f"{metric} cannot be set: the driver takes no commands")
+        try:
+            async with asyncio.timeout(None) as shut:
+                self._writing.add(shut)
+                try:
+                    await self._device.write(name, value)
+                finally:
+                    self._writing.discard(shut)
+        except TimeoutError:
+            raise LinkLost(f"{metric}: the port was shut while it was being set") from None
 
     async def watch(self) -> None:
         """Say so when an open port has gone quiet. One timer for each quiet spell, none for each reading."""

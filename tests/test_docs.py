@@ -15,6 +15,7 @@ import pytest
 import drivers
 from gateway import __version__, config
 from gateway.cli import parser
+from gateway.config.rules import BUILT_IN
 from gateway.filters.choice import FILTERS
 from tests.gateway.filters.running import chain, outcome
 
@@ -135,3 +136,9 @@ def test_each_filter_has_an_example() -> None:
     assert {key for written, _ in FILTER_EXAMPLES for key in FILTERS if f"{{ {key} =" in written} == set(
         FILTERS
     )
+
+
+def test_rules_that_are_there_anyway_are_in_their_table() -> None:
+    text = (ROOT / "docs" / "alerts.md").read_text()
+    table = re.findall(r"^\| `(\w+)` \| [^|]* \| (\w+) \|$", text, re.MULTILINE)
+    assert dict(table) == {name: rule.get("severity", "warning") for name, rule in BUILT_IN.items()}

@@ -2,6 +2,7 @@
 
 from gateway.config.complaints import key_of, tables
 from gateway.config.document import device_options, driver_options, load, port_options, written
+from gateway.config.notify import NotifyOptions
 from gateway.config.options import (
     MAIN_BROKER,
     Config,
@@ -11,6 +12,7 @@ from gateway.config.options import (
     TlsOptions,
 )
 from gateway.config.rulebook import rulebook
+from gateway.config.rules import RuleOptions
 
 __all__ = [
     "MAIN_BROKER",
@@ -18,6 +20,8 @@ __all__ = [
     "GatewayOptions",
     "JournalOptions",
     "MqttOptions",
+    "NotifyOptions",
+    "RuleOptions",
     "TlsOptions",
     "device_options",
     "driver_options",

@@ -1,7 +1,6 @@
 """What one may write in [notify.<name>]."""
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -46,7 +45,7 @@ def key_of(secret: str) -> bytes:
         return secret.encode()
     try:
         key = base64.b64decode(secret.removeprefix(_ENCODED), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and so is a letter beyond ASCII
         key = b""
     if not key:
         raise ValueError("begins with whsec_, so base64 must follow")

@@ -141,6 +141,8 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "device_stale": {
         "each": "*",
         "when": "stale(this) and not offline(this)",
+        "clear": "not stale(this)",
+        "inhibited_by": ["device_offline"],
         "message": "{device} is not heard any more",
     },
     "frame_errors": {

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.filters.curve import Point, chain_of_lines, polynomial
-from gateway.filters.filter import Filter, Mapped, MetricFilterOptions
+from gateway.filters.filter import CorrectingFilterOptions, Filter, Mapped, MetricFilterOptions
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -21,7 +21,7 @@ def whole(number: float) -> float:
     return int(number) if number.is_integer() and abs(number) <= _EXACT else number
 
 
-class Scale(MetricFilterOptions):
+class Scale(CorrectingFilterOptions):
     scale: Number = Field(description="Multiplies numbers by this.")
 
     def filter(self) -> Filter:
@@ -29,7 +29,7 @@ class Scale(MetricFilterOptions):
         return Mapped(self.metric, lambda value: value * factor)
 
 
-class Offset(MetricFilterOptions):
+class Offset(CorrectingFilterOptions):
     offset: Number = Field(description="Adds this to numbers.")
 
     def filter(self) -> Filter:
@@ -51,7 +51,7 @@ _Points = Annotated[
 ]
 
 
-class Calibrate(MetricFilterOptions):
+class Calibrate(CorrectingFilterOptions):
     calibrate: _Points = Field(
         description="Corrects numbers by points [measured, true], two or more: [[0.0, 1.0], [10.0, 12.1]]."
     )

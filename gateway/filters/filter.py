@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from gateway.errors import Refused
 from gateway.model import Value
 
 Values = Mapping[str, Value]
@@ -209,9 +210,25 @@ class FilterOptions(BaseModel, ABC):
     def filter(self) -> Filter:
         """A new one, which has seen nothing yet."""
 
+    def before(self, metric: str, value: Value) -> str:  # noqa: ARG002
+        """What a metric is called in front of this filter that shall be set, so that behind it this value is seen.
+
+        Raises: Refused, when it cannot be told.
+        """
+        return metric
+
 
 class MetricFilterOptions(FilterOptions):
     metric: Globs = Field(
         default=("*",),
         description="The metrics it is for: a name or an array of names, with * and ? as wildcards; all without it.",
     )
+
+
+class CorrectingFilterOptions(MetricFilterOptions):
+    """Of a filter behind which a number means something else than the instrument says."""
+
+    def before(self, metric: str, value: Value) -> str:
+        if type(value) in NUMBERS and metric in Names(self.metric):
+            raise Refused(f"{metric} cannot be set: what is seen of it is made by the filter {self.key()}")
+        return metric

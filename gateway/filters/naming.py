@@ -5,7 +5,9 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from gateway.errors import Refused
 from gateway.filters.filter import Filter, FilterOptions, Globs, Names, Values
+from gateway.model import Value
 
 _Name = Annotated[str, Field(min_length=1)]
 
@@ -24,6 +26,14 @@ class Rename(FilterOptions):
 
     def filter(self) -> Filter:
         return Renaming(self.rename)
+
+    def before(self, metric: str, value: Value) -> str:  # noqa: ARG002
+        for old, new in self.rename.items():
+            if new == metric:
+                return old
+        if metric in self.rename:
+            raise Refused(f"{metric} cannot be set: it is called {self.rename[metric]}")
+        return metric
 
 
 class Keep(FilterOptions):

@@ -15,6 +15,7 @@ from math import isfinite
 from typing import NamedTuple, NoReturn
 
 from gateway.model import Value
+from gateway.rules.memory import COUNTED
 from gateway.rules.names import THIS, BadExpression, Site, did_you_mean
 from gateway.rules.windows import LONGEST_S, WINDOWS
 from gateway.units import duration, written_duration
@@ -43,6 +44,18 @@ USES = {
     "weekday": "weekday()",
 }
 """How each function is used."""
+_ELSEWHERE = {
+    "average": "avg",
+    "avg_over_time": "avg",
+    "count": "count_over",
+    "delay": "age",
+    "increase": "delta",
+    "last": "previous",
+    "len": "count_over",
+    "mean": "avg",
+    "sum": "sum_over",
+}
+"""What other languages call a function that we have."""
 _BOOLEANS = {"true": True, "false": False}
 _ARITHMETIC: dict[type[ast.operator], str] = {
     ast.Add: "+",
@@ -454,7 +467,8 @@ class Coder:
             self._refuse(node, "only functions can be called")
         name = node.func.id
         if name not in USES:
-            self._refuse(node, f"there is no function {name}(){did_you_mean(name, USES)}")
+            meant = _ELSEWHERE.get(name, name)
+            self._refuse(node, f"there is no function {name}(){did_you_mean(meant, USES)}")
         if node.keywords:
             self._refuse(node, f"{name}() takes no names for what is in its brackets")
         if name in WINDOWS:
@@ -585,7 +599,7 @@ class Coder:
         certain = instruments[name].complete
         complaint = (
             f'{name} {"has no metric" if certain else "is not known to report"} "{metric}"'
-            f"{did_you_mean(metric, instruments[name].metrics)}"
+            f"{did_you_mean(metric, (each for each in instruments[name].metrics if not each.startswith(COUNTED)))}"
         )
         if len(lacking) == len(instruments) and all(each.complete for each in instruments.values()):
             raise BadExpression(column, complaint)

@@ -185,6 +185,8 @@ def _watch(article: Article, this: str, memory: Memory, site: Site) -> Watch:
 
     def look(name: str) -> Value | None:
         value = cells[name].value if name in cells else None
+        if isinstance(value, str):  # half a surrogate pair can be written nowhere
+            return value.encode(errors="replace").decode()
         return None if isinstance(value, Unknown) else value
 
     return Watch(

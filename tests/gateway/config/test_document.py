@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 import drivers
 from drivers.driver import DriverOptions
 from gateway.config import Config, JournalOptions, MqttOptions, device_options, driver_options, load, written
+from gateway.config.locator import inside
+from gateway.config.rules import BUILT_IN
 from gateway.errors import ConfigError
 from tests.support.papers import LOOPBACK, Authority
 
@@ -276,6 +278,15 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         [journal]
         max_size = "1GiB"
         when_full = "drop_newest"
+        [rules.fast]
+        when = "gps.speed > 25"
+        for = "90s"
+        flap = { changes = 6, within = "10m" }
+        notify = ["oncall"]
+        [notify.oncall]
+        url = "http://192.0.2.9/hook"
+        group_by = ["severity"]
+        repeat_interval = "never"
         [devices.gps]
         driver = "nmea0183"
         port = "tcp://192.0.2.7:10110"
@@ -285,7 +296,11 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         """
     )
     assert config.warnings == ()
-    assert config.model_dump(mode="json", exclude_unset=True) == {
+    rules = {name: rule for name, rule in config.rules.items() if name not in BUILT_IN}
+    dumped = config.model_copy(update={"rules": rules}).model_dump(
+        mode="json", exclude_unset=True, by_alias=True
+    )
+    assert dumped == {
         "gateway": {
             "name": "plant",
             "stop_timeout": "250ms",
@@ -311,6 +326,17 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
             }
         },
         "journal": {"max_size": "1GiB", "when_full": "drop_newest"},
+        "rules": {
+            "fast": {
+                "when": "gps.speed > 25",
+                "for": "90s",
+                "flap": {"changes": 6, "within": "10m"},
+                "notify": ["oncall"],
+            }
+        },
+        "notify": {
+            "oncall": {"url": "**********", "group_by": ["severity"], "repeat_interval": "never"},
+        },
         "devices": {
             "gps": {
                 "driver": "nmea0183",
@@ -323,6 +349,7 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         "warnings": [],
     }
     assert config.mqtt.keepalive == 120.0
+    assert config.rules["fast"].for_ == 90.0
     assert config.journal.max_size == 2**30
 
 
@@ -533,3 +560,52 @@ def test_the_only_device_of_a_file_needs_no_name(tmp_path: Path) -> None:
 )
 def test_a_default_is_written_as_toml(model: type[BaseModel], name: str, default: str) -> None:
     assert written(model.model_fields[name]) == default
+
+
+def test_a_table_of_a_built_in_rule_changes_what_it_names(loaded: Load) -> None:
+    untouched = loaded(DEVICE).rules["device_stale"]
+    changed = loaded(DEVICE + '[rules.device_stale]\nenabled = false\nseverity = "info"\n').rules[
+        "device_stale"
+    ]
+    assert changed == untouched.model_copy(update={"enabled": False, "severity": "info"})
+
+
+def test_a_metric_that_the_driver_cannot_know_is_a_doubt_at_its_place(loaded: Load) -> None:
+    config = loaded(DEVICE + '[rules.a]\nwhen = "1 < 2 and boiler.warp > 3"\n')
+    assert config.warnings == ('gateway.toml:5:19: rules.a.when: boiler is not known to report "warp"',)
+
+
+def test_metrics_are_known_by_the_names_that_filters_give_them(loaded: Load) -> None:
+    device = (
+        '[devices.air]\ndriver = "mhz19"\nport = "/dev/ttyUSB0"\n'
+        'filters = [{ rename = { co2 = "carbon" } }, { drop = "temp*" }]\n'
+    )
+    config = loaded(device + '[rules.a]\nwhen = "air.carbon > 1000"\n')
+    assert config.warnings == ()
+    for gone in ("co2", "temperature"):
+        with pytest.raises(ConfigError, match=f'air has no metric "{gone}"'):
+            loaded(device + f'[rules.a]\nwhen = "air.{gone} > 1000"\n')
+
+
+def test_time_zone_that_nobody_knows_is_refused(loaded: Load) -> None:
+    assert str(loaded(DEVICE + '[gateway]\ntime_zone = "Europe/Berlin"\n').gateway.zone) == "Europe/Berlin"
+    with pytest.raises(ConfigError, match=r"gateway.toml:\d+:1: gateway.time_zone: must be a time zone"):
+        loaded(DEVICE + '[gateway]\ntime_zone = "Europe/Atlantis"\n')
+
+
+@pytest.mark.parametrize(
+    ("literal", "character", "place"),
+    [
+        ('"abc"', 1, (1, 7)),
+        ("'a\\bc'", 3, (1, 9)),
+        (r'"\u00e9\tx"', 2, (1, 14)),
+        ('"""\nab\ncd"""', 3, (3, 1)),
+        ('"""a\\\n   b"""', 1, (2, 4)),
+        ("'''\nab\ncd'''", 4, (3, 2)),
+        ('"abc"', 9, (1, 9)),
+    ],
+)
+def test_a_character_of_a_text_is_found_in_the_file(
+    literal: str, character: int, place: tuple[int, int]
+) -> None:
+    assert inside(f"k = {literal}\n", ("k",), character) == place

@@ -11,7 +11,18 @@ from pydantic.fields import FieldInfo
 
 import drivers
 from drivers.driver import DriverOptions
-from gateway.config import Config, GatewayOptions, JournalOptions, MqttOptions, TlsOptions, load, written
+from gateway.config import (
+    Config,
+    GatewayOptions,
+    JournalOptions,
+    MqttOptions,
+    NotifyOptions,
+    RuleOptions,
+    TlsOptions,
+    key_of,
+    load,
+    written,
+)
 from tests.support.papers import LOOPBACK, Authority
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -38,6 +49,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "mqtt": MqttOptions,
     "mqtt.tls": TlsOptions,
     "journal": JournalOptions,
+    "rules.too-fast": RuleOptions,
+    "notify.oncall": NotifyOptions,
     **{
         f"devices.{name}": drivers.find(table["driver"]).options
         for name, table in EVERYTHING["devices"].items()
@@ -47,7 +60,7 @@ MODELS: dict[str, type[BaseModel]] = {
 
 def shown(header: str) -> dict[str, FieldInfo]:
     """What a table shows: all fields, but of a device's those that an earlier device shows with the same default."""
-    fields = dict(MODELS[header].model_fields)
+    fields = {key_of(name, field): field for name, field in MODELS[header].model_fields.items()}
     if not header.startswith("devices."):
         return fields
     first: dict[str, str] = {}
@@ -109,8 +122,8 @@ def load_text(folder: Path, text: str) -> Config:
 
 def test_uncommented_defaults_are_the_defaults(tmp_path: Path) -> None:
     text = uncommented(without_default=False)
-    site, _, devices = text.partition("\n[devices.")
-    assert devices, "the examples of devices are in the text"
+    site, *examples = re.split(r"\n\[(?=rules|notify|devices)", text)
+    assert len(examples) > len(MODELS) / 2, "the examples of rules and devices are in the text"
 
     config, untouched = load_text(tmp_path, site), load_text(tmp_path, "")
 
