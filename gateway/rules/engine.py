@@ -171,6 +171,14 @@ class Engine:
                 alerts.append(replace(alert, state=AlertState.PENDING, since=_earlier(self._now, since)))
         return alerts
 
+    def states(self) -> dict[tuple[str, str], State]:
+        """Of all alerts that are not inactive, by rule and device."""
+        return {
+            (post.watch.rule.name, post.watch.device): post.alarm.state
+            for post in self._posts
+            if post.alarm.firing or post.alarm.pending_since is not None
+        }
+
     def state(self, rule: str, device: str = "") -> State:
         """Raises: LookupError, when there is no such rule about this device."""
         return self._post(rule, device).alarm.state
