@@ -1,5 +1,6 @@
 """Rules at work: what they find is published, told, logged and remembered."""
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MAILBOX = 64
 QUIET = (ACKNOWLEDGED, SILENCED, INHIBITED)
+LATE_S = 5.0
 RETRY = 1.0, 60.0
 """Seconds after which an outbox that met a bug of ours is run again: first, at most."""
 
@@ -39,6 +41,8 @@ class Alerting:
         self._clock = clock
         self._unsaid: list[Alert] = []
         """Given out by the engine, and not yet in the journal."""
+        self._late: dict[str, Alert] = {}
+        """By topic, of these the ones that the journal had no room for."""
         path = None if config.journal.in_memory else beside(config.journal.path)
         self._remembrance = Remembrance(path, boot_id(), clock, self._parts)
         self._begin()
@@ -65,11 +69,11 @@ class Alerting:
     async def hand_on(self, alerts: Subscription[Alert]) -> None:
         """Until the bus is closed: into the journal, which no outage empties, and to the receivers."""
         async for alert in alerts:
-            await self._journal.append_urgent(self._topic(alert), wire.encode_alert(alert))
-            self._unsaid.remove(alert)
-            self._tell(alert)
             _log(alert)
+            self._tell(alert)
+            await self._publish(alert)
             self._remembrance.note(weighty=True)
+        await self._publish_late()
 
     async def notify(self) -> None:
         """Until each outbox has ended."""
@@ -79,7 +83,10 @@ class Alerting:
         )
 
     async def remember(self) -> None:
-        await self._remembrance.run()
+        """Endless."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._remembrance.run(), name="what rules remember")
+            group.create_task(self._catch_up(), name="late alerts")
 
     def end(self) -> None:
         """What waits to be told is tried once more; what is left is remembered."""
@@ -132,6 +139,26 @@ class Alerting:
             "unsaid": [plain(each) for each in self._unsaid],
             "notify": {name: each.kept() for name, each in self.outboxes.items()},
         }
+
+    async def _publish(self, alert: Alert) -> None:
+        topic = self._topic(alert)
+        older = self._late.pop(topic, None)
+        if older is not None and older is not alert:
+            self._unsaid.remove(older)
+        if self._journal.urgent_full:  # of each alert the newest state must not be lost
+            self._late[topic] = alert
+            return
+        await self._journal.append_urgent(topic, wire.encode_alert(alert))
+        self._unsaid.remove(alert)
+
+    async def _publish_late(self) -> None:
+        for alert in [*self._late.values()]:
+            await self._publish(alert)
+
+    async def _catch_up(self) -> None:
+        while True:
+            await asyncio.sleep(LATE_S)
+            await self._publish_late()
 
     def _changed(self) -> None:
         self._remembrance.note(weighty=False)

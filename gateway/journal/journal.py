@@ -183,9 +183,14 @@ class Journal:
             entries = self._let_in(entries)
         self._add(self.readings, entries)
 
+    @property
+    def urgent_full(self) -> bool:
+        """Whether the next event is lost."""
+        return self.urgent.last - self.urgent.committed >= MOST_URGENT
+
     async def append_urgent(self, topic: str, payload: bytes) -> None:
         """An event that does not wait behind a backlog of readings; `topic` is below the gateway's own."""
-        if self.urgent.last - self.urgent.committed >= MOST_URGENT:
+        if self.urgent_full:
             self.losses.begin(f"{MOST_URGENT} events wait for a broker: newer ones are lost")
             self.losses.add([Loss(topic, 0, 0, 1, "too many events")])
             return
