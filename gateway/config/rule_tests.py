@@ -77,8 +77,11 @@ NoticeOrName = Annotated[WantedNotice, BeforeValidator(_alone)]
 Moment = Annotated[Duration, Field(le=_LONGEST)]
 
 
-class SeriesOptions(Table):
-    device: str = Field(description="Whose readings these are.")
+class OfDevice(Table):
+    device: str = Field(description="Which device it is about, as the configuration calls it.")
+
+
+class SeriesOptions(OfDevice):
     at: Moment = Field(default=0.0, description="When the first one comes.")
     every: Duration = Field(default=1.0, ge=0.001, le=_LONGEST, description="The time between two of them.")
     values: dict[str, Any] = Field(
@@ -87,14 +90,12 @@ class SeriesOptions(Table):
     )
 
 
-class ReadingOptions(Table):
-    device: str = Field(description="Whose reading it is.")
+class ReadingOptions(OfDevice):
     at: Moment = Field(description="When it comes.")
     values: dict[str, Any] = Field(min_length=1, description="By metric, what is read.")
 
 
-class AvailabilityOptions(Table):
-    device: str = Field(description="Whose availability it is.")
+class AvailabilityOptions(OfDevice):
     at: Moment = Field(description="From when on.")
     state: Literal["online", "stale", "offline", "port down", "port up"] = Field(
         description='What it becomes: "online", "stale", "offline", or its port "port down" or "port up".'
@@ -102,9 +103,8 @@ class AvailabilityOptions(Table):
     reason: str = Field(default="the test says so", description="Why.")
 
 
-class CaptureOptions(Table):
+class CaptureOptions(OfDevice):
     file: ReadableFile = Field(description="From `sallyport record`, or raw bytes.")
-    device: str = Field(description="Whose driver and filters it goes through.")
     at: Moment = Field(default=0.0, description="When it begins.")
 
 

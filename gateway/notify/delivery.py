@@ -18,7 +18,24 @@ def outbox(
     name: str, options: NotifyOptions, *, gateway: str, clock: Clock, changed: Callable[[], None]
 ) -> Outbox:
     """`changed`: see Outbox."""
-    grouping = Grouping(
+    patience = Patience(
+        retry_max_s=options.retry_max,
+        per_minute=options.per_minute,
+        give_up_after_s=options.give_up_after,
+        most_waiting=options.max_waiting,
+    )
+    return Outbox(
+        name,
+        receiver(options, clock=clock),
+        grouping(options, gateway=gateway),
+        clock=clock,
+        patience=patience,
+        changed=changed,
+    )
+
+
+def grouping(options: NotifyOptions, *, gateway: str) -> Grouping:
+    return Grouping(
         Rhythm(
             by=options.group_by,
             wait_s=options.group_wait,
@@ -27,15 +44,6 @@ def outbox(
             resolved=options.resolved,
         ),
         gateway=gateway,
-    )
-    patience = Patience(
-        retry_max_s=options.retry_max,
-        per_minute=options.per_minute,
-        give_up_after_s=options.give_up_after,
-        most_waiting=options.max_waiting,
-    )
-    return Outbox(
-        name, receiver(options, clock=clock), grouping, clock=clock, patience=patience, changed=changed
     )
 
 

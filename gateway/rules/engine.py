@@ -126,6 +126,11 @@ class Engine:
         """The monotonic moment at which `on_time` is wanted; infinity: none. It may turn out that nothing is to do."""
         return self._heap[0][0] if self._heap else inf
 
+    @property
+    def now(self) -> Stamp:
+        """The moment up to which all that was due is done."""
+        return self._now
+
     def on_event(self, event: Observation) -> list[Alert]:
         at = event.at
         if at.mono < self._now.mono:  # two devices' readings may overtake each other on their way

@@ -145,6 +145,10 @@ class Rehearsal:
         self._pass(at + SLACK_S)
         return self._taken()
 
+    @property
+    def now(self) -> Stamp:
+        return self.engine.now
+
     def standing(self) -> list[Alert]:
         """All alerts that are pending or fire, now."""
         return self.engine.standing()
