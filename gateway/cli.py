@@ -289,9 +289,9 @@ def _rule_commands(command: _Command) -> None:
         "rules",
         "check, test and explain the rules, or replay a recording through them",
         "Look at the rules of a configuration without running it.\n"
-        "  check     list all rules, the built-in ones too: what each reads, what is doubtful, where it is switched off\n"
+        "  check     all rules, the built-in ones too: what each reads, what is doubtful, where it is switched off\n"
         "  test      play readings to the rules and compare alerts, notifications and actions with what is expected\n"
-        "  explain   what one rule reads and does, and what it would be now: in a running gateway, or after a recording\n"
+        "  explain   what one rule reads and does, and what it is now: in a running gateway, or after a recording\n"
         "  replay    which alerts recordings would have caused",
     )
     actions = rules.add_subparsers(dest="action", metavar="ACTION", required=True)

@@ -21,6 +21,7 @@ from gateway.config.series import MOST, BadSeries, Stretch, length, stretches
 from gateway.config.table import Table
 from gateway.errors import ConfigError
 from gateway.model import Value
+from gateway.rules.engine import PORT_DOWN
 from gateway.rules.memory import COUNTED, Memory
 from gateway.rules.names import did_you_mean
 from gateway.rules.rulebook import Rulebook
@@ -184,6 +185,8 @@ class RuleTest:
     """In the order of their moments."""
     rules: frozenset[str]
     """Those of which nothing may happen that is not expected."""
+    cast: frozenset[str]
+    """These, and those that notify or inhibit besides: all that need to take part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +243,11 @@ class _Reader:
         self.book = rulebook(config.rules, config.devices, config.gateway.zone)
         self._page = page
         self._config = config
+        self._written = {name for name, rule in config.rules.items() if not is_built_in(name, rule)}
+        self._inhibiting = {
+            PORT_DOWN,
+            *(name for rule in config.rules.values() for name in rule.inhibited_by),
+        }
         self._watches = tuple(self.book.watches(Memory()))
         self._read = {
             (metric.device, metric.name)
@@ -276,11 +284,9 @@ class _Reader:
             series=series,
             options=options,
             expected=sorted(expected, key=lambda each: each.options.at),
-            rules=frozenset(named if options.rules is not None else named | self._written_rules()),
+            rules=frozenset(named if options.rules is not None else named | self._written),
+            cast=frozenset(named | self._written | self._inhibiting),
         )
-
-    def _written_rules(self) -> set[str]:
-        return {name for name, rule in self._config.rules.items() if not is_built_in(name, rule)}
 
     def _start(self, written: str | None) -> datetime:
         if written is None:

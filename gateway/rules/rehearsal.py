@@ -4,7 +4,7 @@ Around the engine it does what the gateway does around it: a device that is open
 filters speak when they are due, and a port that is down is down for all that is behind it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf, isfinite
@@ -57,16 +57,25 @@ class _Actor:
 class Rehearsal:
     """Moments are seconds since the start, and do not go back; what was due before is done first."""
 
-    def __init__(self, book: Rulebook, devices: Mapping[str, DriverOptions], start: Stamp) -> None:
+    def __init__(
+        self,
+        book: Rulebook,
+        devices: Mapping[str, DriverOptions],
+        start: Stamp,
+        *,
+        rules: Collection[str] | None = None,
+    ) -> None:
         """Begin.
 
         Args:
             book: the rules.
             devices: that may be opened.
             start: the clock on the wall at second 0.
+            rules: those that take part; None: all.
         """
         self.memory = Memory()
-        self.watches = tuple(book.watches(self.memory))
+        watches = book.watches(self.memory)
+        self.watches = tuple(each for each in watches if rules is None or each.rule.name in rules)
         self._start = start
         self.engine = Engine(self.watches, self.stamp(0.0), heed=self.memory.heed, ports=book.ports)
         self._places = book.ports
@@ -135,9 +144,11 @@ class Rehearsal:
         self._tell(Tally(at=self.stamp(at), device=device, values=values))
         return self._taken()
 
-    def leave(self, device: str) -> None:
+    def leave(self, device: str, at: float) -> Sequence[Happening]:
         """Nothing is known of it from now on: its silence means nothing."""
+        happened = self.until(at)
         self._actors[device].open = False
+        return happened
 
     def until(self, at: float) -> Sequence[Happening]:
         """Time passes, this moment included."""
@@ -155,7 +166,7 @@ class Rehearsal:
 
     def _advance(self, at: float, *, before: float) -> None:
         """Filters speak that are due by now, and devices are stale that became so before that."""
-        while True:
+        while self._filtered or (self._quiet and self._quiet[0][0] <= before):
             stale_at = self._quiet[0][0] if self._quiet and self._quiet[0][0] <= before else inf
             waiting = min(self._filtered, key=_due, default=None)
             due = inf if waiting is None or _due(waiting) > at else _due(waiting)

@@ -96,10 +96,13 @@ class Rulebook:
             f"there is no rule {rule}" + did_you_mean(rule, (each.rule.name for each in self.articles))
         )
 
+    def site_of(self, rule: str) -> Site:
+        """What it may speak of: the one about ports of these, which nobody else can name."""
+        return self._ports_site if rule == PORT_DOWN else self.site
+
     def _compile(self, statute: Statute) -> None:
         rule = statute.rule
-        # What this rule says is about ports, which nobody else can name.
-        site = self._ports_site if rule.name == PORT_DOWN else self.site
+        site = self.site_of(rule.name)
         devices = None
         if statute.each is not None:
             devices = [

@@ -74,7 +74,7 @@ class _Stage:
         self._test = test
         config = tests.config
         start = Stamp(round(test.start.timestamp() * 1e9), 0.0)
-        self._rehearsal = Rehearsal(tests.book, config.devices, start)
+        self._rehearsal = Rehearsal(tests.book, config.devices, start, rules=test.cast)
         self._audience = Audience(config, self._rehearsal.stamp)
         self._chronicle = Chronicle()
         self._outcome = _Outcome(test)
@@ -116,12 +116,9 @@ class _Stage:
 
     def _note(self, happened: Iterable[Happening]) -> None:
         for each in happened:
-            if isinstance(each, Change):
-                if each.alert is not None:
-                    self._hear(self._audience.take(each.alert))
-                if each.rule not in self._test.rules:
-                    continue
-            self._write(each)
+            self._hear(self._audience.note(each))
+            if not isinstance(each, Change) or each.rule in self._test.rules:
+                self._write(each)
 
     def _hear(self, told: Iterable[Told]) -> None:
         for each in told:
