@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from gateway import wire
+from gateway.actions import Actions, Write
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.config import Config
 from gateway.journal.journal import Journal
@@ -18,6 +19,7 @@ from gateway.notify.outbox import Outbox
 from gateway.pacing.backoff import Backoff
 from gateway.publish.topics import safe
 from gateway.remembrance import Memento, Remembrance
+from gateway.rules.desk import Desk
 from gateway.rules.engine import ACKNOWLEDGED, INHIBITED, SILENCED
 from gateway.rules.judge import Judge
 from gateway.rules.rulebook import Rulebook
@@ -26,77 +28,120 @@ from gateway.supervisor import Child, Supervisor
 log = logging.getLogger(__name__)
 
 MAILBOX = 64
+ALERTS_MAILBOX = 1024
+"""They wait for the disk, and no reading is to wait for them."""
 QUIET = (ACKNOWLEDGED, SILENCED, INHIBITED)
+ACTIONS_S = 1.0
+"""So long devices may take for what rules tell them when the gateway is stopped; the rest is done after its start."""
 LATE_S = 5.0
 RETRY = 1.0, 60.0
 """Seconds after which an outbox that met a bug of ours is run again: first, at most."""
 
 
 class Alerting:
-    def __init__(self, config: Config, book: Rulebook, bus: EventBus, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, book: Rulebook, bus: EventBus, journal: Journal, clock: Clock, *, write: Write
+    ) -> None:
+        """`write`: sets a metric of a device, for what rules do."""
         self._config = config
         self._book = book
         self._bus = bus
         self._journal = journal
         self._clock = clock
+        self._write = write
         self._unsaid: list[Alert] = []
         """Given out by the engine, and not yet in the journal."""
         self._late: dict[str, Alert] = {}
         """By topic, of these the ones that the journal had no room for."""
+        self._topics: dict[tuple[str, str], str] = {}
+        """Where the retained messages are of what fires, by rule and device: the rule may be gone when it ends."""
         path = None if config.journal.in_memory else beside(config.journal.path)
         self._remembrance = Remembrance(path, boot_id(), clock, self._parts)
         self._begin()
         if (memento := self._remembrance.found()) is not None:
             try:
                 self._restore(memento)
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 self._remembrance.set_aside(error)
                 self._begin()
         self._notifiers = Supervisor()
 
-    def observations(self) -> Subscription[Observation]:
-        return self._bus.subscribe(Observation, name="rules", capacity=MAILBOX, overflow=Overflow.WAIT)
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Hear what is published from now on. It ends with the five `finish…`, in their order."""
+        observations = self._bus.subscribe(
+            Observation, name="rules", capacity=MAILBOX, overflow=Overflow.WAIT
+        )
+        alerts = self._bus.subscribe(Alert, name="alerts", capacity=ALERTS_MAILBOX, overflow=Overflow.WAIT)
+        self._observations = observations
+        self._judging = group.create_task(self._judge(observations), name="rules")
+        self._handing = group.create_task(self._hand_on(alerts), name="alerts")
+        self._acting = group.create_task(self._act_on(), name="actions")
+        self._notifying = group.create_task(self._notify(), name="notifications")
+        self._remembering = [
+            group.create_task(self._remembrance.run(), name="what rules remember"),
+            group.create_task(self._catch_up(), name="late alerts"),
+        ]
 
-    def alerts(self) -> Subscription[Alert]:
-        return self._bus.subscribe(Alert, name="alerts", capacity=MAILBOX, overflow=Overflow.WAIT)
+    async def finish_actions(self) -> None:
+        """While the devices can still be reached: what waits is tried once more, and what is left is remembered."""
+        self.actions.end()
+        await asyncio.wait([self._acting], timeout=ACTIONS_S)
+        self._acting.cancel()
 
-    async def judge(self, observations: Subscription[Observation]) -> None:
-        """Until the mailbox ends."""
+    async def finish_judging(self) -> None:
+        """All that was published is judged. Nothing is asked of `desk` any more."""
+        self._observations.end()
+        await self._judging
+
+    async def finish_handing(self) -> None:
+        """All alerts are in the journal; the bus is closed."""
+        await self._handing
+
+    def finish_notifying(self) -> asyncio.Task[None]:
+        """What waits to be told is tried once more by the task that is returned, which may be cancelled."""
+        for each in self.outboxes.values():
+            each.end()
+        self._notifiers.hasten()
+        return self._notifying
+
+    async def finish(self) -> None:
+        """The last word of what is remembered."""
+        for task in self._remembering:
+            task.cancel()
+        await asyncio.wait(self._remembering)
+        self._weighty()
+        await self._remembrance.write()
+
+    async def _judge(self, observations: Subscription[Observation]) -> None:
         for alert in [*self._unsaid]:
             await self._bus.publish(alert)
         await self.ruling.run(observations)
 
-    async def hand_on(self, alerts: Subscription[Alert]) -> None:
-        """Until the bus is closed: into the journal, which no outage empties, and to the receivers."""
-        async for alert in alerts:
-            _log(alert)
-            self._tell(alert)
-            await self._publish(alert)
-            self._remembrance.note(weighty=True)
+    async def _hand_on(self, alerts: Subscription[Alert]) -> None:
+        """Until the bus is closed: into the journal, which no outage empties, and to the receivers.
+
+        First of all it is remembered that they are to be said: whoever kills the process has them said again, and
+        none is forgotten.
+        """
+        async for batch in alerts.batches():
+            self._weighty()
+            await self._remembrance.settled()
+            for alert in batch:
+                _log(alert)
+                self._act(alert)
+                self._tell(alert)
+                await self._publish(alert)
+            self._weighty()
         await self._publish_late()
 
-    async def notify(self) -> None:
-        """Until each outbox has ended."""
+    async def _notify(self) -> None:
         await self._notifiers.run(
             Child(name=f"notify {each.name}", run=each.run, restart=Backoff(*RETRY))
             for each in self.outboxes.values()
         )
 
-    async def remember(self) -> None:
-        """Endless."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._remembrance.run(), name="what rules remember")
-            group.create_task(self._catch_up(), name="late alerts")
-
-    def end(self) -> None:
-        """What waits to be told is tried once more; what is left is remembered."""
-        for each in self.outboxes.values():
-            each.end()
-        self._notifiers.hasten()
-
-    async def last_word(self) -> None:
-        self._remembrance.note(weighty=True)
-        await self._remembrance.write()
+    async def _act_on(self) -> None:
+        await Supervisor().run([Child(name="actions", run=self.actions.run, restart=Backoff(*RETRY))])
 
     def counters(self) -> Mapping[str, Any]:
         """How many fire and wait, what could not be known of rules, and what became of the notifications."""
@@ -110,14 +155,22 @@ class Alerting:
             "firing": sum(each.state is AlertState.FIRING for each in standing),
             "pending": sum(each.state is AlertState.PENDING for each in standing),
             "unknown": {name: counts for name, counts in unknown.items() if counts},
+            "actions": self.actions.counters(),
             "notify": {name: each.counters() for name, each in self.outboxes.items()},
         }
 
     def _begin(self) -> None:
         self.ruling = Judge(self._book, self._bus, self._clock, changed=self._changed, given_out=self._unsaid)
+        self.desk = Desk(self.ruling.engine, self._clock, self.ruling.put)
+        self.actions = Actions(self._write, self._clock, self._weighty)
         self.outboxes: Mapping[str, Outbox] = {
             name: outbox(
-                name, options, gateway=self._config.gateway.name, clock=self._clock, changed=self._weighty
+                name,
+                options,
+                gateway=self._config.gateway.name,
+                clock=self._clock,
+                changed=self._weighty,
+                settled=self._remembrance.settled,
             )
             for name, options in self._config.notify.items()
         }
@@ -128,17 +181,29 @@ class Alerting:
         for name, kept in parts["notify"].items():
             if name in self.outboxes:
                 self.outboxes[name].restore(kept)
-            else:
+            elif kept["waiting"]:
                 log.warning("notify %s: is not configured any more; what it had to tell is dropped", name)
+        doing = {name: rule.do for name, rule in self._config.rules.items() if rule.enabled}
+        self.actions.restore(parts["actions"], doing)
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
+        self._topics = {(rule, device): topic for rule, device, topic in parts["topics"]}
         self._unsaid += [*unsaid, *gone]
+        for alert in self.ruling.engine.standing():
+            for name in self.outboxes.keys() - self._told_of(alert):
+                self.outboxes[name].withdraw(alert.rule, alert.device)
 
     def _parts(self) -> Mapping[str, Any]:
         return {
             "rules": self.ruling.engine.export(self._clock()),
             "unsaid": [plain(each) for each in self._unsaid],
+            "topics": [[*key, topic] for key, topic in self._topics.items()],
+            "actions": self.actions.kept(),
             "notify": {name: each.kept() for name, each in self.outboxes.items()},
         }
+
+    def _act(self, alert: Alert) -> None:
+        rule = self._config.rules.get(alert.rule)
+        self.actions.take(alert, rule.do if rule is not None else ())
 
     async def _publish(self, alert: Alert) -> None:
         topic = self._topic(alert)
@@ -168,22 +233,31 @@ class Alerting:
 
     def _topic(self, alert: Alert) -> str:
         """Below `alerts/`: one for each rule, and each device of a rule for several."""
+        key = alert.rule, alert.device
         rule = self._config.rules.get(alert.rule)
         several = rule is not None and rule.each is not None
-        return f"alerts/{safe(alert.rule)}/{safe(alert.device)}" if several else f"alerts/{safe(alert.rule)}"
+        now = f"alerts/{safe(alert.rule)}/{safe(alert.device)}" if several else f"alerts/{safe(alert.rule)}"
+        topic = self._topics.pop(key, now)
+        if alert.state is AlertState.FIRING:
+            self._topics[key] = topic
+        return topic
 
     def _tell(self, alert: Alert) -> None:
-        for each in self._receivers(alert):
-            if alert.state is AlertState.FIRING and any(label in alert.labels for label in QUIET):
-                each.withdraw(alert.rule, alert.device)
-            else:
+        """The end of an alert is for whoever was told of its beginning, whatever the rule says by then."""
+        quiet = alert.state is AlertState.FIRING and any(label in alert.labels for label in QUIET)
+        told_of = self._told_of(alert)
+        for name, each in self.outboxes.items():
+            if name in told_of:
+                if quiet:
+                    each.withdraw(alert.rule, alert.device)
+                else:
+                    each.take(alert)
+            elif alert.state is AlertState.RESOLVED and each.knows(alert.rule, alert.device):
                 each.take(alert)
 
-    def _receivers(self, alert: Alert) -> Iterable[Outbox]:
+    def _told_of(self, alert: Alert) -> Collection[str]:
         rule = self._config.rules.get(alert.rule)
-        if rule is None:  # it is gone, and whoever was told of it is told of its end
-            return self.outboxes.values()
-        return [self.outboxes[name] for name in rule.notify]
+        return rule.notify if rule is not None else ()
 
 
 def beside(journal: Path) -> Path:

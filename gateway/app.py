@@ -13,10 +13,11 @@ from gateway.alerting import Alerting
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.clock import system_clock
 from gateway.config import MAIN_BROKER, Config, rulebook
+from gateway.control import Control
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
-from gateway.model import Availability, Clock, Gap, Reading
+from gateway.model import Availability, Clock, Gap, Reading, Value
 from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
 from gateway.source import Source
@@ -81,7 +82,7 @@ class _Gateway:
             for name, options in config.devices.items()
         ]
         book = rulebook(config.rules, config.devices, config.gateway.zone)
-        self._alerting = Alerting(config, book, self._bus, journal, clock)
+        self._alerting = Alerting(config, book, self._bus, journal, clock, write=self._write)
         self._accounts = Accounts(journal, self._sources, clock, alerting=self._alerting.counters)
         self._deliveries = self._accounts.deliveries = [
             Delivery(
@@ -96,6 +97,15 @@ class _Gateway:
             for name, mqtt in config.brokers.items()
         ]
 
+        main = self._deliveries[0].forwarder
+        self._control = Control(
+            config.mqtt,
+            self._alerting.desk.verbs,
+            gateway=config.gateway.name,
+            client_id=config.client_id(),
+            connected=lambda: main.connected,
+        )
+
     async def run(self, stop: asyncio.Event) -> None:
         self._post_status()
         readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
@@ -103,9 +113,8 @@ class _Gateway:
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
         gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
-        observations, alerts = self._alerting.observations(), self._alerting.alerts()
         supervisors = {delivery: Supervisor() for delivery in self._deliveries}
-        with readings, presences, gaps, observations, alerts:
+        with readings, presences, gaps:
             async with asyncio.TaskGroup() as group:
                 forwarding = {
                     delivery: group.create_task(
@@ -113,10 +122,8 @@ class _Gateway:
                     )
                     for delivery, supervisor in supervisors.items()
                 }
-                judging = group.create_task(self._alerting.judge(observations), name="rules")
-                handing = group.create_task(self._alerting.hand_on(alerts), name="alerts")
-                notifying = group.create_task(self._alerting.notify(), name="notifications")
-                remembering = group.create_task(self._alerting.remember(), name="what rules remember")
+                self._alerting.start(group)
+                listening = group.create_task(Supervisor().run([self._control.child]), name="control")
                 announcing = group.create_task(self._record_gaps(gaps), name="gaps")
                 losing = group.create_task(self._publish_gaps(), name="losses")
                 counting = group.create_task(self._publish_counters(), name="counters")
@@ -127,24 +134,25 @@ class _Gateway:
                 await stop.wait()
 
                 # Cancel the sources, drain the rest.
+                listening.cancel()
+                await self._alerting.finish_actions()
                 reading.cancel()
-                await asyncio.wait([reading])
+                await asyncio.wait([reading, listening])
                 for source in self._sources:
                     await source.announce_stop()
-                observations.end()
-                await judging
+                await self._alerting.finish_judging()
                 losing.cancel()
                 await asyncio.wait([losing])
                 self._bus.close()
                 await recording
                 await posting
                 await announcing
-                await handing
+                await self._alerting.finish_handing()
                 while (gap := self._journal.take_gap()) is not None:
                     await self._record_gap(gap)
                 counting.cancel()
                 telling.cancel()
-                self._alerting.end()
+                notifying = self._alerting.finish_notifying()
                 self._journal.seal()
                 for supervisor in supervisors.values():
                     supervisor.hasten()
@@ -156,10 +164,15 @@ class _Gateway:
                     if each.forwarder.connected or (each.forwarder.waiting and not kept)
                 ]
                 await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
-                for task in (*forwarding.values(), notifying, remembering):
+                for task in (*forwarding.values(), notifying):
                     task.cancel()
-        await self._alerting.last_word()
+                await asyncio.wait([notifying])
+                await self._alerting.finish()
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
+
+    async def _write(self, device: str, metric: str, value: Value) -> None:
+        """Raises: Refused; LinkError; FrameError."""
+        await next(each for each in self._sources if each.name == device).write(metric, value)
 
     async def _read(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -162,7 +162,11 @@ class EventBus:
         Raises: RuntimeError after `close()`: a wiring bug.
         """
         self.put(event)
-        for subscription in self._route(type(event)):
+        await self.room(type(event))
+
+    async def room(self, kind: type[Event]) -> None:
+        """Returns when no lossless mailbox for this kind holds beyond its room what it holds now."""
+        for subscription in self._route(kind):
             if subscription.crowded:
                 await subscription.room()
 

@@ -1,34 +1,19 @@
-"""The command line: arguments, logging, exit statuses."""
+"""The command line: which command it is, what becomes of its errors, exit statuses."""
 
 import argparse
+import getpass
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import __version__
+from gateway.arguments import DEFAULT_CONFIG, parser
 from gateway.errors import ConfigError, GatewayError, UsageError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_CONFIG = 78  # sysexits.h's EX_CONFIG: the service manager does not try again
-
-_HIGHEST_PORT = 65_535
-
-DEFAULT_CONFIG = "/etc/sallyport/gateway.toml"
-
-_Command = Callable[[str, str, str], argparse.ArgumentParser]
-"""A new command, from its name, one line and a paragraph."""
-
-_EPILOG = """\
-exit status:
-  0    done, or stopped by a signal; the log says if readings were left that nobody took
-  1    failed while running; `check --connect` found something that does not answer; a test of rules failed
-  2    the command line is wrong
-  130, 143  stopped at once by a second Ctrl-C or SIGTERM
-  78   the configuration is wrong; each problem is one line: file:line:col: key: what is wrong
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,302 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complaint, status = f"sallyport {args.command}: {error.strerror or error}", EXIT_FAILED
     print(complaint, file=sys.stderr)
     return status
-
-
-def parser() -> argparse.ArgumentParser:
-    """What the command line takes; tests and documents are held against it."""
-    top = argparse.ArgumentParser(
-        prog="sallyport",
-        description="Serial-to-MQTT gateway: reads instruments on serial ports and publishes their values over MQTT.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("--version", action="version", version=f"sallyport {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def command(name: str, short: str, long: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
-            name, help=short, description=long, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-
-    _gateway_commands(command)
-    _instrument_commands(command)
-    _rule_commands(command)
-    return top
-
-
-def _gateway_commands(command: _Command) -> None:
-    def takes_config(to: argparse.ArgumentParser) -> None:
-        to.add_argument(
-            "--config", metavar="FILE", type=Path,
-            help=f"the configuration (default: $SALLYPORT_CONFIG, else {DEFAULT_CONFIG})",
-        )  # fmt: skip
-
-    run = command(
-        "run",
-        "run the gateway",
-        "Run the gateway until SIGTERM or Ctrl-C. What has been read is then handed to the broker, for\n"
-        "gateway.stop_timeout at most; a second signal stops at once.",
-    )
-    takes_config(run)
-    run.add_argument("--debug", action="store_true", help="log everything, and asyncio's own warnings")
-
-    check = command(
-        "check",
-        "check a configuration without starting anything",
-        "Check a configuration file and list every problem in it, one a line. Starts nothing.\n"
-        "With --connect, also open each port and the broker once and say what was found.",
-    )
-    check.add_argument(
-        "file", metavar="FILE", type=Path, nargs="?", help="the configuration (default: as for run)"
-    )
-    check.add_argument("--connect", action="store_true", help="open the ports and the broker too")
-
-    demo = command(
-        "demo",
-        "show the gateway at work with simulated instruments",
-        "Start a broker inside this process, simulated instruments on pseudo-terminals and the real gateway\n"
-        "between them, and show the readings as a subscriber gets them. Needs no hardware; writes nothing.",
-    )
-    demo.add_argument(
-        "drivers", metavar="DRIVER", nargs="*", help="whose instruments to simulate, or all (default: two)"
-    )
-    demo.add_argument(
-        "--for", dest="stop_after", metavar="DURATION", help='stop by itself, for example after "30s"'
-    )
-    demo.add_argument(
-        "--port", type=_port, default=1883, help="the broker's port (default: %(default)s, or a free one)"
-    )
-
-    tail = command(
-        "tail",
-        "subscribe to the broker and print readings as they come",
-        "Subscribe and print readings as they come, one line each. The broker is the one of the configuration,\n"
-        "or the one given with --url.",
-    )
-    takes_config(tail)
-    tail.add_argument("--url", help="the broker, such as mqtt://localhost:1883, instead of a configuration's")
-    tail.add_argument("--username", help="with --url; the password is taken from $SALLYPORT_MQTT_PASSWORD")
-    tail.add_argument(
-        "--topic", metavar="FILTER", help="an MQTT topic filter (default: everything of the gateway)"
-    )
-    look = tail.add_mutually_exclusive_group()
-    look.add_argument("--json", action="store_true", help="one JSON object per message, with its topic")
-    look.add_argument(
-        "--table", action="store_true", help="a table of the newest values that stays in place (extra cli)"
-    )
-    tail.add_argument("--count", type=_count, metavar="N", help="stop after N messages")
-
-    journal = command(
-        "journal",
-        "look into the journal of a gateway, export it, empty it",
-        "Say what the journal on disk holds: readings that the broker has not acknowledged yet. Looking and\n"
-        "exporting disturb no gateway that is running.\n"
-        "  show     where it is, its size, how many readings, the oldest one, what is still to be sent,\n"
-        "           gaps, what brokers refused and on which topic\n"
-        "  export   its readings, one JSON object per line\n"
-        "  purge    delete all of them, after asking; refused while a gateway runs",
-    )
-    takes_config(journal)
-    journal.add_argument(
-        "action", nargs="?", choices=["show", "export", "purge"], default="show", help="default: %(default)s"
-    )
-    journal.add_argument("--yes", action="store_true", help="purge without asking")
-
-
-def _instrument_commands(command: _Command) -> None:
-    decode = command(
-        "decode",
-        "decode a capture file with a driver",
-        "Feed a file of raw bytes through a driver's decoder and print one JSON object per good frame:\n"
-        '  {"offset": 0, "length": 68, "id": "GPRMC", "values": {"speed": 0.0}}\n'
-        "The last line on standard error counts: frames=N rejected=M bytes=K.",
-    )
-    decode.add_argument("driver", metavar="DRIVER", help="see `sallyport drivers`")
-    decode.add_argument("file", metavar="FILE", help="the capture; - for standard input")
-    decode.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an option of the driver; may be repeated",
-    )
-    decode.add_argument(
-        "--device",
-        metavar="FILE[:NAME]",
-        help="take the options from a device in this configuration, such as frame's description of a protocol",
-    )
-
-    drivers = command(
-        "drivers",
-        "list the drivers and their options",
-        "List the drivers that are installed; with a name, describe that driver's options and metrics.",
-    )
-    drivers.add_argument("driver", metavar="DRIVER", nargs="?", help="describe this one")
-
-    ports = command(
-        "ports",
-        "list the serial ports of this machine",
-        "List the serial ports: how the configuration names each one best, what is plugged in, whether you may\n"
-        "open it, and who has it.",
-    )
-    ports.add_argument("--json", action="store_true", help="one JSON object per port")
-
-    sniff = command(
-        "sniff",
-        "find out what is on a port and print its section of the configuration",
-        "Listen at the speeds and framings that instruments use, and decide by good frames which driver reads\n"
-        "what is said. Exit status 0 if one was found; its section is on standard output, the evidence on\n"
-        "standard error.",
-    )
-    sniff.add_argument(
-        "port", metavar="PORT", help="as in the configuration: a path, usb:…, tcp://… or rfc2217://…"
-    )
-    sniff.add_argument(
-        "--ask", action="store_true",
-        help="where nobody speaks, ask too: questions that read and set nothing, in each protocol in turn",
-    )  # fmt: skip
-    sniff.add_argument(
-        "--wait", metavar="DURATION", default="12s",
-        help="how long to wait for a first byte (default: %(default)s, as smart meters speak every ten seconds)",
-    )  # fmt: skip
-    sniff.add_argument(
-        "--driver",
-        action="append",
-        default=[],
-        metavar="DRIVER",
-        help="consider this one only; may be repeated",
-    )
-
-    record = command(
-        "record",
-        "record what a port says into a file",
-        "Listen on a port and write what comes, with its timing, into a new file, until Ctrl-C, --for or\n"
-        "--max-size. The file is good whenever that happens; `decode` and `replay` read it.",
-    )
-    record.add_argument(
-        "port", metavar="PORT", help="as in the configuration: a path, usb:…, tcp://… or rfc2217://…"
-    )
-    record.add_argument(
-        "file", metavar="FILE", type=Path, help="is made; one that is there is not written over"
-    )
-    record.add_argument("--baudrate", type=int, help="bits per second (default: 9600)")
-    record.add_argument("--data-bits", type=int, help="5 to 8 (default: 8)")
-    record.add_argument("--parity", choices=["none", "even", "odd", "mark", "space"], help="default: none")
-    record.add_argument("--stop-bits", type=float, help="1 or 2 (default: 1)")
-    record.add_argument("--for", dest="stop_after", metavar="DURATION", help='for example "10m"')
-    record.add_argument(
-        "--max-size", metavar="SIZE", default="10MB", help="the file grows no larger (default: %(default)s)"
-    )
-
-    replay = command(
-        "replay",
-        "play a recording back: through a driver, or onto a pseudo-terminal",
-        "Play a recording, or a file of raw bytes, at its own speed, faster or as fast as it goes: through a\n"
-        "driver and the device's filters, one JSON object per reading, or onto a pseudo-terminal that a gateway\n"
-        "opens as its port.",
-    )
-    replay.add_argument("file", metavar="FILE", type=Path, help="from `sallyport record`, or raw bytes")
-    replay.add_argument("--driver", metavar="DRIVER", help="decode it with this one")
-    replay.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an option of the driver; may be repeated",
-    )
-    replay.add_argument(
-        "--device",
-        metavar="FILE[:NAME]",
-        help="take driver, options and filters from a device in this configuration",
-    )
-    replay.add_argument(
-        "--pty", metavar="PATH", type=Path, help="make a pseudo-terminal here and play onto it"
-    )
-    replay.add_argument(
-        "--speed", metavar="N", help='times the real one, or "max" (default: 1 with --pty, else max)'
-    )
-
-    simulate = command(
-        "simulate",
-        "put a driver's simulated instrument on a pseudo-terminal",
-        "Make a pseudo-terminal with a simulated instrument at its other end, and print the section of the\n"
-        "configuration that reads it. For trying a driver without hardware; Ctrl-C unplugs it.",
-    )
-    simulate.add_argument("driver", metavar="DRIVER", help="see `sallyport drivers`")
-    simulate.add_argument("path", metavar="PATH", type=Path, help="where the port appears, such as ./line")
-
-    filters = command(
-        "filters",
-        "list the filters and their settings",
-        "List the filters for a device's readings; with a name, describe that filter's settings.",
-    )
-    filters.add_argument("filter", metavar="FILTER", nargs="?", help="describe this one")
-
-
-def _rule_commands(command: _Command) -> None:
-    rules = command(
-        "rules",
-        "check, test and explain the rules, or replay a recording through them",
-        "Look at the rules of a configuration without running it.\n"
-        "  check     all rules, the built-in ones too: what each reads, what is doubtful, where it is switched off\n"
-        "  test      play readings to the rules and compare alerts, notifications and actions with what is expected\n"
-        "  explain   what one rule reads and does, and what it is now: in a running gateway, or after a recording\n"
-        "  replay    which alerts recordings would have caused",
-    )
-    actions = rules.add_subparsers(dest="action", metavar="ACTION", required=True)
-
-    def action(name: str, text: str) -> argparse.ArgumentParser:
-        return actions.add_parser(
-            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-
-    def takes_config(to: argparse.ArgumentParser) -> None:
-        to.add_argument("--config", metavar="FILE", type=Path, help="the configuration (default: as for run)")
-
-    check = action("check", "list all rules; exit status 78 if the configuration is wrong")
-    check.add_argument(
-        "file", metavar="FILE", type=Path, nargs="?", help="the configuration (default: as for run)"
-    )
-
-    test = action("test", "run tests of rules; exit status 1 if one fails, 78 if a file is wrong")
-    test.add_argument("files", metavar="FILE", type=Path, nargs="+", help="see docs/testing-rules.md")
-    test.add_argument("--timeline", action="store_true", help="show what happens in tests that pass, too")
-
-    explain = action("explain", "what a rule reads and does, and what it would be now")
-    explain.add_argument("rule", metavar="RULE")
-    takes_config(explain)
-    explain.add_argument(
-        "--capture", metavar="FILE", type=Path, action="append", default=[],
-        help="not now, but at the end of this recording; may be repeated",
-    )  # fmt: skip
-    explain.add_argument(
-        "--device", metavar="NAME", action="append", default=[],
-        help="whose recording that is, for each --capture (default: the device with the port that was recorded)",
-    )  # fmt: skip
-    explain.add_argument(
-        "--wait", metavar="DURATION", default="10s",
-        help="how long to listen to a running gateway until all that it reads was heard (default: %(default)s)",
-    )  # fmt: skip
-
-    replay = action("replay", "which alerts recordings would have caused")
-    replay.add_argument(
-        "captures", metavar="[NAME=]FILE", nargs="+",
-        help="from `sallyport record`, or raw bytes, and the device (default: the one with the port that was recorded)",
-    )  # fmt: skip
-    takes_config(replay)
-
-
-def _count(text: str) -> int:
-    if not (number := int(text)) > 0:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def _port(text: str) -> int:
-    if not 0 < (number := int(text)) <= _HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(f"must be between 1 and {_HIGHEST_PORT}")
-    return number
 
 
 # Each command is imported when it is wanted: `sallyport --version` needs none of them.
@@ -384,6 +73,25 @@ def _journal(args: argparse.Namespace) -> int:
     from gateway.commands import journal
 
     return journal.run(_config_path(args.config), args.action, sure=args.yes)
+
+
+def _alerts(args: argparse.Namespace) -> int:
+    from gateway.commands import alerts
+
+    path = _config_path(args.config)
+    match args.action:
+        case None:
+            return alerts.show(path, as_json=args.json)
+        case "ack":
+            return alerts.acknowledge(path, args.rule, args.device, args.by or _login_name())
+        case "silence":
+            wanted = {
+                "name": args.name, "rule": args.rule, "device": args.device, "for": args.for_so_long,
+                "until": args.until, "by": args.by or _login_name(),
+            }  # fmt: skip
+            return alerts.silence(path, wanted, args.label)
+        case _:
+            return alerts.unsilence(path, args.name)
 
 
 def _decode(args: argparse.Namespace) -> int:
@@ -461,6 +169,13 @@ def _rules(args: argparse.Namespace) -> int:
             return replay.run(args.captures, _config_path(args.config))
 
 
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user that has no name
+        return str(os.getuid())
+
+
 def _config_path(given: Path | None) -> Path:
     return given or Path(os.environ.get("SALLYPORT_CONFIG") or DEFAULT_CONFIG)
 
@@ -471,6 +186,7 @@ _COMMANDS = {
     "demo": _demo,
     "tail": _tail,
     "journal": _journal,
+    "alerts": _alerts,
     "decode": _decode,
     "ports": _ports,
     "sniff": _sniff,

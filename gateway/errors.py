@@ -10,7 +10,7 @@ GatewayError
 │  ├─ LinkLost         it was open and went away
 │  └─ LinkSilent       it is open, but the instrument does not answer
 ├─ FrameError          nobody: this frame is counted as refused, the next one may be good
-├─ Refused             whoever gave the command: the value is not allowed, or the instrument said no
+├─ Refused             whoever gave the command: something in it is not allowed, or the instrument said no
 ├─ JournalError        the operator: another process has the journal, or a newer Sallyport wrote it
 ├─ BadPacket           the publishing link: it says so to the broker and hangs up
 ├─ PublishError        the forwarder
@@ -71,7 +71,7 @@ class FrameError(GatewayError):
 
 
 class Refused(GatewayError):
-    """A command to a device was not carried out. The message says why."""
+    """A command, to a device or to the gateway, was not carried out. The message says why."""
 
 
 class JournalError(GatewayError):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ wear out an SD card. The first after a rest is at once."""
 WEIGHTY_S = 0.05
 """And so far when an alert, a command or a message is to be remembered."""
 RETRY_S = 30.0
+PATIENCE_S = 1.0
+"""For a disk that hangs: no alert waits longer for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Remembrance:
         self._parts = parts
         self._changed = asyncio.Event()
         self._weighty = asyncio.Event()
+        self._wrote = asyncio.Event()
+        self._noted = self._written = 0
         self._trouble = ""
 
     def found(self) -> Memento | None:
@@ -74,9 +79,18 @@ class Remembrance:
             log.debug("rules: it cannot be set aside either", exc_info=True)
 
     def note(self, *, weighty: bool) -> None:
+        self._noted += 1
         self._changed.set()
         if weighty:
             self._weighty.set()
+
+    async def settled(self) -> None:
+        """Returns when all that has been noted by now is on the disk, or cannot be written soon."""
+        noted = self._noted
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while self._path is not None and not self._trouble and self._written < noted:
+                    await self._wrote.wait()
 
     async def run(self) -> None:
         """Until it is cancelled; then, or before, `write` says the last word."""
@@ -97,12 +111,17 @@ class Remembrance:
     async def write(self) -> None:
         if self._path is None:
             return
-        forced = self._weighty.is_set()
+        noted = self._noted
         self._changed.clear()
         self._weighty.clear()
-        content = self._content()
+        writing = asyncio.create_task(asyncio.to_thread(_replace, self._path, self._content()))
         try:
-            await asyncio.to_thread(_replace, self._path, content, forced=forced)
+            # A thread cannot be cancelled, and two writings at a time would spoil each other's file.
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            with suppress(OSError):
+                await writing
+            raise
         except OSError as error:
             if not self._trouble:
                 log.warning(
@@ -113,6 +132,9 @@ class Remembrance:
             if self._trouble:
                 log.info("rules: what they remember is written to %s again", self._path)
             self._trouble = ""
+            self._written = noted
+        wrote, self._wrote = self._wrote, asyncio.Event()
+        wrote.set()
 
     def _content(self) -> bytes:
         now = self._clock()
@@ -139,11 +161,10 @@ class Remembrance:
         return Memento(data["parts"], max(0.0, outage_s))
 
 
-def _replace(path: Path, content: bytes, *, forced: bool) -> None:
+def _replace(path: Path, content: bytes) -> None:
     fresh = path.with_name(f"{path.name}.new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
-        if forced:
-            file.flush()
-            os.fsync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the new name and none of the content
     fresh.replace(path)

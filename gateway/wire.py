@@ -11,7 +11,7 @@ import orjson
 from gateway.model import Alert, Availability, Gap, Reading
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNSYNCHRONISED = "unsynchronised"
+UNSYNCHRONISED = "unsynchronised"
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
 
 
@@ -32,16 +32,16 @@ def encode(reading: Reading, run: str) -> bytes:
     at = reading.at
     event = {"time": rfc3339(at.wall_ns), "seq": reading.seq, "run": run, "values": reading.values}
     if not at.synchronised:
-        event["clock"] = _UNSYNCHRONISED
+        event["clock"] = UNSYNCHRONISED
     try:
         return orjson.dumps(event)
     except TypeError:
         # Rare, so nobody pays for it beforehand; but no reading may stop the gateway.
-        event["values"] = {_portable(name): _portable(value) for name, value in reading.values.items()}
+        event["values"] = {portable(name): portable(value) for name, value in reading.values.items()}
         return orjson.dumps(event)
 
 
-def _portable(value: Any) -> Any:
+def portable(value: Any) -> Any:
     """What orjson will write: an integer beyond 64 bits as a float, half a surrogate pair as `?`."""
     match value:
         case int() if not _LOWEST <= value <= _HIGHEST:
@@ -67,7 +67,7 @@ def encode_availability(event: Availability) -> bytes:
     if event.reason:
         state["reason"] = event.reason
     if not event.at.synchronised:
-        state["clock"] = _UNSYNCHRONISED
+        state["clock"] = UNSYNCHRONISED
     return orjson.dumps(state)
 
 
@@ -79,7 +79,7 @@ def encode_alert(alert: Alert) -> bytes:
         "message": alert.message, "labels": alert.labels,
     }  # fmt: skip
     if not (alert.at.synchronised and alert.since.synchronised):
-        event["clock"] = _UNSYNCHRONISED
+        event["clock"] = UNSYNCHRONISED
     return orjson.dumps(event)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import drivers
 from gateway import __version__, config
-from gateway.cli import parser
+from gateway.arguments import parser
 from gateway.config.rules import BUILT_IN
 from gateway.filters.choice import FILTERS
 from tests.gateway.filters.running import chain, outcome

@@ -12,10 +12,10 @@ ROOT = Path(__file__).parent.parent
 LINES = [
     ["gateway.__main__"],
     ["gateway.cli"],
-    ["gateway.commands"],
+    ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
-    ["gateway.accounts", "gateway.alerting"],
-    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.logs"],
+    ["gateway.accounts", "gateway.alerting", "gateway.control"],
+    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
     ["gateway.config"],
     ["gateway.rules"],
     [
@@ -26,7 +26,7 @@ LINES = [
         "gateway.supervisor",
         "gateway.remembrance",
     ],
-    ["gateway.pacing", "gateway.clock", "gateway.filters"],
+    ["gateway.pacing", "gateway.clock", "gateway.filters", "gateway.request"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]
 """STYLE's picture, top to bottom; each entry is a room: a module or a whole package."""

@@ -34,6 +34,7 @@ from gateway.config.rulebook import rulebook
 from gateway.config.rules import BUILT_IN, RuleName, RuleOptions
 from gateway.config.secret import WAYS
 from gateway.errors import ConfigError
+from gateway.filters.filter import Names
 from gateway.rules.names import did_you_mean
 from gateway.rules.rulebook import Mistake
 from gateway.units import written_duration
@@ -65,6 +66,7 @@ def load(path: Path) -> Config:
     found = [*_shared_ports(document), *_url_and_urls(document)]
     site = _validated(Section((), _without(document, further), _Document), path.parent, found)
     brokers = {name: _broker(name, table, path.parent, found) for name, table in further.items()}
+    unclear = [name for name, _ in _tables(document, "devices")]
     devices = {}
     for name, table in _tables(document, "devices"):
         if (options := _device(name, table, path.parent, found)) is not None:
@@ -77,9 +79,8 @@ def load(path: Path) -> Config:
         name: _validated(Section(("rules", name), table, RuleOptions), path.parent, found)
         for name, table in _tables(document, "rules")
     }
-    found += _unknown_names(rules, notify)
+    found += _unknown_names(rules, notify, {**dict.fromkeys(unclear), **devices})
     good = {name: rule for name, rule in rules.items() if rule is not None}
-    unclear = [name for name, _ in _tables(document, "devices")]
     zone = UTC if site is None else site.gateway.zone
     book = rulebook(good, devices, zone, unclear=unclear)
     found += map(_of_rule, book.mistakes)
@@ -178,19 +179,26 @@ def _of_rule(mistake: Mistake) -> Problem:
 
 
 def _unknown_names(
-    rules: Mapping[str, RuleOptions | None], receivers: Mapping[str, NotifyOptions | None]
+    rules: Mapping[str, RuleOptions | None],
+    receivers: Mapping[str, NotifyOptions | None],
+    devices: Mapping[str, DriverOptions | None],
 ) -> Iterator[Problem]:
     for name, rule in rules.items():
         if rule is None:
             continue
+        at = ("rules", name)
         for index, receiver in enumerate(rule.notify):
             if receiver not in receivers:
                 text = f"there is no [notify.{as_key(receiver)}]{did_you_mean(receiver, receivers)}"
-                yield Problem(("rules", name, "notify", index), text)
+                yield Problem((*at, "notify", index), text)
         for index, other in enumerate(rule.inhibited_by):
             if other not in rules:
                 text = f'there is no rule "{other}"{did_you_mean(other, rules)}'
-                yield Problem(("rules", name, "inhibited_by", index), text)
+                yield Problem((*at, "inhibited_by", index), text)
+        each = None if rule.each is None else [device for device in devices if device in Names(rule.each)]
+        for index, action in enumerate(rule.do):
+            for key, text in action.problems(devices, each):
+                yield Problem((*at, "do", index, *key), text)
 
 
 def _further_brokers(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

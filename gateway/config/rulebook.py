@@ -5,7 +5,6 @@ from datetime import tzinfo
 
 import drivers
 from drivers.driver import DriverOptions
-from drivers.port import place
 from gateway.config.rules import RuleOptions
 from gateway.filters.naming import names_behind
 from gateway.rules.names import Instrument, Site
@@ -26,7 +25,7 @@ def rulebook(
     return Rulebook(
         (options.statute(name) for name, options in rules.items()),
         Site(instruments, zone),
-        ports={name: place(options.port) for name, options in devices.items()},
+        ports={name: options.port for name, options in devices.items()},
     )
 
 

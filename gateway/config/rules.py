@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
+from gateway.config.actions import Action
 from gateway.config.table import Table
 from gateway.filters.filter import Globs
 from gateway.rules.engine import ACKNOWLEDGED, INHIBITED, PORT_DOWN, SILENCED
@@ -97,6 +98,11 @@ class RuleOptions(Table):
     )
     notify: tuple[str, ...] = Field(
         default=(), description="Whom to tell besides publishing it: names of tables [notify.<name>]."
+    )
+
+    do: tuple[Action, ...] = Field(
+        default=(),
+        description='What devices are told when it fires: [{ device = "pump", set = { running = false } }].',
     )
 
     @field_validator("message")

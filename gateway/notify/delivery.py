@@ -1,7 +1,7 @@
 """From what is written in [notify.<name>] to an outbox that can run."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 
 from gateway.config.notify import NotifyOptions, key_of
@@ -9,15 +9,21 @@ from gateway.config.webhook_url import WebhookUrl
 from gateway.model import Clock
 from gateway.notify.apprise_receiver import AppriseReceiver
 from gateway.notify.grouping import Grouping, Rhythm
-from gateway.notify.outbox import Outbox, Patience
+from gateway.notify.outbox import Outbox, Patience, at_once, nobody
 from gateway.notify.receiver import Receiver
 from gateway.notify.webhook import Webhook
 
 
 def outbox(
-    name: str, options: NotifyOptions, *, gateway: str, clock: Clock, changed: Callable[[], None]
+    name: str,
+    options: NotifyOptions,
+    *,
+    gateway: str,
+    clock: Clock,
+    changed: Callable[[], None] = nobody,
+    settled: Callable[[], Awaitable[None]] = at_once,
 ) -> Outbox:
-    """`changed`: see Outbox."""
+    """`changed`, `settled`: see Outbox."""
     patience = Patience(
         retry_max_s=options.retry_max,
         per_minute=options.per_minute,
@@ -25,13 +31,9 @@ def outbox(
         most_waiting=options.max_waiting,
     )
     return Outbox(
-        name,
-        receiver(options, clock=clock),
-        grouping(options, gateway=gateway),
-        clock=clock,
-        patience=patience,
-        changed=changed,
-    )
+        name, receiver(options, clock=clock), grouping(options, gateway=gateway),
+        clock=clock, patience=patience, changed=changed, settled=settled,
+    )  # fmt: skip
 
 
 def grouping(options: NotifyOptions, *, gateway: str) -> Grouping:

@@ -81,6 +81,10 @@ class Grouping:
             for alert in group.alerts.values()
         )
 
+    def knows(self, rule: str, device: str) -> bool:
+        """Whether this alert is to be told, or its end."""
+        return Key(rule, device) in self._homes
+
     def take(self, alert: Alert, now: Stamp) -> None:
         """A change of an alert that is to be told; one that is pending is not."""
         if alert.state is AlertState.PENDING:
@@ -136,8 +140,8 @@ class Grouping:
                     "due_s": None if group.due == inf else group.due - now,
                     "alerts": [plain(alert) for alert in group.alerts.values()],
                     "told_s": None if group.told_at is None else now - group.told_at,
-                    "told_firing": sorted(group.told_firing),
-                    "told_resolved": sorted(group.told_resolved),
+                    "told_firing": [[*key] for key in sorted(group.told_firing)],
+                    "told_resolved": [[*key] for key in sorted(group.told_resolved)],
                 }
                 for group in self._groups.values()
             ],

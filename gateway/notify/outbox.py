@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -50,15 +50,19 @@ class _Letter:
     bugs: int = 0
 
 
-def _nobody() -> None:
+def nobody() -> None:
     """Nobody keeps it."""
+
+
+async def at_once() -> None:
+    """Nobody keeps it, so that there is nothing to wait for."""
 
 
 class Outbox:
     """Alerts in, at once; notices out, in their order, each until it is taken. Run it under a supervisor.
 
-    At least once: if an answer is lost on its way, or the process is killed before `kept` was written, the same
-    notice goes out again, with the same id.
+    At least once: if an answer is lost on its way, or the process is killed before it was noted, the same notice goes
+    out again, with the same id.
     """
 
     def __init__(
@@ -69,9 +73,20 @@ class Outbox:
         *,
         clock: Clock,
         patience: Patience = Patience(),
-        changed: Callable[[], None] = _nobody,
+        changed: Callable[[], None] = nobody,
+        settled: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
-        """`changed`: called when `kept` has something new to say; it must not wait."""
+        """Begin.
+
+        Args:
+            name: for the log.
+            receiver: whom to tell.
+            grouping: when, and what together.
+            clock: now.
+            patience: what to do while nobody answers.
+            changed: called when `kept` has something new to say; it must not wait.
+            settled: waits until what `kept` says is where it outlasts the process, if it can be written.
+        """
         self.name = name
         self.delivered = 0
         self.failed = 0
@@ -87,6 +102,7 @@ class Outbox:
         self._clock = clock
         self._patience = patience
         self._changed = changed
+        self._settled = settled
         self._waiting: deque[_Letter] = deque()
         self._in_hand: _Letter | None = None
         self._backoff = Backoff(first_s=patience.first_retry_s, cap_s=patience.retry_max_s)
@@ -110,6 +126,10 @@ class Outbox:
             "given_up": self.given_up,
             "forced_out": self.forced_out,
         }
+
+    def knows(self, rule: str, device: str) -> bool:
+        """Whether this alert was told, or is to be, and its end was not."""
+        return self._grouping.knows(rule, device)
 
     def take(self, alert: Alert) -> None:
         self._grouping.take(alert, self._clock())
@@ -190,6 +210,7 @@ class Outbox:
             pause_s = self._limiter.take(1, self._clock().mono)
             if pause_s and await self._rest(pause_s):
                 return
+            await self._settled()
             retry_s = await self._attempt(self._in_hand, report)
             if retry_s is None:
                 self._in_hand = None

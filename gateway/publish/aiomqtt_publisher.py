@@ -1,4 +1,4 @@
-"""The Publisher for WebSockets, on aiomqtt: MQTT 5 and 3.1.1; and a client to listen with.
+"""The Publisher for WebSockets, and the one that listens too, on aiomqtt: MQTT 5 and 3.1.1.
 
 aiomqtt 2 awaits each publish on its own, reports a refused one as done (it drops the PUBACK's reason
 code) and ignores the broker's Receive Maximum and Maximum Packet Size. Readings lost that way would be
@@ -7,8 +7,9 @@ lost silently, so `_Client` hears the broker's answers itself and hands over as 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
 import aiomqtt
@@ -20,6 +21,7 @@ from paho.mqtt.client import (
     MQTTMessage,
 )
 from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -34,9 +36,34 @@ log = logging.getLogger(__name__)
 
 _THREAD_MAY_TAKE_S = 1.0
 
+_REFUSED = 0x80  # MQTT 3.1.1, section 3.9.3; MQTT 5.0, section 3.9.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What came on a topic that we listen to."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    """It was said before we came."""
+    response_topic: str | None
+    """Where the sender wants the answer, as far as MQTT 5 lets it say so."""
+    reply: Callable[[Message, Answer], None]
+    """Publishes on the connection that it came by, with the sender's Correlation Data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    topics: tuple[str, ...]
+    """Topic filters."""
+    heard: Callable[[Heard], None]
+    largest: int | None = None
+    """Bytes of a packet; a broker that speaks MQTT 5 keeps larger ones to itself."""
+
 
 def client(broker: Broker) -> aiomqtt.Client:
-    """To listen with; the publisher makes its own."""
+    """Only to listen with; the publisher makes its own."""
     return MendedClient(**_arguments(broker))
 
 
@@ -58,17 +85,19 @@ def _arguments(broker: Broker) -> dict[str, Any]:
 
 
 class AiomqttPublisher:
-    def __init__(self, broker: Broker, *, will: Message | None = None) -> None:
+    def __init__(self, broker: Broker, *, will: Message | None = None, ear: Ear | None = None) -> None:
         self.name = broker.name
         self._broker = broker
         self._will = will
+        self._ear = ear
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator["AiomqttSession"]:
-        client = _Client(self._broker, self._will)
+        client = _Client(self._broker, self._will, self._ear)
         try:
             try:
                 await client.open()
+                await client.listen()
             except (aiomqtt.MqttError, ValueError) as error:
                 why = reason(error)
                 if self._broker.tls is not None and lost_in_tls(why):
@@ -98,10 +127,14 @@ class AiomqttSession:
 
 
 class _Client(MendedClient):
-    def __init__(self, broker: Broker, will: Message | None) -> None:
+    def __init__(self, broker: Broker, will: Message | None, ear: Ear | None) -> None:
         self._overheard = _Overheard()
+        limits = None
+        if ear is not None and ear.largest is not None and broker.version == "5":
+            limits = _properties(PacketTypes.CONNECT, MaximumPacketSize=ear.largest)
         super().__init__(
             **_arguments(broker),
+            properties=limits,
             will=aiomqtt.Will(will.topic, will.payload, qos=will.qos, retain=will.retain) if will else None,
             max_inflight_messages=broker.window,
             logger=self._overheard.logger,
@@ -109,6 +142,7 @@ class _Client(MendedClient):
         self._client.connect_timeout = broker.connect_timeout_s
         self.window = broker.window
         self._broker = broker
+        self._ear = ear
         self.largest: int | None = None
         self._waiting: dict[int, Answer] = {}
         self._loss: aiomqtt.MqttError | None = None
@@ -129,20 +163,29 @@ class _Client(MendedClient):
         if self._loss is not None:
             raise self._loss
 
+    async def listen(self) -> None:
+        """To what there is an ear for. Raises: MqttError, also when the broker does not let us."""
+        if self._ear is None:
+            return
+        for topic in self._ear.topics:
+            [granted] = await self.subscribe(topic, qos=1)
+            if (granted if isinstance(granted, int) else granted.value) >= _REFUSED:
+                raise aiomqtt.MqttError(f"the broker does not let us listen on {topic}")
+
     def _discard(self, opening: asyncio.Future[Self]) -> None:
         """What a thread has opened after we had gone is closed; what it met nobody needs to know."""
         if not opening.cancelled():
             opening.exception()
         self._client._sock_close()  # noqa: SLF001 - as in hang_up
 
-    def submit(self, message: Message, answer: Answer) -> None:
+    def submit(self, message: Message, answer: Answer, properties: Properties | None = None) -> None:
         loop = asyncio.get_running_loop()
-        if self.largest is not None and (size := self._size(message)) > self.largest:
+        if self.largest is not None and (size := self._size(message, properties)) > self.largest:
             loop.call_soon(answer, Rejected(f"{size} bytes; the broker takes at most {self.largest}"))
             return
         try:
             info = self._client.publish(
-                message.topic, message.payload, qos=message.qos, retain=message.retain
+                message.topic, message.payload, message.qos, message.retain, properties
             )
         except ValueError as error:
             loop.call_soon(answer, Rejected(str(error)))
@@ -168,15 +211,19 @@ class _Client(MendedClient):
 
     async def hang_up(self) -> None:
         """Drop the connection if there is one: aiomqtt leaves it open when it has not been let in."""
+        if self._client.want_write():
+            self._client.loop_write()  # an answer that was given a moment ago, as far as the system takes it
         self._client._sock_close()  # noqa: SLF001 - paho has no public way to do this at once
         if self._misc_task is not None:
             self._misc_task.cancel()
             await asyncio.wait([self._misc_task])
 
-    def _size(self, message: Message) -> int:
+    def _size(self, message: Message, properties: Properties | None) -> int:
         """Of the whole packet. Source: MQTT 5.0, sections 2.1.4 and 3.3."""
-        properties = 1 if self._broker.version == "5" else 0
-        rest = 2 + len(message.topic.encode(errors="replace")) + 2 + properties + len(message.payload)
+        extra = 1 if self._broker.version == "5" else 0
+        if properties is not None:
+            extra = len(properties.pack())  # type: ignore[no-untyped-call]  # paho's, not annotated
+        rest = 2 + len(message.topic.encode(errors="replace")) + 2 + extra + len(message.payload)
         return 1 + -(-rest.bit_length() // 7) + rest
 
     def _on_connect(
@@ -234,9 +281,30 @@ class _Client(MendedClient):
         if not end.done():
             end.set_exception(self._loss)
             end.exception()  # nobody has to ask for it
+        for subscribing in self._pending_subscribes.values():
+            if not subscribing.done():
+                subscribing.set_exception(self._loss)
 
     def _on_message(self, client: PahoClient, userdata: Any, message: MQTTMessage) -> None:
-        """Nobody reads what comes: we subscribe to nothing, but amqtt tells all it has retained to everybody."""
+        # Without an ear nobody reads what comes: amqtt tells all it has retained to everybody.
+        if self._ear is None:
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # no topic of ours, nor of anybody who may be here
+            return
+        said = message.properties
+        correlation = getattr(said, "CorrelationData", None)
+        properties = None
+        if correlation is not None:
+            properties = _properties(PacketTypes.PUBLISH, CorrelationData=correlation)
+        self._ear.heard(
+            Heard(
+                topic=topic, payload=bytes(message.payload), retained=message.retain,
+                response_topic=getattr(said, "ResponseTopic", None),
+                reply=lambda message, answer: self.submit(message, answer, properties),
+            )
+        )  # fmt: skip
 
     def _on_publish(
         self, client: PahoClient, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
@@ -249,6 +317,13 @@ class _Client(MendedClient):
             answer(Deferred(f"{self._broker.name}: {what}"))
         else:
             answer(Rejected(what) if reason_code.is_failure else None)
+
+
+def _properties(packet: int, **values: Any) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho's, not annotated
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
 
 
 class _Overheard(logging.Handler):

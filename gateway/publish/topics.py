@@ -29,6 +29,7 @@ def _metric_level(metric: str) -> str:
 
 class Topics:
     def __init__(self, *, prefix: str, gateway: str) -> None:
+        self._prefix = prefix
         self._root = f"{prefix}/{safe(gateway)}"
         # Bounded: a damaged line of JSON may name a metric that never comes again.
         self._device = lru_cache(1024)(lambda device: f"{self._root}/{safe(device)}")
@@ -43,6 +44,27 @@ class Topics:
     @property
     def status(self) -> str:
         return f"{self._root}/status"
+
+    @property
+    def requests(self) -> str:
+        return self.request("#")
+
+    def request(self, verb: str) -> str:
+        return f"{self._root}/request/{verb}"
+
+    def response(self, verb: str) -> str:
+        return f"{self._root}/response/{verb}"
+
+    def verb(self, topic: str) -> str | None:
+        """Of a request; None if it is none."""
+        above = self.request("")
+        return topic.removeprefix(above) if topic.startswith(above) else None
+
+    def takes_answers(self, topic: str) -> bool:
+        """Whether somebody may send our answer there: not where it would pass for what a gateway says by itself."""
+        if topic.startswith("$") or not topic or set(topic) & set("+#\0"):
+            return False
+        return topic.startswith(self.response("")) or not f"{topic}/".startswith(f"{self._prefix}/")
 
     def by_device(self, record: Record) -> Sequence[Message]:
         """`layout = "device"`: a reading is one message."""

@@ -166,14 +166,16 @@ class Engine:
         return alerts
 
     def standing(self) -> list[Alert]:
-        """All alerts that are pending or fire."""
+        """All alerts that are pending or fire; one that is pending says by whom it would be kept quiet."""
         alerts = []
         for post in self._posts:
             alert, since = self._alert(post, self._now), post.alarm.pending_since
             if post.alarm.firing:
                 alerts.append(alert)
             elif since is not None:
-                alerts.append(replace(alert, state=AlertState.PENDING, since=_earlier(self._now, since)))
+                labels = {**post.watch.rule.labels, **self._quiet(post)}
+                began = _earlier(self._now, since)
+                alerts.append(replace(alert, state=AlertState.PENDING, since=began, labels=labels))
         return alerts
 
     def states(self) -> dict[tuple[str, str], State]:
@@ -220,6 +222,11 @@ class Engine:
         self.revision += 1
         self._look_at_silences(at, alerts)
         return alerts
+
+    @property
+    def watches(self) -> list[Watch]:
+        """Those whose rules are enabled."""
+        return [post.watch for post in self._posts]
 
     @property
     def silences(self) -> list[Silence]:

@@ -58,24 +58,23 @@ class Judge:
         self._arm()
         try:
             async for batch in mail.batches():
-                await self.say(self._judged(batch))
+                self.put(self._judged(batch))
+                await self._bus.room(Alert)
         finally:
             self._mail = None
             if self._timer is not None:
                 self._timer.cancel()
 
-    async def say(self, alerts: Sequence[Alert]) -> None:
-        """Publish what the engine has given out: to its own events or to somebody's command."""
+    def put(self, alerts: Sequence[Alert]) -> None:
+        """Publish what the engine has given out: also after each command to it, whether or not it was nothing."""
         self._given_out += alerts
         if self.engine.revision != self._revision:
             self._revision = self.engine.revision
             self._changed()
         if self._mail is not None:
             self._arm()
-        for alert in alerts[:-1]:
+        for alert in alerts:
             self._bus.put(alert)
-        if alerts:
-            await self._bus.publish(alerts[-1])
 
     def _judged(self, batch: Sequence[Observation]) -> list[Alert]:
         alerts: list[Alert] = []

@@ -1,4 +1,4 @@
-"""An MQTT broker that misbehaves as it is told to: 3.1.1 and 5, CONNECT and PUBLISH only."""
+"""An MQTT broker that misbehaves as it is told to: 3.1.1 and 5. It passes nothing on."""
 
 import asyncio
 import socket
@@ -13,6 +13,7 @@ from typing import Literal, Self
 from gateway.publish.publisher import Message
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _PINGREQ, _PINGRESP, _DISCONNECT = 1, 2, 3, 4, 12, 13, 14
+_SUBSCRIBE, _SUBACK = 8, 9
 _V5 = 5
 
 SERVER_SHUTTING_DOWN = 0x8B
@@ -61,6 +62,8 @@ class RogueBroker:
         self.deaf = False
         """Reads nothing more once it has let the client in, until `listen`."""
         self.answers_pings = True
+        self.grants: int | None = 1
+        """What it says to a subscription: a QoS, or why not; None: it hangs up."""
         # What it saw.
         self.connects: list[Connect] = []
         self.messages: list[Message] = []
@@ -241,6 +244,8 @@ class _Link(asyncio.Protocol):
             self._let_in(fields)
         elif kind == _PUBLISH:
             self._take(flags, fields)
+        elif kind == _SUBSCRIBE:
+            self._grant(fields)
         elif kind == _PINGREQ:
             self._broker.pings += 1
             if self._broker.answers_pings:
@@ -270,6 +275,14 @@ class _Link(asyncio.Protocol):
             self._transport.close()
             return
         self._will = connect.will
+
+    def _grant(self, fields: "Fields") -> None:
+        if self._broker.grants is None:
+            self._transport.close()
+            return
+        no_properties = b"\0" if self._version == _V5 else b""
+        identifier = struct.pack(">H", fields.number())
+        self._say(_SUBACK, identifier + no_properties + bytes([self._broker.grants]))
 
     def _take(self, flags: int, fields: "Fields") -> None:
         broker = self._broker

@@ -15,6 +15,7 @@ class Got(NamedTuple):
     topic: str
     payload: bytes
     retained: bool
+    qos: int
 
     @property
     def json(self) -> Any:
@@ -24,17 +25,20 @@ class Got(NamedTuple):
 class Subscriber:
     """Survives the broker's absence: it comes back with its session, as a careful consumer does."""
 
-    def __init__(self, host: str, port: int, topic: str) -> None:
+    def __init__(self, host: str, port: int, topic: str, name: str) -> None:
         self.got: list[Got] = []
         self._host = host
         self._port = port
         self._topic = topic
+        self._name = name
         self._subscribed = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
-    async def listening(cls, host: str, port: int, topic: str = "sallyport/#") -> AsyncIterator[Self]:
-        subscriber = cls(host, port, topic)
+    async def listening(
+        cls, host: str, port: int, topic: str = "sallyport/#", *, name: str = "test-subscriber"
+    ) -> AsyncIterator[Self]:
+        subscriber = cls(host, port, topic, name)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(subscriber._listen())
             await subscriber._subscribed.wait()
@@ -67,13 +71,13 @@ class Subscriber:
         while True:
             try:
                 async with aiomqtt.Client(
-                    self._host, self._port, identifier="test-subscriber", clean_session=False, timeout=5
+                    self._host, self._port, identifier=self._name, clean_session=False, timeout=5
                 ) as client:
                     await client.subscribe(self._topic, qos=1)
                     self._subscribed.set()
                     async for message in client.messages:
                         assert isinstance(message.payload, bytes)
-                        self.got.append(Got(str(message.topic), message.payload, message.retain))
+                        self.got.append(Got(str(message.topic), message.payload, message.retain, message.qos))
             except aiomqtt.MqttError:
                 self._subscribed.clear()
                 await asyncio.sleep(0.02)

@@ -1,9 +1,9 @@
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,7 +211,7 @@ def test_wall_clock_changes_nothing() -> None:
 
 
 def restarted(group: Grouping, now: float, then: float, *by: str) -> Grouping:
-    kept = json.loads(json.dumps(group.kept(now)))
+    kept = orjson.loads(orjson.dumps(group.kept(now)))
     after = grouping(*by)
     after.restore(kept, stamp(then))
     return after

@@ -1,10 +1,10 @@
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.errors import Declined, Undelivered
@@ -299,7 +299,7 @@ async def test_restart_keeps_what_waits_and_what_is_being_grouped() -> None:
     [first, _] = before["waiting"]
     phone.mood = None
     after = outbox(phone)
-    after.restore(json.loads(json.dumps(before)))
+    after.restore(orjson.loads(orjson.dumps(before)))
     assert after.waiting == 2
     async with running(after):
         await asyncio.sleep(200)

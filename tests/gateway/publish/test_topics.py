@@ -89,3 +89,35 @@ def test_what_describes_a_state_is_retained(topics: Topics) -> None:
 def test_everything_is_below_one_filter(topics: Topics) -> None:
     assert topics.everything == "plant/hall-2/green house/#"
     assert Topics(prefix="p", gateway="a/b").everything == "p/a_b/#"
+
+
+def test_request_and_its_answer_have_topics_below_the_gateways() -> None:
+    topics = Topics(prefix="plant/hall-2", gateway="greenhouse")
+    assert topics.requests == "plant/hall-2/greenhouse/request/#"
+    assert topics.request("alert/ack") == "plant/hall-2/greenhouse/request/alert/ack"
+    assert topics.response("alert/ack") == "plant/hall-2/greenhouse/response/alert/ack"
+    assert topics.verb(topics.request("alert/ack")) == "alert/ack"
+    assert topics.verb("plant/hall-2/greenhouse/boiler") is None
+    assert topics.verb(f"other/{topics.request('alert/ack')}") is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "taken"),
+    [
+        ("anna/answers", True),
+        ("plant/hall-2/greenhouse/response/anna", True),
+        ("plant/hall-20/greenhouse", True),
+        ("plant", True),
+        ("plant/hall-2", False),
+        ("plant/hall-2/greenhouse/boiler", False),
+        ("plant/hall-2/greenhouse/response", False),
+        ("plant/hall-2/other/response/anna", False),
+        ("anna/#", False),
+        ("anna/+/x", False),
+        ("anna\0", False),
+        ("$share/anna", False),
+        ("", False),
+    ],
+)
+def test_answer_may_not_pass_for_what_a_gateway_says_by_itself(topic: str, taken: bool) -> None:
+    assert Topics(prefix="plant/hall-2", gateway="greenhouse").takes_answers(topic) is taken

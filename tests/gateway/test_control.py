@@ -1,0 +1,483 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import aiomqtt
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.config import MqttOptions
+from gateway.control import LARGEST_PAYLOAD, MOST_WAITING, Control, Request, Verb
+from gateway.errors import Refused
+from gateway.publish.aiomqtt_publisher import Heard
+from gateway.publish.publisher import Answer, Message
+from gateway.supervisor import Supervisor
+from tests.support.amqtt_process import AmqttProcess
+from tests.support.gateway_process import until
+from tests.support.mosquitto import Mosquitto
+from tests.support.ports import free_port
+from tests.support.rogue_broker import RogueBroker
+
+pytestmark = pytest.mark.real_time
+
+ROOT = "plant/hall-2/greenhouse"
+ANYWHERE = "127.0.0.1"
+
+
+class Works:
+    """What is asked for, and a few ways to answer."""
+
+    def __init__(self) -> None:
+        self.done: list[Any] = []
+        self.may_go_on = asyncio.Event()
+        self.verbs: Mapping[str, Verb] = {
+            "echo": self.echo,
+            "deep/echo": self.echo,
+            "slow": self.slow,
+            "no": self.no,
+            "bug": self.bug,
+        }
+
+    def echo(self, request: Request) -> Request:
+        self.done.append(request)
+        return {"echo": request}
+
+    async def slow(self, request: Request) -> Request:
+        self.done.append(request)
+        await self.may_go_on.wait()
+        self.done.append("finished")
+        return {}
+
+    def no(self, _request: Request) -> Request:
+        raise Refused("not today")
+
+    def bug(self, _request: Request) -> Request:
+        raise ZeroDivisionError
+
+
+class Person:
+    """Another client of the broker: asks, and has heard everything that was answered."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self.client = client
+        self.heard: list[tuple[str, Any, Any]] = []
+        """Topic, answer, Correlation Data."""
+
+    @classmethod
+    @asynccontextmanager
+    async def at(
+        cls, port: int, name: str = "anna", version: Literal["5", "3.1.1"] = "5", *also: str
+    ) -> AsyncIterator["Person"]:
+        protocol = aiomqtt.ProtocolVersion.V5 if version == "5" else aiomqtt.ProtocolVersion.V311
+        async with aiomqtt.Client(ANYWHERE, port, identifier=name, protocol=protocol) as client:
+            person = cls(client)
+            for topic in (f"{ROOT}/response/#", *also):
+                await client.subscribe(topic, qos=1)
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(person._listen())
+                yield person
+                listening.cancel()
+
+    async def ask(self, verb: str, request: Any, **settings: Any) -> None:
+        payload = request if isinstance(request, bytes) else orjson.dumps(request)
+        await self.client.publish(f"{ROOT}/request/{verb}", payload, qos=1, **settings)
+
+    async def answer(self, count: int = 1) -> Any:
+        """The last of so many."""
+        await until(lambda: len(self.heard) >= count)
+        return self.heard[count - 1][1]
+
+    async def asks(self, verb: str, request: Any, **settings: Any) -> Any:
+        before = len(self.heard)
+        await self.ask(verb, request, **settings)
+        return await self.answer(before + 1)
+
+    def has_heard(self, transaction: int) -> bool:
+        return bool(self.heard) and self.heard[-1][1]["transaction"] == transaction
+
+    async def _listen(self) -> None:
+        async for message in self.client.messages:
+            assert isinstance(message.payload, bytes)
+            correlation = getattr(message.properties, "CorrelationData", None)
+            self.heard.append((str(message.topic), orjson.loads(message.payload), correlation))
+
+
+def control_at(
+    *ports: int,
+    verbs: Mapping[str, Verb],
+    connected: Callable[[], bool] = lambda: True,
+    version: Literal["5", "3.1.1"] = "5",
+    **options: Any,
+) -> Control:
+    mqtt = MqttOptions.model_validate(
+        {
+            "urls": [f"mqtt://{ANYWHERE}:{port}" for port in ports], "prefix": "plant/hall-2", "version": version,
+            "retry_max": "100ms", "connect_timeout": "5s", **options,
+        }
+    )  # fmt: skip
+    return Control(mqtt, verbs, gateway="greenhouse", client_id="sallyport-greenhouse", connected=connected)
+
+
+@asynccontextmanager
+async def running(control: Control) -> AsyncIterator[None]:
+    """Until the block is left; it then ends by cancellation, as the gateway does it."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(Supervisor().run([control.child]))
+        yield
+        task.cancel()
+
+
+async def listens(*persons: Person) -> None:
+    """Whoever asks before that is not heard."""
+    asker, number = persons[0], 0
+    async with asyncio.timeout(30):
+        while not asker.heard:
+            number += 1
+            await asker.ask("no", {"transaction": number})
+            await asyncio.sleep(0.02)
+        for person in persons:
+            await until(partial(person.has_heard, number))
+            person.heard.clear()
+
+
+@pytest.fixture
+def works() -> Works:
+    return Works()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Any:
+    with Mosquitto.running(tmp_path) as mosquitto:
+        yield mosquitto
+
+
+async def test_request_is_carried_out_and_answered_with_its_transaction(
+    broker: Mosquitto, works: Works
+) -> None:
+    async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
+        await listens(anna)
+        for transaction in ("a-1", 17, ""):
+            answer = await anna.asks("echo", {"value": 5, "transaction": transaction})
+            assert answer == {"transaction": transaction, "status": "ok", "echo": {"value": 5}}
+        assert await anna.asks("deep/echo", {}) == {"status": "ok", "echo": {}}
+        assert [topic for topic, _, _ in anna.heard] == [f"{ROOT}/response/echo"] * 3 + [
+            f"{ROOT}/response/deep/echo"
+        ]
+    assert works.done == [{"value": 5}] * 3 + [{}]
+
+
+NO_SUCH_VERB = "there is no such verb; there are bug, deep/echo, echo, no, slow"
+NO_OBJECT = "the request must be a JSON object, if only {}"
+NO_TRANSACTION = "transaction: must be text or a whole number"
+BAD_REQUESTS: list[tuple[str, Any, Any]] = [
+    ("no", {"transaction": 1}, {"transaction": 1, "error": "not today"}),
+    ("fly", {"transaction": 1}, {"transaction": 1, "error": NO_SUCH_VERB}),
+    ("echo/echo", {}, {"error": NO_SUCH_VERB}),
+    ("echo", b"", None),
+    ("echo", b"\xff\x00", None),
+    ("echo", b"[" * 5000, None),
+    ("echo", b'{"a": NaN}', None),
+    ("echo", [], {"error": NO_OBJECT}),
+    ("echo", "text", {"error": NO_OBJECT}),
+    ("echo", {"transaction": [1]}, {"error": NO_TRANSACTION}),
+    ("echo", {"transaction": True}, {"error": NO_TRANSACTION}),
+    ("echo", {"transaction": "x" * 257}, {"error": "transaction: must not be longer than 256 characters"}),
+    ("echo", b" " * (LARGEST_PAYLOAD - 1) + b"{}", {"error": "the request is larger than 65536 bytes"}),
+]
+
+
+async def test_request_that_cannot_be_is_answered_with_the_reason(broker: Mosquitto, works: Works) -> None:
+    async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
+        await listens(anna)
+        for verb, payload, wanted in BAD_REQUESTS:
+            answer = await anna.asks(verb, payload)
+            assert answer.pop("status") == "error"
+            if wanted is None:
+                assert answer["error"].startswith("the request is no JSON: ")
+            else:
+                assert answer == wanted
+            assert anna.heard[-1][0] == f"{ROOT}/response/{verb}"
+        assert (await anna.asks("echo", {}))["status"] == "ok"
+    assert works.done == [{}]
+
+
+async def test_request_at_the_limit_is_carried_out_and_one_far_beyond_it_costs_nothing(
+    broker: Mosquitto, works: Works
+) -> None:
+    async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
+        await listens(anna)
+        await anna.ask("echo", b"{" + b" " * (LARGEST_PAYLOAD * 10) + b"}")
+        assert (await anna.asks("echo", b"{" + b" " * (LARGEST_PAYLOAD - 2) + b"}"))["status"] == "ok"
+        assert len(anna.heard) == 1
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
+async def test_retained_request_is_not_carried_out_again_by_whoever_comes(
+    tmp_path: Path, works: Works, kind: str
+) -> None:
+    with Mosquitto.running(tmp_path) if kind == "mosquitto" else AmqttProcess.running() as broker:
+        version: Literal["5", "3.1.1"] = "5" if kind == "mosquitto" else "3.1.1"
+        async with Person.at(broker.port, "anna", version) as anna:
+            await anna.ask("echo", {"transaction": "from yesterday"}, retain=True)
+            for _ in range(2):
+                async with running(control_at(broker.port, verbs=works.verbs, version=version)):
+                    await listens(anna)
+    assert works.done == []
+
+
+async def test_broker_that_speaks_3_1_1_only_will_do(works: Works) -> None:
+    with AmqttProcess.running() as broker:
+        control = control_at(broker.port, verbs=works.verbs, version="3.1.1")
+        async with running(control), Person.at(broker.port, "anna", "3.1.1") as anna:
+            await listens(anna)
+            assert (await anna.asks("echo", {"transaction": 1}))["transaction"] == 1
+
+
+def _wishes(topic: str | None, correlation: bytes | None = None) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if topic is not None:
+        properties.ResponseTopic = topic
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    return properties
+
+
+async def test_answer_goes_where_the_sender_wants_it_with_its_correlation_data(
+    broker: Mosquitto, works: Works
+) -> None:
+    control = control_at(broker.port, verbs=works.verbs)
+    async with running(control), Person.at(broker.port, "anna", "5", "anna/#") as anna:
+        await listens(anna)
+        await anna.asks("echo", {"transaction": 1}, properties=_wishes("anna/answers", b"\x00\xff"))
+        await anna.asks("echo", {}, properties=_wishes(None, b"only"))
+        await anna.asks("echo", {}, properties=_wishes(f"{ROOT}/response/anna"))
+        assert anna.heard == [
+            ("anna/answers", {"transaction": 1, "status": "ok", "echo": {}}, b"\x00\xff"),
+            (f"{ROOT}/response/echo", {"status": "ok", "echo": {}}, b"only"),
+            (f"{ROOT}/response/anna", {"status": "ok", "echo": {}}, None),
+        ]
+
+
+async def test_answer_cannot_be_sent_where_it_would_pass_for_something_else(
+    broker: Mosquitto, works: Works
+) -> None:
+    others = ("plant/hall-2", "plant/hall-2/other/boiler", "$SYS/x", f"{ROOT}/response")
+    async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
+        await listens(anna)
+        for topic in (f"{ROOT}/boiler/set", f"{ROOT}/request/echo", *others):
+            await anna.asks("echo", {}, properties=_wishes(topic, b"x"))
+            assert anna.heard.pop() == (f"{ROOT}/response/echo", {"status": "ok", "echo": {}}, b"x")
+    assert works.done == [{}] * 6
+
+
+async def test_two_who_ask_at_once_each_get_their_answers(broker: Mosquitto, works: Works) -> None:
+    control = control_at(broker.port, verbs=works.verbs)
+    async with running(control), Person.at(broker.port) as anna, Person.at(broker.port, "bert") as bert:
+        await listens(anna, bert)
+        async with asyncio.TaskGroup() as group:
+            for number in range(15):
+                group.create_task(anna.ask("echo", {"transaction": f"anna {number}"}))
+                group.create_task(bert.ask("echo", {"transaction": f"bert {number}"}))
+        for person in (anna, bert):
+            await person.answer(30)
+            answered = [answer["transaction"] for _, answer, _ in person.heard]
+            assert sorted(answered) == sorted(f"{who} {n}" for who in ("anna", "bert") for n in range(15))
+    assert len(works.done) == 30
+
+
+async def test_flood_of_requests_is_cut_off_and_said_once(
+    broker: Mosquitto, works: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    control = control_at(broker.port, verbs=works.verbs)
+    async with running(control), Person.at(broker.port) as anna:
+        await listens(anna)
+        works.may_go_on.clear()
+        await anna.ask("slow", {})
+        await until(lambda: works.done)
+        async with asyncio.TaskGroup() as group:
+            for number in range(MOST_WAITING * 3):
+                group.create_task(anna.ask("echo", {"number": number}))
+        works.may_go_on.set()
+        await anna.answer(1 + 20)
+        assert len([line for line in caplog.messages if "too fast" in line]) == 1
+    carried_out = works.done[2:]
+    assert carried_out == [{"number": number} for number in range(len(carried_out))]
+    assert len(carried_out) <= MOST_WAITING
+
+
+async def test_gateway_listens_again_when_the_broker_is_back(
+    broker: Mosquitto, works: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    online = True
+    control = control_at(broker.port, verbs=works.verbs, connected=lambda: online)
+    async with running(control):
+        for _ in range(2):
+            async with Person.at(broker.port) as anna:
+                await listens(anna)
+                assert (await anna.asks("echo", {}))["status"] == "ok"
+            online = False
+            broker.kill()
+            await asyncio.sleep(0.3)
+            broker.start()
+            online = True
+    assert caplog.messages == []  # the forwarder says it
+
+
+async def test_request_that_waits_when_the_broker_goes_is_not_carried_out_later_but_one_under_way_is_finished(
+    broker: Mosquitto, works: Works
+) -> None:
+    async with running(control_at(broker.port, verbs=works.verbs, connected=lambda: False)):
+        async with Person.at(broker.port) as anna:
+            await listens(anna)
+            await anna.ask("slow", {})
+            await anna.ask("echo", {"number": 1})
+            await until(lambda: works.done)
+        broker.kill()
+        await asyncio.sleep(0.2)
+        works.may_go_on.set()
+        broker.start()
+        async with Person.at(broker.port) as anna:
+            await listens(anna)
+            await anna.asks("echo", {"number": 2})
+    assert works.done == [{}, "finished", {"number": 2}]
+
+
+async def test_next_way_is_taken_when_the_first_broker_is_away(broker: Mosquitto, works: Works) -> None:
+    control = control_at(free_port(), broker.port, verbs=works.verbs)
+    async with running(control), Person.at(broker.port) as anna:
+        await listens(anna)
+        assert (await anna.asks("echo", {}))["status"] == "ok"
+
+
+async def test_broker_that_does_not_let_us_listen_is_named_once(
+    works: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gateway.control")
+    async with RogueBroker.running() as rogue:
+        rogue.grants = 0x87
+        rogue_name = f"{ANYWHERE}:{rogue.port}"
+        async with running(control_at(rogue.port, verbs=works.verbs)):
+            await until(lambda: len(rogue.connects) >= 4)
+            rogue.grants = 1
+            await until(lambda: "control: requests are taken again" in caplog.messages)
+    assert caplog.messages == [
+        f"control: no requests can be taken: {rogue_name}: the broker does not let us listen on {ROOT}/request/#",
+        "control: requests are taken again",
+    ]
+
+
+async def test_broker_that_hangs_up_on_whoever_wants_to_listen_is_named(
+    works: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with RogueBroker.running() as rogue:
+        rogue.grants = None
+        async with running(control_at(rogue.port, verbs=works.verbs)):
+            await until(lambda: caplog.messages)
+    assert caplog.messages == [
+        f"control: no requests can be taken: {ANYWHERE}:{rogue.port}: the broker hung up"
+    ]
+
+
+async def test_own_name_at_the_broker_is_made_of_the_gateways(works: Works) -> None:
+    async with RogueBroker.running() as rogue, running(control_at(rogue.port, verbs=works.verbs)):
+        await until(lambda: rogue.connects)
+        assert rogue.connects[0].client_id == "sallyport-greenhouse-control"
+        assert rogue.connects[0].will is None
+
+
+async def test_bug_in_a_verb_is_reported_and_the_door_opens_again(
+    broker: Mosquitto, works: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
+        await listens(anna)
+        answer = await anna.asks("bug", {"transaction": 5})
+        assert answer == {
+            "transaction": 5, "status": "error", "error": "it was not carried out to its end: see the gateway's log",
+        }  # fmt: skip
+        anna.heard.clear()
+        await listens(anna)
+    assert "control: a bug, please report it" in caplog.messages
+
+
+async def test_stop_in_the_middle_of_a_request_answers_it_and_leaves(broker: Mosquitto, works: Works) -> None:
+    async with Person.at(broker.port) as anna:
+        async with running(control_at(broker.port, verbs=works.verbs)):
+            await listens(anna)
+            await anna.ask("slow", {"transaction": 1})
+            await anna.ask("echo", {"transaction": 2})
+            await until(lambda: works.done)
+        answer = await anna.answer()
+        assert (answer["transaction"], answer["status"]) == (1, "error")
+    assert works.done == [{}]
+
+
+@pytest.mark.parametrize("delay_s", [0, 0.001, 0.003, 0.01, 0.03])
+async def test_stop_at_any_moment_is_clean(broker: Mosquitto, works: Works, delay_s: float) -> None:
+    async with running(control_at(broker.port, verbs=works.verbs)):
+        await asyncio.sleep(delay_s)
+
+
+async def test_stop_does_not_wait_for_a_broker_that_is_away(works: Works) -> None:
+    async with RogueBroker.running() as rogue:
+        rogue.mute = True
+        async with asyncio.timeout(10), running(control_at(rogue.port, free_port(), verbs=works.verbs)):
+            await asyncio.sleep(0.1)
+
+
+async def test_topic_that_is_no_text_is_passed_over(works: Works) -> None:
+    async with RogueBroker.running() as rogue, running(control_at(rogue.port, verbs=works.verbs)):
+        await until(lambda: rogue.connects)
+        topic = f"{ROOT}/request/\udcff".encode(errors="surrogateescape")
+        broken = bytes([0, len(topic)]) + topic + b"\0{}"
+        topic = f"{ROOT}/request/echo".encode()
+        good = bytes([0, len(topic)]) + topic + b"\0{}"
+        await asyncio.sleep(0.1)
+        for packet in (broken, good):
+            rogue.say(bytes([0x30, len(packet)]) + packet)
+        await until(lambda: works.done)
+        assert len(rogue.connects) == 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+PAYLOADS = st.binary(max_size=50) | JSON.map(lambda value: json.dumps(value).encode()) | st.dictionaries(
+    st.sampled_from(["transaction", "value"]), JSON
+).map(lambda value: json.dumps(value).encode())  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["echo", "no", "", "x/y", "\0", "é" * 200]), PAYLOADS), max_size=20)
+)
+def test_whatever_comes_gets_one_answer(requests: list[tuple[str, bytes]]) -> None:
+    async def all_of_them() -> None:
+        works, answers = Works(), []
+
+        def reply(message: Message, taken: Answer) -> None:
+            answers.append(orjson.loads(message.payload))
+            taken(None)
+
+        control = control_at(1, verbs=works.verbs)
+        for verb, payload in requests:
+            heard = Heard(
+                topic=f"{ROOT}/request/{verb}",
+                payload=payload,
+                retained=False,
+                response_topic=None,
+                reply=reply,
+            )
+            await control._answer(heard, asyncio.get_running_loop().create_future())
+        assert len(answers) == len(requests)
+        assert sum(answer["status"] == "ok" for answer in answers) == len(works.done)
+
+    asyncio.run(all_of_them())
