@@ -109,8 +109,7 @@ class Alerting:
         for task in self._remembering:
             task.cancel()
         await asyncio.wait(self._remembering)
-        self._weighty()
-        await self._remembrance.write()
+        await self._remembrance.close()
 
     async def _judge(self, observations: Subscription[Observation]) -> None:
         for alert in [*self._unsaid]:

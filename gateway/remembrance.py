@@ -9,8 +9,9 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ class Remembrance:
         self._wrote = asyncio.Event()
         self._noted = self._written = 0
         self._trouble = ""
+        # One thread: what is written later lies on the disk later, even if nobody waits for the former any more. Its
+        # name is one that the stop of the process does not wait for without end.
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal: rules")
 
     def found(self) -> Memento | None:
         """What another process has left; one that cannot be read is set aside, and said so."""
@@ -87,13 +91,25 @@ class Remembrance:
     async def settled(self) -> None:
         """Returns when all that has been noted by now is on the disk, or cannot be written soon."""
         noted = self._noted
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(PATIENCE_S):
                 while self._path is not None and not self._trouble and self._written < noted:
                     await self._wrote.wait()
+        except TimeoutError:
+            self._fall_into_trouble("the disk does not answer")
+
+    async def close(self) -> None:
+        """The last word; when nobody runs it any more."""
+        self.note(weighty=True)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.write()
+        except TimeoutError:
+            self._fall_into_trouble("the disk does not answer")
+        self._disk.shutdown(wait=False)
 
     async def run(self) -> None:
-        """Until it is cancelled; then, or before, `write` says the last word."""
+        """Until it is cancelled; then `close` says the last word."""
         while True:
             await self._changed.wait()
             await self.write()
@@ -114,20 +130,11 @@ class Remembrance:
         noted = self._noted
         self._changed.clear()
         self._weighty.clear()
-        writing = asyncio.create_task(asyncio.to_thread(_replace, self._path, self._content()))
+        loop, work = asyncio.get_running_loop(), partial(_replace, self._path, self._content())
         try:
-            # A thread cannot be cancelled, and two writings at a time would spoil each other's file.
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            with suppress(OSError):
-                await writing
-            raise
+            await loop.run_in_executor(self._disk, work)
         except OSError as error:
-            if not self._trouble:
-                log.warning(
-                    "rules: what they remember cannot be written to %s: %s", self._path, error.strerror
-                )
-            self._trouble = str(error)
+            self._fall_into_trouble(error.strerror or repr(error))
         else:
             if self._trouble:
                 log.info("rules: what they remember is written to %s again", self._path)
@@ -135,6 +142,11 @@ class Remembrance:
             self._written = noted
         wrote, self._wrote = self._wrote, asyncio.Event()
         wrote.set()
+
+    def _fall_into_trouble(self, why: str) -> None:
+        if not self._trouble:
+            log.warning("rules: what they remember cannot be written to %s: %s", self._path, why)
+        self._trouble = why
 
     def _content(self) -> bytes:
         now = self._clock()
