@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from gateway.config import document
+from gateway.config.actions import Action
 from gateway.config.complaints import Problem, Section
 from gateway.config.files import ReadableFile
 from gateway.config.locator import KeyPath
@@ -120,6 +121,11 @@ class ExpectOptions(Table):
     notified: Mapping[str, list[NoticeOrName]] = Field(
         default_factory=dict,
         description="By receiver, all that it has been told since it was last asked for here; [] for nothing.",
+    )
+    did: list[Action] | None = Field(
+        default=None,
+        description="All that rules have set since it was last asked for here, [] for nothing:"
+        ' [{ device = "pump", set = { running = false } }].',
     )
 
 
@@ -366,6 +372,8 @@ class _Reader:
                 place = (*at, "notified", receiver, index)
                 named |= self._alerts((*place, "firing"), notice.firing)
                 named |= self._alerts((*place, "resolved"), notice.resolved)
+        for index, action in enumerate(options.did or []):
+            self._known_device((*at, "did", index, "device"), action.device)
         return named
 
     def _alerts(self, at: KeyPath, alerts: Iterable[WantedAlert]) -> set[str]:

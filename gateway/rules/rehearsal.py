@@ -23,6 +23,10 @@ SLACK_S = 1e-6
 """Far more than rounding costs, far less than anybody writes: within it two moments are the same."""
 
 
+FIRES = (State.FIRING, State.RESOLVING)
+"""As far as anybody is told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Of one alert."""

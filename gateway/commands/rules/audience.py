@@ -1,20 +1,38 @@
-"""Whom a rehearsal would tell, and when: the real grouping, on its time."""
+"""Whom a rehearsal would tell, and when: the real grouping, on its time; and what would be set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from gateway.alerting import QUIET
 from gateway.config import Config
-from gateway.model import Alert, AlertState, Stamp
+from gateway.model import Alert, AlertState, Stamp, Value
 from gateway.notify.delivery import grouping
 from gateway.notify.notice import Notice
-from gateway.rules.rehearsal import SLACK_S, Change, Happening
+from gateway.rules.names import THIS
+from gateway.rules.rehearsal import FIRES, SLACK_S, Change, Happening
 
 
 class Told(NamedTuple):
     at: Stamp
     receiver: str
     notice: Notice
+
+
+class Deed(NamedTuple):
+    """What a rule sets."""
+
+    at: Stamp
+    rule: str
+    device: str
+    set_: Mapping[str, Value]
+
+
+def deeds(config: Config, what: Happening) -> Iterator[Deed]:
+    """Of an alert that fires now: not again when it is told of again, and whoever wants quiet."""
+    if isinstance(what, Change) and what.state in FIRES and what.before not in FIRES:
+        for action in config.rules[what.rule].do:
+            device = what.device if action.device == THIS else action.device
+            yield Deed(what.at, what.rule, device, action.set_)
 
 
 class Audience:

@@ -1,16 +1,15 @@
 """What happens in a rehearsal, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from gateway.alerting import QUIET
 from gateway.commands.listening import plain
-from gateway.commands.rules.audience import Told
-from gateway.model import Availability
-from gateway.rules.rehearsal import Change
+from gateway.commands.rules.audience import Deed, Told
+from gateway.commands.rules.wording import value as written
+from gateway.model import Availability, Value
+from gateway.rules.rehearsal import FIRES, Change
 from gateway.rules.rule import State
-
-FIRES = (State.FIRING, State.RESOLVING)
 
 
 def clocked(seconds: float) -> str:
@@ -28,14 +27,20 @@ def named(rule: str, device: str) -> str:
     return plain(f"{rule}/{device}" if device else rule)
 
 
+def settings(values: Mapping[str, Value]) -> str:
+    return ", ".join(f"{plain(name)} = {plain(written(value))}" for name, value in values.items())
+
+
 class Chronicle:
     def __init__(self) -> None:
         self._quiet: dict[tuple[str, str], str] = {}
 
-    def line(self, what: Change | Availability | Told) -> str:
+    def line(self, what: Change | Availability | Told | Deed) -> str:
         match what:
             case Told():
                 return f"{what.receiver} is told: {plain(what.notice.title)}"
+            case Deed():
+                return f"{what.device} is set by {what.rule}: {settings(what.set_)}"
             case Availability():
                 return f"{what.device}: {what.presence}" + (f": {plain(what.reason)}" if what.reason else "")
             case Change():

@@ -7,13 +7,13 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from gateway import config
-from gateway.commands.rules.audience import Audience
-from gateway.commands.rules.chronicle import FIRES, Chronicle, clocked, named
+from gateway.commands.rules.audience import Audience, Deed, Told, deeds
+from gateway.commands.rules.chronicle import Chronicle, clocked, named
 from gateway.commands.rules.recorded import takes
 from gateway.config import Config, rulebook
 from gateway.errors import UsageError
 from gateway.model import Stamp
-from gateway.rules.rehearsal import Change, Happening, Rehearsal
+from gateway.rules.rehearsal import FIRES, Change, Happening, Rehearsal
 
 
 def run(captures: Sequence[str], path: Path) -> int:
@@ -24,27 +24,40 @@ def run(captures: Sequence[str], path: Path) -> int:
     played = takes([_named(each, loaded) for each in captures], loaded.devices)
     book = rulebook(loaded.rules, loaded.devices, loaded.gateway.zone)
     rehearsal = Rehearsal(book, loaded.devices, played.start)
-    audience, chronicle, summary = Audience(loaded, rehearsal.stamp), Chronicle(), _Summary()
-
-    def tell(happened: Sequence[Happening]) -> None:
-        for each in happened:
-            for told in audience.note(each):
-                print(f"{_clock(told.at, loaded.gateway.zone)}  {chronicle.line(told)}")
-            if isinstance(each, Change):
-                summary.note(each)
-            print(f"{_clock(each.at, loaded.gateway.zone)}  {chronicle.line(each)}")
-
+    report = _Report(loaded, Audience(loaded, rehearsal.stamp))
     end = 0.0
     for at, act, device, what in played.cues(rehearsal):
         end = max(end, at)
-        if happened := act(device, at, what):
-            tell(happened)
-    tell(rehearsal.until(end))
-    for told in audience.until(end):
-        print(f"{_clock(told.at, loaded.gateway.zone)}  {chronicle.line(told)}")
-    for line in summary.lines(rehearsal, end):
-        print(line)
+        report.note(act(device, at, what))
+    report.note(rehearsal.until(end))
+    report.end(rehearsal, end)
     return 0
+
+
+class _Report:
+    def __init__(self, loaded: Config, audience: Audience) -> None:
+        self._config = loaded
+        self._audience = audience
+        self._chronicle = Chronicle()
+        self._summary = _Summary()
+
+    def note(self, happened: Sequence[Happening]) -> None:
+        for each in happened:
+            for told in self._audience.note(each):
+                self._say(told)
+            if isinstance(each, Change):
+                self._summary.note(each)
+            self._say(each)
+            for deed in deeds(self._config, each):
+                self._say(deed)
+
+    def end(self, rehearsal: Rehearsal, at: float) -> None:
+        for told in self._audience.until(at):
+            self._say(told)
+        print("\n".join(self._summary.lines(rehearsal, at)))
+
+    def _say(self, what: Happening | Told | Deed) -> None:
+        print(f"{_clock(what.at, self._config.gateway.zone)}  {self._chronicle.line(what)}")
 
 
 def _named(capture: str, loaded: Config) -> tuple[str, Path]:

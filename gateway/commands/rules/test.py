@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from drivers.driver import is_same
 from gateway.commands.listening import plain
-from gateway.commands.rules.audience import Audience, Told
-from gateway.commands.rules.chronicle import Chronicle, clocked, named, table
+from gateway.commands.rules.audience import Audience, Deed, Told, deeds
+from gateway.commands.rules.chronicle import Chronicle, clocked, named, settings, table
 from gateway.commands.rules.cues import Cue, in_order, of_availability, of_capture, of_readings, of_series
+from gateway.config.actions import Action
 from gateway.config.rule_tests import Expected, OfDevice, RuleTest, RuleTests, WantedAlert, WantedNotice, load
 from gateway.errors import ConfigError
 from gateway.model import Alert, AlertState, Stamp
@@ -80,6 +82,7 @@ class _Stage:
         self._outcome = _Outcome(test)
         self._told: dict[str, list[Told]] = {name: [] for name in config.notify}
         """Since each was last asked for."""
+        self._did: list[Deed] = []
 
     def outcome(self) -> _Outcome:
         last = self._test.expected[-1]
@@ -119,13 +122,16 @@ class _Stage:
             self._hear(self._audience.note(each))
             if not isinstance(each, Change) or each.rule in self._test.rules:
                 self._write(each)
+                for deed in deeds(self._tests.config, each):
+                    self._did.append(deed)
+                    self._write(deed)
 
     def _hear(self, told: Iterable[Told]) -> None:
         for each in told:
             self._told[each.receiver].append(each)
             self._write(each)
 
-    def _write(self, what: Happening | Told) -> None:
+    def _write(self, what: Happening | Told | Deed) -> None:
         self._outcome.story.append((what.at.mono, self._chronicle.line(what)))
         if len(self._outcome.story) > MOST_HAPPENINGS:
             raise _TooMuch
@@ -149,6 +155,13 @@ class _Stage:
             ours = [each for each in told if self._ours(each)]
             unlike = _compared(notices, ours, self._says, lambda _wanted, _got: True)
             self._differ(expected, f"notified {receiver}", unlike, _wanted_notice, self._got_notice)
+        if options.did is not None:
+            did, self._did = self._did, []
+            self._differ(
+                expected, "did", _compared(options.did, did, _is_done, lambda _wanted, _got: True),
+                lambda action: f"{action.device}: {settings(action.set_)}",
+                lambda deed: f"at {clocked(deed.at.mono)}: {deed.device}: {settings(deed.set_)} (by {deed.rule})",
+            )  # fmt: skip
         return ()
 
     def _differ(
@@ -169,9 +182,9 @@ class _Stage:
             elif wanted is not None:
                 lines.append("  got       nothing of the kind")
 
-    def _instead(self, wanted: WantedAlert | WantedNotice) -> str:
+    def _instead(self, wanted: WantedAlert | WantedNotice | Action) -> str:
         """What an alert is that was expected to be something else."""
-        if isinstance(wanted, WantedNotice):
+        if not isinstance(wanted, WantedAlert):
             return ""
         states = [
             f"{named(rule, device)} is {state}"
@@ -248,6 +261,14 @@ def _fits(wanted: WantedAlert, got: Alert) -> bool:
         and wanted.severity in (None, got.severity)
         and wanted.message in (None, got.message)
         and wanted.labels.items() <= got.labels.items()
+    )
+
+
+def _is_done(wanted: Action, got: Deed) -> bool:
+    return (
+        wanted.device == got.device
+        and wanted.set_.keys() == got.set_.keys()
+        and all(is_same(wanted.set_[name], value) for name, value in got.set_.items())
     )
 
 

@@ -75,6 +75,9 @@ def consequences(rule: RuleOptions, receivers: Mapping[str, NotifyOptions]) -> I
         news = written_duration(options.group_interval)
         text = f"{name}: first after {written_duration(options.group_wait)}, then what is new every {news}"
         yield "notifies", f"{text}, what still fires {again}"
+    for action in rule.do:
+        values = ", ".join(f"{name} = {value(each)}" for name, each in action.set_.items())
+        yield "does", f"{action.device}: {values}, when it fires"
     for name in rule.inhibited_by:
         yield "quiet", f"while {name} fires for the same device, its port, or none in particular"
 
