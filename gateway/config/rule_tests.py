@@ -1,5 +1,6 @@
 """What one may write in a file that tests rules, for `sallyport rules test`."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainSerializer
 
 from gateway.config import document
 from gateway.config.actions import Action
@@ -26,12 +27,14 @@ from gateway.rules.engine import PORT_DOWN
 from gateway.rules.memory import COUNTED, Memory
 from gateway.rules.names import did_you_mean
 from gateway.rules.rulebook import Rulebook
-from gateway.units import Duration
+from gateway.units import Duration, duration, written_duration
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 """The clock on the wall at second 0, unless a test says otherwise: a Thursday."""
 
 _LONGEST = 366 * 86_400
+_PARTS = re.compile(r"\d{1,9}(?:\.\d{1,9})?(?:ms|s|min|m|h|d)", re.ASCII)
+_ELAPSED = re.compile(rf"(?:{_PARTS.pattern}){{1,8}}", re.ASCII)
 
 
 def _moment(text: str) -> str:
@@ -42,6 +45,15 @@ def _moment(text: str) -> str:
             "must be a date and a time, such as 2026-01-31T22:00:00 or 2026-01-31T22:00:00Z"
         ) from None
     return text
+
+
+def _elapsed(written: Any) -> float:
+    parts = _PARTS.findall(written) if isinstance(written, str) and _ELAPSED.fullmatch(written) else []
+    if not parts:
+        raise ValueError(
+            'must be a time since the beginning with its units, such as "0s", "90s" or "1h2m30s"'
+        )
+    return round(sum(map(duration, parts)), 9)
 
 
 def _spelled(written: Any) -> Any:
@@ -76,7 +88,10 @@ class WantedNotice(Table):
 
 
 NoticeOrName = Annotated[WantedNotice, BeforeValidator(_alone)]
-Moment = Annotated[Duration, Field(le=_LONGEST)]
+Moment = Annotated[
+    float, BeforeValidator(_elapsed), PlainSerializer(written_duration), Field(ge=0, le=_LONGEST)
+]
+"""Seconds since the beginning, as time lines have them."""
 
 
 class OfDevice(Table):

@@ -83,6 +83,8 @@ class _Stage:
         self._told: dict[str, list[Told]] = {name: [] for name in config.notify}
         """Since each was last asked for."""
         self._did: list[Deed] = []
+        self._given: dict[tuple[str, str], Alert] = {}
+        """What was last given out of each alert: its text is that of then."""
 
     def outcome(self) -> _Outcome:
         last = self._test.expected[-1]
@@ -120,6 +122,8 @@ class _Stage:
     def _note(self, happened: Iterable[Happening]) -> None:
         for each in happened:
             self._hear(self._audience.note(each))
+            if isinstance(each, Change) and each.alert is not None:
+                self._given[each.rule, each.device] = each.alert
             if not isinstance(each, Change) or each.rule in self._test.rules:
                 self._write(each)
                 for deed in deeds(self._tests.config, each):
@@ -145,7 +149,11 @@ class _Stage:
         standing = [each for each in self._rehearsal.standing() if each.rule in self._test.rules]
         for state, wanted in ((AlertState.FIRING, options.firing), (AlertState.PENDING, options.pending)):
             if wanted is not None:
-                got = [each for each in standing if each.state is state]
+                got = [
+                    each if state is AlertState.PENDING else self._given[each.rule, each.device]
+                    for each in standing
+                    if each.state is state
+                ]
                 differences = _compared(wanted, got, _fits, _akin)
                 self._differ(
                     expected, str(state), differences, _wanted_alert, lambda alert: self._got_alert(alert, at)
@@ -173,33 +181,27 @@ class _Stage:
         lines = self._outcome.differences
         lines.append(f"{expected.where}: at {clocked(expected.options.at)}: {what}")
         for wanted, got in differences:
-            if wanted is not None:
-                lines.append(
-                    f"  expected  {wanted_text(wanted)}{self._instead(wanted) if got is None else ''}"
-                )
-            if got is not None:
-                lines.append(f"  got       {got_text(got)}")
-            elif wanted is not None:
-                lines.append("  got       nothing of the kind")
+            lines.append(f"  expected  {'nothing more' if wanted is None else wanted_text(wanted)}")
+            lines.append(f"  got       {self._instead(wanted) if got is None else got_text(got)}")
 
     def _instead(self, wanted: WantedAlert | WantedNotice | Action) -> str:
-        """What an alert is that was expected to be something else."""
+        """What is said of something that did not come: of an alert, what it is instead."""
         if not isinstance(wanted, WantedAlert):
-            return ""
+            return "nothing"
         states = [
-            f"{named(rule, device)} is {state}"
+            f"{named(rule, device)}, which is {state}"
             for (rule, device), state in self._rehearsal.engine.states().items()
             if rule == wanted.rule and wanted.device in (None, device)
         ]
-        unknown = self._unknown(wanted.rule)
-        return f" ({', '.join(states) or unknown or 'it is inactive'})"
+        return ", ".join(states) or f"nothing: {self._idle(wanted)}"
 
-    def _unknown(self, rule: str) -> str:
-        now = self._rehearsal.now
+    def _idle(self, wanted: WantedAlert) -> str:
         for watch in self._rehearsal.watches:
-            if watch.rule.name == rule and not isinstance(judged := watch.when.judge(now), bool):
-                return f"its condition is unknown: {getattr(judged, 'value', judged)}"
-        return ""
+            if watch.rule.name == wanted.rule and wanted.device in (None, watch.device):
+                judged = watch.when.judge(self._rehearsal.now)
+                if not isinstance(judged, bool):
+                    return f"its condition is unknown: {getattr(judged, 'value', judged)}"
+        return "its condition is false"
 
     def _got_alert(self, alert: Alert, at: float) -> str:
         labels = "".join(f", {name} = {plain(value)}" for name, value in alert.labels.items())
