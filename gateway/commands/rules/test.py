@@ -13,6 +13,7 @@ from gateway.commands.listening import plain
 from gateway.commands.rules.audience import Audience, Deed, Told, deeds
 from gateway.commands.rules.chronicle import Chronicle, clocked, named, settings, table
 from gateway.commands.rules.cues import Cue, in_order, of_availability, of_capture, of_readings, of_series
+from gateway.commands.rules.wording import value
 from gateway.config.actions import Action
 from gateway.config.rule_tests import Expected, OfDevice, RuleTest, RuleTests, WantedAlert, WantedNotice, load
 from gateway.errors import ConfigError
@@ -196,12 +197,12 @@ class _Stage:
         return ", ".join(states) or f"nothing: {self._idle(wanted)}"
 
     def _idle(self, wanted: WantedAlert) -> str:
-        for watch in self._rehearsal.watches:
-            if watch.rule.name == wanted.rule and wanted.device in (None, watch.device):
-                judged = watch.when.judge(self._rehearsal.now)
-                if not isinstance(judged, bool):
-                    return f"its condition is unknown: {getattr(judged, 'value', judged)}"
-        return "its condition is false"
+        judged = [
+            value(watch.when.judge(self._rehearsal.now))
+            for watch in self._rehearsal.watches
+            if watch.rule.name == wanted.rule and wanted.device in (None, watch.device)
+        ]
+        return f"its condition is {', '.join(dict.fromkeys(judged))}"
 
     def _got_alert(self, alert: Alert, at: float) -> str:
         labels = "".join(f", {name} = {plain(value)}" for name, value in alert.labels.items())
