@@ -351,7 +351,7 @@ class _Reader:
 
     def _known_device(self, at: KeyPath, name: str) -> None:
         if name not in self._config.devices:
-            text = f"there is no [devices.{as_key(name)}] in {self._page.path.name}'s configuration"
+            text = f"there is no [devices.{as_key(name)}]"
             self.found.append(Problem(at, text + did_you_mean(name, self._config.devices)))
 
     def _known_metric(self, at: KeyPath, device: str, metric: str) -> None:
