@@ -284,8 +284,8 @@ def test_rehearsal_is_an_engine_that_is_driven_by_hand(statute: Statute, said: S
             if presences[each.device] is not Presence.ONLINE:
                 announce(each.device, Presence.ONLINE)
             hear(Reading(at=play.stamp(at), device=each.device, values=each.what))
-    happened += play.until(at + 60.0)
-    by_hand += engine.on_time(play.stamp(at + 60.0))
+    happened += play.until(at + 60.3)
+    by_hand += engine.on_time(play.stamp(at + 60.3))
     assert given_out(told(happened)) == given_out(by_hand)
     assert given_out(play.standing()) == given_out(engine.standing())
     assert [each.state for each in happened if isinstance(each, Change)][-1:] in (
