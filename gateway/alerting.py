@@ -160,7 +160,7 @@ class Alerting:
 
     def _begin(self) -> None:
         self.ruling = Judge(self._book, self._bus, self._clock, changed=self._changed, given_out=self._unsaid)
-        self.desk = Desk(self.ruling.engine, self._clock, self.ruling.put)
+        self.desk = Desk(self.ruling.engine, self.ruling.now, self.ruling.put, self._remembered)
         self.actions = Actions(self._write, self._clock, self._weighty)
         self.outboxes: Mapping[str, Outbox] = {
             name: outbox(
@@ -229,6 +229,10 @@ class Alerting:
 
     def _weighty(self) -> None:
         self._remembrance.note(weighty=True)
+
+    async def _remembered(self) -> None:
+        self._weighty()
+        await self._remembrance.settled()
 
     def _topic(self, alert: Alert) -> str:
         """Below `alerts/`: one for each rule, and each device of a rule for several."""

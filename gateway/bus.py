@@ -72,6 +72,10 @@ class Subscription(Generic[E]):
             if self._mail:
                 await asyncio.sleep(0)
 
+    def take(self) -> Sequence[E]:
+        """All that is there, at once."""
+        return self._take(len(self._mail))
+
     def put(self, event: E) -> None:
         """At once; a lossless mailbox takes it beyond its room, too."""
         if self._left:

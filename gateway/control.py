@@ -21,8 +21,7 @@ from gateway.supervisor import STABLE_S, Child, Report, first_cause
 
 log = logging.getLogger(__name__)
 
-Request = dict[str, Any]
-Verb = Callable[[Request], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+Verb = Callable[[dict[str, Any]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 """Carries a request out and returns what to answer. Raises: Refused, with the reason."""
 
 LARGEST_PAYLOAD = 64 * 1024
@@ -30,6 +29,8 @@ _LARGEST_PACKET = 4 * LARGEST_PAYLOAD
 """Up to here there is an answer that says it is too large; beyond it a broker of MQTT 5 keeps it to itself."""
 
 MOST_WAITING = 64
+MOST_DROPPED = 500
+"""On one connection; then we hang up for a while: only to hear a request costs three times as much as a reading."""
 RATE, BURST = 20.0, 40.0
 """Requests a second in the long run, and at once: people ask, not machines in a loop."""
 
@@ -80,8 +81,8 @@ class Control:
         self._gone: asyncio.Future[None]
         self._limiter = Limiter(rate=RATE, burst=BURST)
         self._complaint = ""
-        self._lost = 0
-        self._tell_lost = Throttle(_SAY_EVERY_S)
+        self._dropped = 0
+        self._tell_dropped = Throttle(_SAY_EVERY_S)
         self._tell_refused = Throttle(_SAY_EVERY_S)
 
     async def run(self, _report: Report) -> None:
@@ -100,6 +101,7 @@ class Control:
         loop = asyncio.get_running_loop()
         while True:
             self._gone = loop.create_future()
+            self._dropped = 0
             since = None
             try:
                 async with self._publisher.connect() as session:
@@ -136,16 +138,20 @@ class Control:
         if heard.retained:
             log.debug("control: a retained request to %s is not carried out", verb)
         elif self._waiting.full():
-            self._lost += 1
-            if self._tell_lost.passes(asyncio.get_running_loop().time()):
-                log.warning("control: requests come too fast: %d were dropped so far", self._lost)
+            self._dropped += 1
+            if self._tell_dropped.passes(asyncio.get_running_loop().time()):
+                log.warning("control: requests come too fast: some are dropped")
+            if self._dropped >= MOST_DROPPED:
+                raise Unreachable("requests come too fast")
         else:
             self._waiting.put_nowait(heard)
 
     async def _answer(self, heard: Heard, gone: asyncio.Future[None]) -> None:
         verb = self._topics.verb(heard.topic) or ""
         answer: dict[str, Any] = {}
-        outcome: Mapping[str, Any] = _failed("it was not carried out to its end: see the gateway's log")
+        outcome: Mapping[str, Any] = _failed(
+            "the gateway stopped, or failed, before this was done: see its log"
+        )
         try:
             request = _parsed(heard.payload)
             if "transaction" in request:
@@ -162,7 +168,7 @@ class Control:
         if refusal is not None and self._tell_refused.passes(asyncio.get_running_loop().time()):
             log.warning("control: the answer to %s did not leave: %s", verb, refusal)
 
-    async def _carry_out(self, verb: str, request: Request) -> Mapping[str, Any]:
+    async def _carry_out(self, verb: str, request: dict[str, Any]) -> Mapping[str, Any]:
         if verb not in self._verbs:
             raise Refused(f"there is no such verb; there are {', '.join(sorted(self._verbs))}")
         result = self._verbs[verb](request)
@@ -189,7 +195,7 @@ def _failed(why: str) -> dict[str, str]:
     return {"status": "error", "error": why}
 
 
-def _parsed(payload: bytes) -> Request:
+def _parsed(payload: bytes) -> dict[str, Any]:
     if len(payload) > LARGEST_PAYLOAD:
         raise Refused(f"the request is larger than {LARGEST_PAYLOAD} bytes")
     try:

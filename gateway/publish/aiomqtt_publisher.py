@@ -58,6 +58,7 @@ class Ear:
     topics: tuple[str, ...]
     """Topic filters."""
     heard: Callable[[Heard], None]
+    """What it raises ends the connection, and comes out of it."""
     largest: int | None = None
     """Bytes of a packet; a broker that speaks MQTT 5 keeps larger ones to itself."""
 

@@ -1,6 +1,6 @@
 """Where people ask what fires, and for quiet: requests in, answers out; time is passed in."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from itertools import count
@@ -81,19 +81,33 @@ class _List(Request):
 
 
 class Desk:
-    def __init__(self, engine: Engine, clock: Clock, out: Callable[[list[Alert]], object]) -> None:
-        """`out`: takes what the engine gives out, after each request: also nothing, since it may be due earlier now."""
-        self.verbs: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    def __init__(
+        self,
+        engine: Engine,
+        now: Clock,
+        out: Callable[[list[Alert]], object],
+        remembered: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Begin.
+
+        Args:
+            engine: all rules.
+            now: when all that happened before has been judged.
+            out: takes what the engine gives out, after each request: also nothing, since it may be due earlier now.
+            remembered: returns when what has been done outlasts the process; nobody is told before that it is done.
+        """
+        self.verbs: Mapping[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
             "alert/ack": self._acknowledge,
             "alert/silence": self._silence,
             "alert/unsilence": self._unsilence,
             "alert/list": self._list,
         }
         self._engine = engine
-        self._clock = clock
+        self._clock = now
         self._out = out
+        self._remembered = remembered
 
-    def _acknowledge(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _acknowledge(self, request: dict[str, Any]) -> dict[str, Any]:
         wanted = _Acknowledge.of(request)
         at = self._now()
         firing: list[str] = []
@@ -108,9 +122,10 @@ class Desk:
             raise Refused(f'{wanted.rule}: fires for several devices: {names}; say which, or "*"')
         for device in firing:
             self._out(self._engine.acknowledge(wanted.rule, device, wanted.by, at))
+        await self._remembered()
         return {"acknowledged": [{"rule": wanted.rule, "device": device} for device in firing]}
 
-    def _silence(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _silence(self, request: dict[str, Any]) -> dict[str, Any]:
         wanted = _Quieten.of(request)
         at = self._now()
         names = {each.name for each in self._engine.silences}
@@ -122,18 +137,20 @@ class Desk:
             device=wanted.device or _ALL, labels=wanted.labels, by=wanted.by,
         )  # fmt: skip
         self._out(self._engine.silence(silence, at))
+        await self._remembered()
         return {**_written(silence, at), "covers": sum(map(silence.matches, self._engine.watches))}
 
-    def _unsilence(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _unsilence(self, request: dict[str, Any]) -> dict[str, Any]:
         wanted = _Unsilence.of(request)
         at = self._now()
         names = [each.name for each in self._engine.silences]
         if wanted.name not in names:
             raise Refused(f"{wanted.name}: no such silence{_nearest(wanted.name, names)}")
         self._out(self._engine.unsilence(wanted.name, at))
+        await self._remembered()
         return {"name": wanted.name}
 
-    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _list(self, request: dict[str, Any]) -> dict[str, Any]:
         _List.of(request)
         at = self._now()
         return {

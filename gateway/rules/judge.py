@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from gateway.bus import EventBus, Subscription
-from gateway.model import Alert, Availability, Clock, Observation, Reading
+from gateway.model import Alert, Availability, Clock, Observation, Reading, Stamp
 from gateway.rules.engine import Engine
 from gateway.rules.memory import Memory
 from gateway.rules.ports import Ports
@@ -75,6 +75,12 @@ class Judge:
             self._arm()
         for alert in alerts:
             self._bus.put(alert)
+
+    def now(self) -> Stamp:
+        """When all that was published before has been judged: a command does not come through the mailbox."""
+        if self._mail is not None:
+            self.put(self._judged(self._mail.take()))
+        return self._clock()
 
     def _judged(self, batch: Sequence[Observation]) -> list[Alert]:
         alerts: list[Alert] = []

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,19 +16,21 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.config import MqttOptions
-from gateway.control import LARGEST_PAYLOAD, MOST_WAITING, Control, Request, Verb
+from gateway.control import LARGEST_PAYLOAD, MOST_DROPPED, MOST_WAITING, Control, Verb
 from gateway.errors import Refused
 from gateway.publish.aiomqtt_publisher import Heard
+from gateway.publish.embedded import embedded_broker
 from gateway.publish.publisher import Answer, Message
 from gateway.supervisor import Supervisor
 from tests.support.amqtt_process import AmqttProcess
 from tests.support.gateway_process import until
 from tests.support.mosquitto import Mosquitto
 from tests.support.ports import free_port
-from tests.support.rogue_broker import RogueBroker
+from tests.support.rogue_broker import RogueBroker, maximum_packet_size
 
 pytestmark = pytest.mark.real_time
 
+Request = dict[str, Any]
 ROOT = "plant/hall-2/greenhouse"
 ANYWHERE = "127.0.0.1"
 
@@ -307,10 +310,27 @@ async def test_flood_of_requests_is_cut_off_and_said_once(
                 group.create_task(anna.ask("echo", {"number": number}))
         works.may_go_on.set()
         await anna.answer(1 + 20)
+        assert control.listening
         assert len([line for line in caplog.messages if "too fast" in line]) == 1
     carried_out = works.done[2:]
     assert carried_out == [{"number": number} for number in range(len(carried_out))]
     assert len(carried_out) <= MOST_WAITING
+
+
+async def test_endless_flood_is_hung_up_on_for_a_while(works: Works) -> None:
+    async with RogueBroker.running() as rogue:
+        control = control_at(rogue.port, verbs=works.verbs)
+        async with running(control):
+            await until(lambda: control.listening)
+            request = _publish(f"{ROOT}/request/slow", b"{}")
+            rogue.say(request)
+            await until(lambda: works.done)
+            rogue.say(request * (MOST_WAITING + MOST_DROPPED - 1))
+            await asyncio.sleep(0.5)
+            assert len(rogue.connects) == 1
+            rogue.say(request)
+            await until(lambda: len(rogue.connects) > 1 and control.listening)
+    assert works.done == [{}]
 
 
 async def test_gateway_listens_again_when_the_broker_is_back(
@@ -400,7 +420,8 @@ async def test_bug_in_a_verb_is_reported_and_the_door_opens_again(
         await listens(anna)
         answer = await anna.asks("bug", {"transaction": 5})
         assert answer == {
-            "transaction": 5, "status": "error", "error": "it was not carried out to its end: see the gateway's log",
+            "transaction": 5, "status": "error",
+            "error": "the gateway stopped, or failed, before this was done: see its log",
         }  # fmt: skip
         anna.heard.clear()
         await listens(anna)
@@ -432,18 +453,20 @@ async def test_stop_does_not_wait_for_a_broker_that_is_away(works: Works) -> Non
             await asyncio.sleep(0.1)
 
 
+def _publish(topic: str, payload: bytes) -> bytes:
+    rest = struct.pack(">H", len(topic)) + topic.encode() + b"\0" + payload
+    return bytes([0x30, len(rest)]) + rest
+
+
 async def test_topic_that_is_no_text_is_passed_over(works: Works) -> None:
-    async with RogueBroker.running() as rogue, running(control_at(rogue.port, verbs=works.verbs)):
-        await until(lambda: rogue.connects)
-        topic = f"{ROOT}/request/\udcff".encode(errors="surrogateescape")
-        broken = bytes([0, len(topic)]) + topic + b"\0{}"
-        topic = f"{ROOT}/request/echo".encode()
-        good = bytes([0, len(topic)]) + topic + b"\0{}"
-        await asyncio.sleep(0.1)
-        for packet in (broken, good):
-            rogue.say(bytes([0x30, len(packet)]) + packet)
-        await until(lambda: works.done)
-        assert len(rogue.connects) == 1
+    async with RogueBroker.running() as rogue:
+        control = control_at(rogue.port, verbs=works.verbs)
+        async with running(control):
+            await until(lambda: control.listening)
+            good = _publish(f"{ROOT}/request/echo", b"{}")
+            rogue.say(good.replace(b"echo", b"ech\xff") + good)
+            await until(lambda: works.done)
+            assert len(rogue.connects) == 1
 
 
 JSON = st.recursive(
@@ -481,3 +504,46 @@ def test_whatever_comes_gets_one_answer(requests: list[tuple[str, bytes]]) -> No
         assert sum(answer["status"] == "ok" for answer in answers) == len(works.done)
 
     asyncio.run(all_of_them())
+
+
+@pytest.mark.parametrize(
+    ("announces", "reasons", "why"),
+    [
+        (b"", {f"{ROOT}/response/echo": 0x87}, "Not authorized (0x87)"),
+        (maximum_packet_size(60), {}, "69 bytes; the broker takes at most 60"),
+    ],
+)
+async def test_answer_that_the_broker_refuses_is_said_once(
+    works: Works, caplog: pytest.LogCaptureFixture, announces: bytes, reasons: dict[str, int], why: str
+) -> None:
+    async with RogueBroker.running() as rogue:
+        rogue.announces, rogue.reasons = announces, reasons
+        control = control_at(rogue.port, verbs=works.verbs)
+        async with running(control):
+            await until(lambda: control.listening)
+            for _ in range(5):
+                rogue.say(_publish(f"{ROOT}/request/echo", b"{}"))
+            await until(lambda: len(works.done) == 5)
+            assert control.listening
+    assert caplog.messages == [f"control: the answer to echo did not leave: {why}"]
+
+
+async def test_broker_that_acknowledges_no_answer_slows_down_requests_and_nothing_else(works: Works) -> None:
+    async with RogueBroker.running() as rogue:
+        rogue.acknowledges = False
+        control = control_at(rogue.port, verbs=works.verbs, ack_timeout="100ms")
+        async with running(control):
+            await until(lambda: control.listening)
+            for _ in range(3):
+                rogue.say(_publish(f"{ROOT}/request/echo", b"{}"))
+            await until(lambda: len(rogue.messages) == 3)
+            assert len(rogue.connects) == 1
+
+
+async def test_broker_inside_the_process_will_do(works: Works) -> None:
+    port = free_port()
+    async with embedded_broker(port):
+        control = control_at(port, verbs=works.verbs, version="3.1.1")
+        async with running(control), Person.at(port, "anna", "3.1.1") as anna:
+            await until(lambda: control.listening)
+            assert (await anna.asks("echo", {"transaction": 1}))["transaction"] == 1

@@ -17,7 +17,7 @@ from gateway.rules.desk import Desk
 from gateway.rules.engine import Engine
 from gateway.rules.message import Message
 from gateway.rules.rule import Rule
-from tests.gateway.rules.stage import Values, hot
+from tests.gateway.rules.stage import Values, at_once, hot
 
 TEXT = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
 EXAMPLES = re.findall(r"^    request/(\S+) +(\{.*\})\n    response/(\S+) +(\{.*\})$", TEXT, re.MULTILINE)
@@ -41,7 +41,7 @@ def _desk() -> Desk:
     watches = [hot(values, overheat, device, metric=f"{device}.temperature") for device in devices]
     engine = Engine(watches, at(0), heed=values.heed)
     engine.on_event(Reading(at=at(0), device="boiler", values={"temperature": 85.2}))
-    return Desk(engine, lambda: at(90), lambda _alerts: None)
+    return Desk(engine, lambda: at(90), lambda _alerts: None, at_once)
 
 
 async def test_each_request_is_answered_as_the_document_says() -> None:

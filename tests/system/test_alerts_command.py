@@ -24,7 +24,8 @@ from gateway.rules.message import Message as Text
 from gateway.rules.rule import Rule
 from gateway.supervisor import Supervisor
 from tests.contracts.publisher import deliver
-from tests.gateway.rules.stage import Values, hot
+from tests.gateway.rules.stage import Values, at_once, hot
+from tests.support.alarms import Alarms
 from tests.support.amqtt_process import AmqttProcess
 from tests.support.gateway_process import until
 from tests.support.mosquitto import Mosquitto
@@ -50,7 +51,7 @@ class Gateway:
         slow = Rule(name="slow", for_s=3600)
         watches = [hot(values, overheat), hot(values, overheat, "oven"), hot(values, slow)]
         self.engine = Engine(watches, clock(), heed=values.heed)
-        desk = Desk(self.engine, clock, self.alerts.extend)
+        desk = Desk(self.engine, clock, self.alerts.extend, at_once)
         loaded = config.load(file)
         self.control = Control(
             loaded.mqtt,
@@ -223,3 +224,39 @@ async def test_broker_that_is_away_or_takes_no_requests_is_named(tmp_path: Path)
         rogue.reasons[topic] = 0x87
         why = f"127.0.0.1:{rogue.port}: the broker does not take requests on {topic}: Not authorized (0x87)"
         assert await alerts(file) == (1, "", f"sallyport: {why}\n")
+
+
+async def test_what_was_answered_outlasts_kill_9_at_once(tmp_path: Path) -> None:
+    async with Alarms.at(tmp_path) as site:
+        config = site.config('[rules.hot]\nwhen = "board.t > 80"\n')
+        async with site.running(config) as gateway:
+            await site.open(gateway)
+            await site.say(t=90)
+            await until(lambda: site.stories == [("hot", "firing")])
+            done = await alerts(config, "silence", "--device", "elsewhere", "--for", "1h", "--by", "bert")
+            gateway.kill()
+            assert done[:2] == (0, "silence-1: silenced for 1h\n")
+        async with site.running(config) as gateway:
+            await gateway.said("broker: online")
+            await until_it_listens(config)
+            done = await alerts(config, "ack", "hot", "--by", "anna")
+            gateway.kill()
+            assert done == (0, "hot, board: acknowledged by anna\n", "")
+        async with site.running(config) as gateway:
+            await gateway.said("broker: online")
+            await until_it_listens(config)
+            _, out, _ = await alerts(config, "--json")
+            await gateway.stop()
+    found = json.loads(out)
+    [hot] = [each for each in found["alerts"] if each["rule"] == "hot"]
+    [silence] = found["silences"]
+    assert hot["labels"] == {"acknowledged": "anna"}
+    assert (silence["device"], silence["by"]) == ("elsewhere", "bert")
+    assert 3500 < silence["left_s"] < 3600
+    assert [each.quiet for each in site.told] == ["", "acknowledged by anna"]
+
+
+async def until_it_listens(file: Path) -> None:
+    async with asyncio.timeout(60):
+        while (await alerts(file))[0]:
+            pass

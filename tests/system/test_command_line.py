@@ -64,6 +64,7 @@ def test_version_is_the_distributions() -> None:
         "demo",
         "tail",
         "journal",
+        "alerts",
         "decode",
         "ports",
         "sniff",
@@ -96,7 +97,9 @@ def test_check_says_that_a_good_file_is_good(tmp_path: Path) -> None:
     assert not done.stderr
 
 
-@pytest.mark.parametrize("command", [["check"], ["run", "--config"], ["tail", "--config"]])
+@pytest.mark.parametrize(
+    "command", [["check"], ["run", "--config"], ["tail", "--config"], ["alerts", "--config"]]
+)
 def test_bad_configuration_exits_with_78_and_names_every_problem(tmp_path: Path, command: list[str]) -> None:
     file = _config(
         tmp_path, '[mqtt]\nprot = 1\n[devices.board]\ndriver = "json"\nport = "/dev/x"\nbaudrate = "fast"\n'

@@ -16,6 +16,10 @@ def stamp(now: float, wall_step_s: float = 0.0) -> Stamp:
     return Stamp(WALL_NS + round((now + wall_step_s) * 1e9), now)
 
 
+async def at_once() -> None:
+    """What has been done is remembered already."""
+
+
 class Values:
     """The last value of each metric of each device: what conditions look at."""
 
