@@ -26,7 +26,7 @@ from gateway.model import Value
 from gateway.rules.engine import PORT_DOWN
 from gateway.rules.memory import COUNTED, Memory
 from gateway.rules.names import did_you_mean
-from gateway.rules.rulebook import Rulebook
+from gateway.rules.rulebook import STATUS, Rulebook
 from gateway.units import Duration, duration, written_duration
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -286,7 +286,8 @@ class _Reader:
             self.found.append(Problem((*at, "series"), f"holds {total} values, and {MOST} are the most"))
         for kind in ("series", "reading", "availability", "capture"):
             for index, each in enumerate(getattr(options, kind)):
-                self._known_device((*at, kind, index, "device"), each.device)
+                if each.device != STATUS or kind not in ("series", "reading"):
+                    self._known_device((*at, kind, index, "device"), each.device)
         for index, reading in enumerate(options.reading):
             self._single((*at, "reading", index, "values"), reading)
         for index, name in enumerate(options.rules or []):

@@ -30,7 +30,7 @@ def run(path: Path) -> int:
         for line in _described(name, loaded, page, book):
             print(line)
         for doubt in doubts[name]:
-            print(f"    doubtful    {doubt}")
+            print(f"    doubtful      {doubt}")
     off = sum(not rule.enabled for rule in loaded.rules.values())
     count = f"{len(loaded.rules)} rules" + (f", {off} switched off" if off else "")
     print(f"{path}: good: {count}" + (f", doubtful in {len(told)} places" if told else ""))

@@ -15,14 +15,13 @@ from gateway.config.series import values
 from gateway.errors import UsageError
 from gateway.model import Presence, Value
 from gateway.rules.rehearsal import Happening, Rehearsal
+from gateway.rules.rulebook import STATUS
+from gateway.tallies import EVERY_S
 
 Cue = tuple[float, Callable[[str, float, Any], Sequence[Happening]], str, Any]
 """When, what is done, to which device, and with what."""
 
 LONGEST_S = 366 * 86_400.0
-
-COUNTED_EVERY_S = 10.0
-"""As in the gateway."""
 
 
 def in_order(*cues: Iterable[Cue]) -> Iterator[Cue]:
@@ -32,7 +31,7 @@ def in_order(*cues: Iterable[Cue]) -> Iterator[Cue]:
 
 def of_series(rehearsal: Rehearsal, series: Series) -> Iterator[Cue]:
     names = [*series.values]
-    hear, device, at, every = rehearsal.hear, series.device, series.at, series.every_s
+    hear, device, at, every = _ear(rehearsal, series.device), series.device, series.at, series.every_s
     columns = [values(each) for each in series.values.values()]
     for index, row in enumerate(zip_longest(*columns)):
         reading = {name: value for name, value in zip(names, row, strict=True) if value is not None}
@@ -43,7 +42,12 @@ def of_series(rehearsal: Rehearsal, series: Series) -> Iterator[Cue]:
 
 def of_readings(rehearsal: Rehearsal, readings: Iterable[ReadingOptions]) -> Iterator[Cue]:
     for each in sorted(readings, key=lambda each: each.at):
-        yield each.at, rehearsal.hear, each.device, each.values
+        yield each.at, _ear(rehearsal, each.device), each.device, each.values
+
+
+def _ear(rehearsal: Rehearsal, device: str) -> Callable[[str, float, Any], Sequence[Happening]]:
+    """What the gateway counts of itself is no reading."""
+    return rehearsal.count if device == STATUS else rehearsal.hear
 
 
 def of_availability(
@@ -76,10 +80,10 @@ def of_capture(
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from error
     decoder = drivers.find(options.driver).decoder(options)
-    read, counted_at, end = 0, at + COUNTED_EVERY_S, at
+    read, counted_at, end = 0, at + EVERY_S, at
 
     def count() -> Mapping[str, Value]:
-        return {"$read": read, "$rejected": decoder.rejected.total()}
+        return {"$read": read, "$rejected": decoder.rejected.total(), "$unanswered": 0}
 
     def cues(frames: Iterable[Frame], moment: float) -> Iterator[Cue]:
         nonlocal read
@@ -95,6 +99,6 @@ def of_capture(
         end = max(end, round(at + piece.at, 9))
         while counted_at <= end:
             yield counted_at, rehearsal.count, device, count()
-            counted_at += COUNTED_EVERY_S
+            counted_at += EVERY_S
         yield from cues(decoder.feed(piece.data), end)
     yield from cues(decoder.finish(), end)

@@ -19,6 +19,7 @@ from gateway.config.rule_tests import Expected, OfDevice, RuleTest, RuleTests, W
 from gateway.errors import ConfigError
 from gateway.model import Alert, AlertState, Stamp
 from gateway.rules.rehearsal import Change, Happening, Rehearsal
+from gateway.rules.rulebook import STATUS
 
 MOST_HAPPENINGS = 100_000
 """Alerts, notices and availabilities of one test; of a rule gone wild nobody wants more."""
@@ -108,7 +109,7 @@ class _Stage:
         kinds: Iterable[Sequence[OfDevice]] = (
             options.series, options.reading, options.availability, options.capture,
         )  # fmt: skip
-        return dict.fromkeys(each.device for kind in kinds for each in kind)
+        return dict.fromkeys(each.device for kind in kinds for each in kind if each.device != STATUS)
 
     def _cues(self) -> Iterator[Iterable[Cue]]:
         rehearsal, options, config = self._rehearsal, self._test.options, self._tests.config
