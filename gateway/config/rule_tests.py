@@ -249,7 +249,7 @@ def _tests(page: Page, found: list[Problem]) -> list[tuple[KeyPath, Mapping[str,
         hint = "[[test." + key + "]]" if key in CaseOptions.model_fields else "config and [[test]]"
         found.append(Problem((key,), f"unknown key beside [[test]]; write {hint}"))
     written = table["test"]
-    if not isinstance(written, list) or not all(isinstance(each, dict) for each in written):
+    if not isinstance(written, list) or not written or not all(isinstance(each, dict) for each in written):
         found.append(Problem(("test",), "must be an array of tables: write each header as [[test]]"))
         return []
     return [(("test", index), each) for index, each in enumerate(written)]

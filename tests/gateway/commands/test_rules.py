@@ -216,6 +216,24 @@ def test_built_in_rules_are_looked_at_where_a_test_names_them(say: Say) -> None:
     assert verdict(say, 'rules = ["device_stale"]\n' + quiet + '[[expect]]\nat = "5m"\nfiring = []\n')[0] == 1
 
 
+def test_alert_about_another_device_is_another_alert(say: Say) -> None:
+    status, lines = verdict(say, ON + expect("90s", 'firing = ["device_stale/boiler"]'))
+    assert status == 1
+    assert lines[2:4] == [
+        "      expected  device_stale/boiler",
+        "      got       device_stale/pump since 1m (30s ago), warning: pump is not heard any more",
+    ]
+
+
+def test_third_reading_of_a_tenth_of_a_second_each_is_there_at_three_tenths(say: Say) -> None:
+    Path("site.toml").write_text(SITE.replace('for = "30s"', 'for = "0s"'))
+    hot = '[[series]]\ndevice = "boiler"\nevery = "100ms"\nvalues = { temperature = "20 x 3, 90" }\n'
+    assert (
+        verdict(say, hot + ON + expect("299ms", "firing = []") + expect("300ms", 'firing = ["overheat"]'))[0]
+        == 0
+    )
+
+
 def test_what_the_gateway_counts_of_itself_can_be_said_too(say: Say) -> None:
     behind = '[[series]]\ndevice = "status"\nevery = "10s"\nvalues = { behind = "0 + 10 x 20" }\n'
     before, after = expect("2m", "firing = []"), expect("130s", 'firing = ["publisher_behind"]')
@@ -238,6 +256,12 @@ def test_recording_goes_through_the_driver_and_the_filters_of_its_device(say: Sa
     capture = '[[capture]]\nfile = "night.rec"\ndevice = "boiler"\nat = "5s"\n'
     hot = expect("36s", 'firing = [{ rule = "overheat", message = "at 85.0 °C" }]')
     assert verdict(say, capture + ON + hot)[0] == 0
+
+
+def test_line_that_only_lacks_its_end_is_heard(say: Say) -> None:
+    Path("raw").write_bytes(b'{"temperature": 170}')
+    capture = '[[capture]]\nfile = "raw"\ndevice = "boiler"\n'
+    assert verdict(say, capture + ON + expect("5s", 'pending = ["overheat"]'))[0] == 0
 
 
 def test_damaged_recording_is_named(say: Say) -> None:

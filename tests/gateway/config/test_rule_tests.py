@@ -1,8 +1,11 @@
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.config.rule_tests import RuleTests, load
 from gateway.errors import ConfigError
@@ -51,6 +54,7 @@ def _loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (CONFIG, ["1:1: expect: missing. What must be so, and when."]),
         (CONFIG + "[[test]]\n", ["2:3: test[0].expect: missing. What must be so, and when."]),
         (CONFIG + "test = 3\n", ["2:1: test: must be an array of tables: write each header as [[test]]"]),
+        (CONFIG + "test = []\n", ["2:1: test: must be an array of tables: write each header as [[test]]"]),
         (
             CONFIG + '[[series]]\ndevice = "boiler"\n[[test]]\n' + EXPECT.replace("[[", "[[test."),
             ["2:3: series: unknown key beside [[test]]; write [[test.series]]"],
@@ -211,3 +215,46 @@ def test_test_is_about_the_rules_that_are_written_and_those_that_it_names(loaded
     assert test.cast >= {*test.rules, "port_down", "device_offline"}
     [narrow] = loaded(CONFIG + 'rules = ["device_stale"]\n' + EXPECT).tests
     assert narrow.rules == {"device_stale"}
+
+
+WORDS = st.sampled_from(
+    [
+        "", "boiler", "gps", "overheat", "overheat/boiler", "oncall", "stale", "port down", "1s", "0s", "9d",
+        "20 + 1 x 3", "_ x 5", "1 x 1e12", "'on'", "site.toml", "2026-01-01T00:00:00", "status", "/", "device_stale",
+    ]
+)  # fmt: skip
+KEYS = st.sampled_from(
+    [
+        "config", "test", "series", "reading", "availability", "capture", "expect", "device", "at", "every", "values",
+        "state", "file", "firing", "pending", "notified", "did", "set", "rule", "labels", "resolved", "rules", "start",
+        "oncall", "temperature",
+    ]
+)  # fmt: skip
+ANYTHING = st.recursive(
+    WORDS | st.integers() | st.floats() | st.booleans(),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(KEYS, parts, max_size=4),
+    max_leaves=12,
+)
+
+
+def toml(value: object) -> str:
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case _:
+            return json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf")
+
+
+@given(table=st.dictionaries(KEYS, ANYTHING, max_size=5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_in_a_file_it_is_a_test_or_refused_with_places(
+    loaded: Load, table: dict[str, object]
+) -> None:
+    text = "\n".join(f"{key} = {toml(each)}" for key, each in {**table, "config": "site.toml"}.items())
+    try:
+        found = loaded(text).tests
+    except ConfigError as error:
+        found = error.problems  # type: ignore[assignment]
+    assert found
