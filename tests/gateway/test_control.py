@@ -445,7 +445,23 @@ async def test_stop_in_the_middle_of_a_request_answers_it_and_leaves(broker: Mos
     assert works.done == [{}]
 
 
-@pytest.mark.parametrize("delay_s", [0, 0.001, 0.003, 0.01, 0.03])
+@pytest.mark.parametrize("turns", range(10))
+async def test_stop_is_heeded_at_any_moment_of_the_subscription(works: Works, turns: int) -> None:
+    async with RogueBroker.running() as rogue:
+        control = control_at(rogue.port, verbs=works.verbs)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(Supervisor().run([control.child]))
+            while not rogue.subscriptions:
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=5)
+            task.cancel()
+        assert done
+
+
+@pytest.mark.parametrize("delay_s", [0, 0.001, 0.003, 0.01])
 async def test_stop_at_any_moment_is_clean(broker: Mosquitto, works: Works, delay_s: float) -> None:
     async with running(control_at(broker.port, verbs=works.verbs)):
         await asyncio.sleep(delay_s)
