@@ -22,6 +22,7 @@ from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
 from gateway.source import Source
 from gateway.supervisor import Supervisor
+from gateway.tallies import Tallies
 from gateway.units import written_duration
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class _Gateway:
             for name, mqtt in config.brokers.items()
         ]
 
+        self._tallies = Tallies(journal, self._sources, self._deliveries, clock)
         main = self._deliveries[0].forwarder
         self._control = Control(
             config.mqtt,
@@ -131,13 +133,15 @@ class _Gateway:
                 recording = group.create_task(self._record(readings), name="recorder")
                 posting = group.create_task(self._post(presences), name="availability")
                 reading = group.create_task(self._read(), name="devices")
+                tallying = group.create_task(self._tallies.run(self._bus), name="tallies")
                 await stop.wait()
 
                 # Cancel the sources, drain the rest.
                 listening.cancel()
                 await self._alerting.finish_actions()
                 reading.cancel()
-                await asyncio.wait([reading, listening])
+                tallying.cancel()
+                await asyncio.wait([reading, tallying, listening])
                 for source in self._sources:
                     await source.announce_stop()
                 await self._alerting.finish_judging()

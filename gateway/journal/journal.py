@@ -80,6 +80,7 @@ class Journal:
         self.losses = Losses()
         self.size = 0
         """Bytes on the disk."""
+        self._used: float | None = None
         readers = tuple(readers)
         self.readings, self.urgent = self._streams = tuple(
             Stream(name, readers, self._fetch, self._note_commit) for name in STREAMS
@@ -207,6 +208,21 @@ class Journal:
         for stream in self._streams:
             stream.seal()
 
+    @property
+    def used(self) -> float | None:
+        """Of the room that there is, 0 to 1, and more when others have taken it; None: not known, without a disk."""
+        return self.readings.size / self._limits.max_size if self._path is None else self._used
+
+    async def age(self, reader: str) -> float:
+        """For how long the oldest reading that this reader has still to take has been on the disk; 0: it is not."""
+        if self._files is None:
+            return 0.0
+        try:
+            at = await self._on_time(self._files.store.written_at, "readings", self.readings.cursor(reader))
+        except sqlite3.Error:
+            return 0.0  # whoever needs what is there says so
+        return 0.0 if at is None else max(0.0, self._now() - at)
+
     async def gaps(self) -> AsyncIterator[Gap]:
         """What was lost, soon after it was. Endless."""
         while True:
@@ -332,6 +348,7 @@ class Journal:
                         waiting, stream.name, reader,
                     )  # fmt: skip
         self._nearly_full = self.readings.extent != NOTHING
+        self._used = await self._on_time(files.store.used)
         self._saved, self._saved_last = self._now_state(), self.readings.last
         self._tell(files)
         self._turn_slate(files, self._now_state())
@@ -398,11 +415,7 @@ class Journal:
         everything = everything or self._always or bool(self.trouble)
         upto = {each.name: each.last if everything else self._boundary[each.name] for each in self._streams}
         records = {each.name: each.unstored(upto[each.name]) for each in self._streams}
-        trim = {
-            each.name: each.committed
-            for each in self._streams
-            if each.extent != NOTHING and each.extent.first <= each.committed
-        }
+        trim = {each.name: each.committed for each in self._streams if each.trimmable}
         aside, self._aside = self._aside, []
         losses, self._unwritten = self._unwritten, []
         state = self._now_state()
@@ -454,9 +467,11 @@ class Journal:
 
     def _take_in(self, done: Done, work: Work) -> None:
         self.size, self._full, self._unfinished = done.size, done.full, done.unfinished
+        self._used = done.used
         self._nearly_full = done.nearly_full
         for stream in self._streams:
             stream.extent = done.extents[stream.name]
+            stream.trimmed = max(stream.trimmed, work.delivered.get(stream.name, 0))
         for extent, losses in done.evicted:
             self.losses.begin(f"{losses[0].reason}: from now on the oldest readings are lost")
             self.losses.add(losses)
@@ -471,10 +486,7 @@ class Journal:
         return (
             self._slate_dirty
             or self._unfinished
-            or any(
-                each.unstored(each.last) or (each.extent != NOTHING and each.extent.first <= each.committed)
-                for each in self._streams
-            )
+            or any(each.unstored(each.last) or each.trimmable for each in self._streams)
         )
 
     async def _finish(self) -> None:
@@ -626,6 +638,7 @@ class Journal:
         for stream in self._streams:
             stream.extent = files.extents[stream.name]
             stream.stored = stream.extent.last
+            stream.trimmed = 0
         self._error = None
         self._tell(files)
         return files

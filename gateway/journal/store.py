@@ -157,6 +157,8 @@ class Done:
     evicted: Sequence[Eviction]
     size: int
     """Bytes of the files."""
+    used: float
+    """Of the room that there is for it: 0 to 1, and more when somebody else has taken that."""
     nearly_full: bool
     """So that the next write may evict."""
     full: bool
@@ -318,6 +320,22 @@ class Store:
         if found and found[0].offset < first:
             found = [each for each in found if each.offset >= first]
         return found, lost, looked_at
+
+    def used(self) -> float:
+        """See `Done`. Raises: sqlite3.Error, OSError."""
+        room = self._room()
+        return self._used() / room if room else 1.0
+
+    def written_at(self, stream: str, beyond: int) -> float | None:
+        """When the oldest record beyond this offset was, by the journal's own clock; None: it is not here.
+
+        Raises: sqlite3.Error.
+        """
+        row = self._db.execute(
+            f"SELECT at FROM {stream} WHERE last > ? ORDER BY last LIMIT 1",  # noqa: S608 - ours
+            (beyond,),
+        ).fetchone()
+        return None if row is None else float(row[0])
 
     def gone(self, stream: str) -> int:
         """What is not here any more up to this offset was delivered or evicted."""
@@ -506,6 +524,7 @@ class Store:
             extents=self.extents(),
             evicted=evicted,
             size=sum(file.stat().st_size for file in files(self._path) if file.exists()),
+            used=self.used(),
             nearly_full=bool(evicted) or self._used() > self._room() // 2,
             full=not self.limits.drop_oldest and self._used() > self._share(),
             short=short,

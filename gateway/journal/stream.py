@@ -29,6 +29,8 @@ class Stream:
         """Up to here, everything that is not delivered is in the database."""
         self.extent: Extent = NOTHING
         """What is in the database."""
+        self.trimmed = 0
+        """Up to here, the database has been told what is delivered; it keeps whole chunks."""
         self.under_way = 0
         """Up to here it will be there soon, if all goes well."""
         self.evicting = 0
@@ -59,6 +61,13 @@ class Stream:
         cursor = self.cursors[reader]
         lost = sum(hole.last - max(cursor, hole.first - 1) for hole in self._holes if hole.last > cursor)
         return self.last - cursor - lost
+
+    def oldest(self, reader: str) -> int:
+        """The oldest record that the reader has still to take, and that is not lost; beyond `last`: there is none."""
+        there = (
+            self.first_in_memory if self.extent == NOTHING else min(self.extent.first, self.first_in_memory)
+        )
+        return max(self.cursors[reader] + 1, there)
 
     async def after(self, reader: str, offset: int, *, limit: int) -> Sequence[Record]:
         """The next records beyond this offset; waits for the first one. Empty: sealed, and there are no more.
@@ -127,6 +136,11 @@ class Stream:
             max(self.extent.first, self.committed + 1), min(self.extent.last, self.first_in_memory - 1)
         )
         return only if only.first <= only.last else NOTHING
+
+    @property
+    def trimmable(self) -> bool:
+        """Something in the database is delivered, and it may be the rest of a chunk."""
+        return self.extent != NOTHING and max(self.extent.first, self.trimmed + 1) <= self.committed
 
     @property
     def given(self) -> int:

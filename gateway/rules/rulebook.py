@@ -10,7 +10,7 @@ from gateway.filters.filter import Names
 from gateway.model import Value
 from gateway.rules.engine import PORT_DOWN
 from gateway.rules.expression import Bound, Expression
-from gateway.rules.memory import Cell, Memory
+from gateway.rules.memory import COUNTED, Cell, Memory
 from gateway.rules.names import THIS, BadExpression, Instrument, Site, did_you_mean
 from gateway.rules.rule import Rule, Watch
 from gateway.rules.unknown import Unknown
@@ -18,7 +18,7 @@ from gateway.rules.unknown import Unknown
 STATUS = "status"
 """In expressions the gateway itself, as if it were a device; no device may be called so."""
 
-OF_DEVICES = ("$read", "$rejected")
+OF_DEVICES = ("$read", "$rejected", "$unanswered")
 """What the gateway counts of each device."""
 OF_GATEWAY = (
     "behind", "behind_broker", "brokers_connected", "clock_synchronised", "journal_refused", "journal_trouble",
@@ -173,7 +173,12 @@ def _watch(article: Article, this: str, memory: Memory, site: Site) -> Watch:
     bounds: list[Bound] = [each for each in (when, clear) if each is not None]
     reads = frozenset[str]().union(*(each.reads.devices for each in bounds))
     asked = frozenset[str]().union(*(each.reads.asked for each in bounds))
-    measured = {metric.device for each in bounds for metric in each.reads.metrics}
+    measured = {
+        metric.device
+        for each in bounds
+        for metric in each.reads.metrics
+        if not metric.name.startswith(COUNTED)
+    }
     carried = article.when.first_metric(this)
     cells: dict[str, Cell] = {}
     for name in article.rule.message.names - {*OWN}:

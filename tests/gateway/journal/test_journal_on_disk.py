@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -524,3 +525,23 @@ async def test_what_waited_for_a_broker_that_is_not_configured_any_more_is_given
     assert caplog.messages == [
         "journal: 70 readings waited for broker there, which is not configured any more: it will not get them"
     ]
+
+
+# Wear.
+
+
+async def test_disk_rests_while_a_broker_that_has_half_of_a_chunk_is_away(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with opened(path) as journal:
+        await fill(journal, 100)
+        await settled()
+        journal.readings.commit("mqtt", 10)
+        await settled()
+        with closing(sqlite3.connect(path)) as other:
+            before = other.execute("PRAGMA data_version").fetchone()
+            await asyncio.sleep(3600)
+            assert other.execute("PRAGMA data_version").fetchone() == before
+            journal.readings.commit("mqtt", 100)
+            await settled()
+            assert other.execute("SELECT count(*) FROM readings").fetchone() == (0,)
+            assert other.execute("PRAGMA data_version").fetchone() != before

@@ -23,6 +23,7 @@ NAMES = [
     "rack",
     "rack-1",
     "pump",
+    "status",
 ]
 EXAMPLES = [each for each in re.findall(r"`([^`]+)`", TEXT) if re.search(r'[\w"]\.\w|\["|hour\(', each)]
 
