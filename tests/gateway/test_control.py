@@ -479,14 +479,16 @@ def _publish(topic: str, payload: bytes) -> bytes:
     return bytes([0x30, len(rest)]) + rest
 
 
-async def test_topic_that_is_no_text_is_passed_over(works: Works) -> None:
+async def test_topic_that_is_no_text_or_no_request_is_passed_over(works: Works) -> None:
     async with RogueBroker.running() as rogue:
         control = control_at(rogue.port, verbs=works.verbs)
         async with running(control):
             await until(lambda: control.listening)
             good = _publish(f"{ROOT}/request/echo", b"{}")
-            rogue.say(good.replace(b"echo", b"ech\xff") + good)
-            await until(lambda: works.done)
+            unasked = _publish(f"{ROOT}/boiler", b"{}")  # amqtt tells everybody what it has retained
+            rogue.say(good.replace(b"echo", b"ech\xff") + unasked + good)
+            await until(lambda: rogue.messages)
+            assert [each.topic for each in rogue.messages] == [f"{ROOT}/response/echo"]
             assert len(rogue.connects) == 1
 
 
