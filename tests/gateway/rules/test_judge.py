@@ -1,46 +1,191 @@
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
 
-from gateway.bus import EventBus, Overflow
-from gateway.model import Alert, Observation, Reading, Stamp
-from gateway.rules.desk import Desk
+from gateway.bus import EventBus, Overflow, Subscription
+from gateway.model import Alert, AlertState, Availability, Observation, Presence, Reading, Stamp, Value
+from gateway.rules.engine import PORT_DOWN
 from gateway.rules.judge import Judge
+from gateway.rules.message import Message
 from gateway.rules.names import Instrument, Site
 from gateway.rules.rule import Rule
 from gateway.rules.rulebook import Rulebook, Statute
-from tests.gateway.rules.stage import at_once, stamp
+from tests.support.scripted_driver import loop_clock
+
+SITE = Site({"boiler": Instrument(), "pump": Instrument()})
+PORT = "/dev/ttyUSB0"
+HOT = "boiler.temperature > 80"
 
 
-async def test_request_waits_its_turn_behind_what_has_been_read() -> None:
-    now = 0.0
+def statute(name: str, when: str, *, for_s: float = 0.0, each: Sequence[str] | None = None) -> Statute:
+    rule = Rule(name=name, for_s=for_s, message=Message("{value}"))
+    return Statute(rule=rule, when=when, each=each)
 
-    def clock() -> Stamp:
-        return stamp(now)
 
-    def read(value: float) -> None:
-        bus.put(Reading(at=clock(), device="boiler", values={"t": value}))
+class Court:
+    """A judge at work, and what it has said."""
 
-    book = Rulebook(
-        [Statute(rule=Rule(name="hot", for_s=10), when="boiler.t > 80")], Site({"boiler": Instrument()})
-    )
-    bus, given_out = EventBus(), list[Alert]()
-    judge = Judge(book, bus, clock, changed=lambda: None, given_out=given_out)
-    desk = Desk(judge.engine, judge.now, judge.put, at_once)
-    mail = bus.subscribe(Observation, name="rules", capacity=64, overflow=Overflow.WAIT)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(judge.run(mail))
-        read(85)
-        await asyncio.sleep(0)
-        now = 9.0
-        pending = await desk.verbs["alert/list"]({})
-        read(20)
-        now = 11.0  # and the judge has not had its turn
-        assert await desk.verbs["alert/list"]({}) == {"alerts": [], "silences": []}
-        read(85)
-        now = 20.5
-        await desk.verbs["alert/list"]({})
-        assert given_out == []
-        now = 21.0
-        await desk.verbs["alert/list"]({})
-        mail.end()
-    assert [each["state"] for each in pending["alerts"]] == ["pending"]
-    assert [each.at.mono for each in given_out] == [21.0]
+    def __init__(self, bus: EventBus, judge: Judge, given_out: list[Alert], changes: list[Stamp]) -> None:
+        self.bus = bus
+        self.judge = judge
+        self.given_out = given_out
+        self.alerts: list[Alert] = []
+        self.changes = changes
+
+    @classmethod
+    @asynccontextmanager
+    async def sitting(cls, *statutes: Statute) -> AsyncIterator[Self]:
+        """Until all that was published by then is judged."""
+        bus = EventBus()
+        given_out: list[Alert] = []
+        changes: list[Stamp] = []
+        book = Rulebook(statutes, SITE, ports={"boiler": PORT, "pump": PORT})
+        assert book.mistakes == []
+        judge = Judge(
+            book, bus, loop_clock, changed=lambda: changes.append(loop_clock()), given_out=given_out
+        )
+        court = cls(bus, judge, given_out, changes)
+        mail = bus.subscribe(Observation, name="rules", capacity=64, overflow=Overflow.WAIT)
+        said = bus.subscribe(Alert, name="alerts", capacity=1000, overflow=Overflow.WAIT)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(court._hear(said))
+            judging = group.create_task(judge.run(mail))
+            yield court
+            mail.end()
+            await judging
+            bus.close()
+
+    async def says(self, temperature: Value, device: str = "boiler") -> None:
+        await self.bus.publish(Reading(at=loop_clock(), device=device, values={"temperature": temperature}))
+
+    async def goes(
+        self, presence: Presence, device: str = "boiler", *, port_open: bool | None = None
+    ) -> None:
+        event = Availability(
+            at=loop_clock(), device=device, presence=presence, reason="why", port_open=port_open
+        )
+        await self.bus.publish(event)
+
+    @property
+    def story(self) -> list[tuple[float, str, str]]:
+        return [(round(each.at.mono, 3), each.rule, each.state.value) for each in self.alerts]
+
+    def slow_listener(self, *, capacity: int) -> Subscription[Alert]:
+        return self.bus.subscribe(Alert, name="slow", capacity=capacity, overflow=Overflow.WAIT)
+
+    async def _hear(self, said: Subscription[Alert]) -> None:
+        async for alert in said:
+            self.alerts.append(alert)
+
+
+async def test_wait_is_over_when_it_is_over_though_no_reading_comes() -> None:
+    async with Court.sitting(statute("hot", HOT, for_s=30)) as court:
+        await court.says(90)
+        await asyncio.sleep(29.9)
+        assert court.alerts == []
+        await asyncio.sleep(0.2)
+        assert court.story == [(30, "hot", "firing")]
+        await asyncio.sleep(86_400)
+    assert len(court.alerts) == 1
+
+
+async def test_timer_follows_what_comes_sooner_and_what_comes_later() -> None:
+    rules = [statute("slow", HOT, for_s=600), statute("quick", 'age(boiler) > "10s"')]
+    async with Court.sitting(*rules) as court:
+        for _ in range(100):
+            await court.says(90)
+            await asyncio.sleep(9)
+        await asyncio.sleep(900)
+    assert court.story == [(600, "slow", "firing"), (901, "quick", "firing")]
+
+
+async def test_what_came_before_a_due_moment_is_judged_before_it_however_late() -> None:
+    async with Court.sitting(
+        statute("hot", HOT, for_s=30), statute("blip", "pump.temperature > 80")
+    ) as court:
+        await court.says(90)
+        with court.slow_listener(capacity=1):
+            for value in (90, 20, 90):
+                await court.says(value, "pump")
+            await asyncio.sleep(29)
+            court.bus.put(Reading(at=loop_clock(), device="boiler", values={"temperature": 20}))
+            await asyncio.sleep(60)
+            assert (
+                court.judge.engine.standing()[0].state is AlertState.PENDING
+            )  # the judge waits, and knows nothing
+        await asyncio.sleep(60)
+    assert "hot" not in [each.rule for each in court.alerts]
+
+
+async def test_ports_are_told_before_the_devices_behind_them() -> None:
+    rules = [
+        statute(PORT_DOWN, "offline(this)", each=["*"]),
+        statute("away", "offline(this)", each=["*"]),
+    ]
+    async with Court.sitting(*rules) as court:
+        await court.goes(Presence.OFFLINE, port_open=None)  # nobody knows yet
+        await asyncio.sleep(1)
+        assert [(each.rule, each.device) for each in court.alerts] == [("away", "boiler")]
+        await court.goes(Presence.ONLINE, port_open=True)
+        await court.goes(Presence.OFFLINE, port_open=False)
+        await court.goes(Presence.OFFLINE, "pump", port_open=False)
+        await asyncio.sleep(1)
+        await court.goes(Presence.ONLINE, port_open=True)
+    told = [(each.rule, each.device, each.state.value, each.labels.get("inhibited")) for each in court.alerts]
+    assert told == [
+        ("away", "boiler", "firing", None),
+        ("away", "boiler", "resolved", None),
+        (PORT_DOWN, PORT, "firing", None),
+        ("away", "boiler", "firing", PORT_DOWN),
+        ("away", "pump", "firing", PORT_DOWN),
+        (PORT_DOWN, PORT, "resolved", None),
+        ("away", "boiler", "firing", None),
+        ("away", "pump", "firing", None),
+        ("away", "boiler", "resolved", None),
+    ]
+
+
+async def test_each_alert_is_given_out_before_it_is_published_and_changes_are_told() -> None:
+    async with Court.sitting(statute("hot", HOT)) as court:
+        await court.says(20)
+        await asyncio.sleep(1)
+        assert court.changes == []
+        await court.says(90)
+        await asyncio.sleep(1)
+        assert len(court.changes) == 1
+    assert court.given_out == court.alerts
+    assert [each.value for each in court.alerts] == [90]
+
+
+async def test_judge_waits_while_nobody_takes_its_alerts_and_loses_none() -> None:
+    async with Court.sitting(statute("hot", HOT)) as court:
+        with court.slow_listener(capacity=2) as listener:
+            for number in range(200):
+                court.bus.put(
+                    Reading(at=loop_clock(), device="boiler", values={"temperature": 90 - number % 2 * 70})
+                )
+            await asyncio.sleep(1)
+            assert 2 <= len(court.alerts) < 200
+            for number in range(200):
+                async with asyncio.timeout(10):
+                    alert = await anext(listener)
+                assert alert.state is (AlertState.RESOLVED if number % 2 else AlertState.FIRING)
+
+
+async def test_command_is_obeyed_after_what_was_published_before_it() -> None:
+    async with Court.sitting(statute("hot", HOT)) as court:
+        await asyncio.sleep(1)
+        court.bus.put(Reading(at=loop_clock(), device="boiler", values={"temperature": 90}))
+        at = court.judge.now()
+        court.judge.put(court.judge.engine.acknowledge("hot", "boiler", "Ada", at))
+        await asyncio.sleep(1)
+    assert [each.labels for each in court.alerts] == [{}, {"acknowledged": "Ada"}]
+
+
+async def test_nothing_is_left_when_the_bus_closes_while_something_is_due() -> None:
+    async with Court.sitting(statute("hot", HOT, for_s=30)) as court:
+        await court.says(90)
+        await asyncio.sleep(1)
+    await asyncio.sleep(60)  # its timer would speak to a mailbox that nobody reads any more
+    assert court.alerts == []
