@@ -31,11 +31,10 @@ Write = Callable[[str, str, Value], Awaitable[None]]
 
 
 class _Cause(NamedTuple):
-    """One firing of one alert."""
+    """An alert."""
 
     rule: str
     about: str
-    since_ns: int
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +78,7 @@ class Actions:
         self._write = write
         self._clock = clock
         self._changed = changed
-        self._firing: dict[tuple[str, str], int] = {}
+        self._firing: dict[_Cause, int] = {}
         """Alerts that have done something: since when they fire."""
         self._queues: dict[str, _Queue] = {}
         self._outcomes = Counter(done=0, refused=0, given_up=0, replaced=0)
@@ -98,18 +97,18 @@ class Actions:
 
     def take(self, alert: Alert, actions: Sequence[Action]) -> None:
         """To be called with each alert that is given out, and what its rule does."""
-        key, since_ns = (alert.rule, alert.device), alert.since.wall_ns
+        cause, since_ns = _Cause(alert.rule, alert.device), alert.since.wall_ns
         if alert.state is AlertState.RESOLVED:
-            if self._firing.pop(key, None) is not None:
-                self._give_up_on(key)
+            if self._firing.pop(cause, None) is not None:
+                self._give_up_on(cause)
                 self._changed()
-        elif alert.state is AlertState.FIRING and actions and self._firing.get(key) != since_ns:
-            self._firing[key] = since_ns
+        elif alert.state is AlertState.FIRING and actions and self._firing.get(cause) != since_ns:
+            self._firing[cause] = since_ns
             now = self._clock().mono
             for action in actions:
                 device = alert.device if action.device == THIS else action.device
                 for metric, value in action.set_.items():
-                    self._put(_Order(device, metric, value, _Cause(*key, since_ns), now))
+                    self._put(_Order(device, metric, value, cause, now))
             self._changed()
 
     def end(self) -> None:
@@ -137,12 +136,11 @@ class Actions:
         """All that must outlast the process, as plain data."""
         now = self._clock().mono
         return {
-            "firing": [[*key, since_ns] for key, since_ns in self._firing.items()],
+            "firing": [[*cause, since_ns] for cause, since_ns in self._firing.items()],
             "waiting": [
                 {
                     "device": order.device, "metric": order.metric, "value": order.value, "rule": order.cause.rule,
-                    "about": order.cause.about, "since_ns": order.cause.since_ns, "waited_s": now - order.since,
-                    "tried": order.tried,
+                    "about": order.cause.about, "waited_s": now - order.since, "tried": order.tried,
                 }
                 for order in self._orders()
             ],
@@ -154,11 +152,11 @@ class Actions:
         Raises: KeyError, TypeError, ValueError, for what `kept` has not made.
         """
         now = self._clock().mono
-        firing = {(str(rule), str(about)): int(since_ns) for rule, about, since_ns in data["firing"]}
+        firing = {_Cause(str(rule), str(about)): int(since_ns) for rule, about, since_ns in data["firing"]}
         orders = [
             _Order(
                 str(each["device"]), str(each["metric"]), _value(each["value"]),
-                _Cause(str(each["rule"]), str(each["about"]), int(each["since_ns"])),
+                _Cause(str(each["rule"]), str(each["about"])),
                 now - float(each["waited_s"]), tried=bool(each["tried"]),
             )
             for each in data["waiting"]
@@ -183,10 +181,10 @@ class Actions:
         for queue in self._queues.values():
             yield from queue.orders.values()
 
-    def _give_up_on(self, key: tuple[str, str]) -> None:
+    def _give_up_on(self, cause: _Cause) -> None:
         for queue in self._queues.values():
             for order in [*queue.orders.values()]:
-                if order.cause[:2] == key and order.tried and order is not queue.in_hand:
+                if order.cause == cause and order.tried and order is not queue.in_hand:
                     self._settle(queue, order, "given_up", "the alert is resolved")
 
     async def _work(self, queue: _Queue) -> None:
@@ -233,7 +231,7 @@ class Actions:
         newer = queue.orders.get(order.metric)
         if newer is not order:
             self._settle(queue, order, "replaced", f"{newer}, after {error}")
-        elif self._firing.get(order.cause[:2]) != order.cause.since_ns:
+        elif order.cause not in self._firing:
             self._settle(queue, order, "given_up", f"the alert is resolved, and {error}")
         else:
             self._failed += 1

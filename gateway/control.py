@@ -80,7 +80,7 @@ class Control:
         self._waiting: asyncio.Queue[Heard] = asyncio.Queue(MOST_WAITING)
         self._gone: asyncio.Future[None]
         self._limiter = Limiter(rate=RATE, burst=BURST)
-        self._complaint = ""
+        self._complained = False
         self._dropped = 0
         self._tell_dropped = Throttle(_SAY_EVERY_S)
         self._tell_refused = Throttle(_SAY_EVERY_S)
@@ -103,15 +103,17 @@ class Control:
             self._gone = loop.create_future()
             self._dropped = 0
             since = None
+            connected = self._connected()
             try:
                 async with self._publisher.connect() as session:
                     since = loop.time()
                     self.listening = True
-                    self._note("")
+                    self._be_content()
                     await session.ended()
             except* Unreachable as group:
-                if since is None:
-                    self._note(str(first_cause(group)))
+                # One that began before the broker was back proves nothing.
+                if since is None and connected and self._connected():
+                    self._complain(str(first_cause(group)))
             finally:
                 self.listening = False
                 self._gone.set_result(None)
@@ -121,15 +123,15 @@ class Control:
                 self._retry.reset()
             await asyncio.sleep(self._retry.next_delay())
 
-    def _note(self, why: str) -> None:
-        """Whether requests can come in, and why they cannot: said once, and once when they can again."""
-        if not why:
-            if self._complaint:
-                log.info("control: requests are taken again")
-            self._complaint = ""
-        elif not self._complaint and self._connected():
+    def _complain(self, why: str) -> None:
+        if not self._complained:
             log.warning("control: no requests can be taken: %s", why)
-            self._complaint = why
+        self._complained = True
+
+    def _be_content(self) -> None:
+        if self._complained:
+            log.info("control: requests are taken again")
+        self._complained = False
 
     def _hear(self, heard: Heard) -> None:
         verb = self._topics.verb(heard.topic)

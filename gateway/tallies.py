@@ -104,9 +104,8 @@ class Tallies:
 
     def _behind(self, delivery: Delivery, now: float) -> tuple[float, int, str]:
         """For how long at least, how many readings, and who."""
-        waiting = delivery.forwarder.readings.waiting
         oldest = self._journal.readings.oldest(delivery.name)
-        return self._marks.age(oldest, now) if waiting else 0.0, waiting, delivery.name
+        return self._marks.age(oldest, now), delivery.forwarder.readings.waiting, delivery.name
 
 
 def _of_device(source: Source) -> Mapping[str, Value]:

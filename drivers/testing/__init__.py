@@ -1,5 +1,5 @@
 """For those who write a driver: the contract it must pass (`listening`, `asking`), a bad line to try it on
-(`instrument`), damaged telegrams (`fuzz`).
+(`instrument`), damaged telegrams (`fuzz`), what work leaves in memory (`memory`).
 
 Needs the extra `testing`.
 """

@@ -11,7 +11,6 @@ import asyncio
 import json
 import math
 import tomllib
-import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -25,6 +24,7 @@ from hypothesis import strategies as st
 
 import drivers
 from drivers.driver import Device, Driver, DriverOptions, Frame, Simulation
+from drivers.testing.memory import bytes_held_after
 from gateway.clock import system_clock
 from gateway.model import Reading, Value
 
@@ -207,14 +207,13 @@ class DriverContract:
         chunk = filler * (CHUNK // len(filler))
         for _ in self.driver.decoder(self.settings()).feed(chunk):
             pass  # tables that are made once, whatever comes, are nobody's bytes
-        tracemalloc.start()
-        try:
+
+        def feed() -> None:
             for data in (telegram[: len(telegram) // 2], *[chunk] * (ENDLESS // len(chunk))):
                 for _ in decoder.feed(data):
                     pass
-            held, _ = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
+
+        held = bytes_held_after(feed)
         assert held < HELD_AT_MOST
         assert len(decoder.rejected) + len(decoder.dropped) < REASONS_AT_MOST
 

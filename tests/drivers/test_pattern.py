@@ -1,13 +1,13 @@
 """Patterns of our own engine: they find what `re` finds, and nothing can make them slow."""
 
 import re
-import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.pattern import TRANSITIONS_HELD, Pattern
+from drivers.testing.memory import bytes_held_after
 
 
 def found_by_re(pattern: str, line: str) -> dict[str, str] | None:
@@ -131,12 +131,10 @@ def test_what_a_pattern_learns_is_bounded() -> None:
     pattern = Pattern(
         "^[ab]{200}a(?P<rest>[ab]*)$"
     )  # from the end it has more sets of places than there are atoms
-    tracemalloc.start()
-    try:
+
+    def match() -> None:
         for number in range(100):
             line = f"{number * 0x9E3779B97F4A7C15 % 2**300:0300b}".replace("0", "a").replace("1", "b")
             assert (pattern.match(line) is not None) is (line[200] == "a")
-        held, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert held < 1000 * TRANSITIONS_HELD
+
+    assert bytes_held_after(match) < 1000 * TRANSITIONS_HELD

@@ -240,6 +240,25 @@ async def test_write_that_failed_is_given_up_when_its_alert_is_resolved(
     assert actions.counters()["given_up"] == 1
 
 
+async def test_attempt_under_way_when_its_alert_is_resolved_may_still_succeed() -> None:
+    plant = Plant()
+    plant.wrong["pump"] = LinkSilent("no answer")
+    plant.takes_s = 5.0
+    actions = plant.actions()
+    async with running(actions):
+        actions.take(alert("boiler"), [STOP])
+        await asyncio.sleep(60)
+        tries = len(plant.attempts)
+        while len(plant.attempts) == tries:
+            await asyncio.sleep(0.01)
+        plant.wrong.clear()
+        actions.take(alert("boiler", RESOLVED), [])
+        await asyncio.sleep(60)
+    assert plant.told == [("pump", "running", False)]
+    assert len(plant.attempts) == tries + 1
+    assert (actions.counters()["done"], actions.counters()["given_up"]) == (1, 0)
+
+
 async def test_write_is_tried_once_even_if_its_alert_was_over_before_its_turn(
     log: pytest.LogCaptureFixture,
 ) -> None:
@@ -276,6 +295,18 @@ async def test_newer_value_takes_the_place_of_one_that_waits(log: pytest.LogCapt
     assert actions.counters()["replaced"] == 1
 
 
+async def test_value_that_was_replaced_while_another_metric_was_being_set_is_not_set() -> None:
+    plant = Plant()
+    plant.takes_s = 5.0
+    actions = plant.actions()
+    async with running(actions):
+        actions.take(alert("boiler"), [sets(mode="manual", running=False)])
+        await asyncio.sleep(1)
+        actions.take(alert("tank", rule="full"), [sets(running=True)])
+        await asyncio.sleep(60)
+    assert plant.told == [("pump", "mode", "manual"), ("pump", "running", True)]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 async def test_newer_value_comes_after_one_that_is_being_set(fails: bool) -> None:
     plant = Plant()
@@ -306,6 +337,8 @@ async def test_taking_an_alert_waits_for_nobody_and_tells_that_something_is_to_b
             assert plant.changes == number + 1
         await asyncio.sleep(1)
         assert actions.waiting == 1
+        await asyncio.sleep(HOUR_S)
+        assert (actions.waiting, plant.changes) == (0, 1001)
 
 
 async def test_killed_gateway_does_it_after_the_start(log: pytest.LogCaptureFixture) -> None:
@@ -378,7 +411,7 @@ async def test_what_the_rule_does_not_do_any_more_is_not_done_after_the_start(
             "firing": [],
             "waiting": [
                 {
-                    "device": "pump", "metric": "running", "value": [], "rule": "hot", "about": "", "since_ns": 0,
+                    "device": "pump", "metric": "running", "value": [], "rule": "hot", "about": "",
                     "waited_s": 0, "tried": False,
                 }
             ],

@@ -18,7 +18,7 @@ from gateway.rules.rulebook import OF_DEVICES, OF_GATEWAY, STATUS
 from gateway.source import Source
 from gateway.supervisor import Supervisor
 from gateway.tallies import EVERY_S, MOST_MARKS, Marks, Tallies
-from tests.support.journals import MB, fill, opened, settled, small_disk
+from tests.support.journals import MB, fill, left_behind, opened, settled, small_disk
 from tests.support.mosquitto import Mosquitto
 from tests.support.scripted_driver import Instrument, loop_clock
 
@@ -116,24 +116,46 @@ async def test_broker_that_is_furthest_behind_is_named_with_what_waits_for_it(tm
 
 @pytest.mark.parametrize("killed", [False, True])
 async def test_backlog_is_not_younger_for_a_restart(tmp_path: Path, killed: bool) -> None:
-    path = tmp_path / "journal"
-    async with opened(path) as journal:
-        await fill(journal, 100)
+    path, names = tmp_path / "journal", ["cloud", "home"]
+    async with opened(path, readers=names) as journal:
+        for _ in range(2):
+            await fill(journal, 50)
+            await asyncio.sleep(1800)
+        for name, offset in (("home", 10), ("cloud", 60)):
+            journal.readings.commit(name, offset)
         await settled()
-        journal.readings.commit("mqtt", 10)
-        await rounds(tallies(journal, delivery(journal)), 3600)
-        if not killed:
-            # The newest one is on the slate only when the process is killed, and then it is new.
-            await fill(journal, 1)
-    async with opened(path) as journal:
-        counting = tallies(journal, delivery(journal))
-        await counting.begin()
-        behind = float(status(counting)["behind"])
-        assert 3600 <= behind <= 3600 + 60
-        seen = await rounds(counting, 100)
-        assert float(seen["behind"]) == pytest.approx(behind + 100)
-        journal.readings.commit("mqtt", journal.readings.last)
+        found = left_behind(journal, path, tmp_path / "killed") if killed else path
+    bus = EventBus()
+    async with opened(found, readers=names) as journal:
+        counting = tallies(journal, *(delivery(journal, name) for name in names))
+        with bus.subscribe(Tally, name="test", capacity=100, overflow=Overflow.WAIT) as heard:
+            running = asyncio.create_task(counting.run(bus))
+            async for each in heard:
+                assert each.values["behind_broker"] == "home"
+                assert 3600 - 60 <= float(each.values["behind"]) < 3600 + 60
+                break
+            running.cancel()
+            await asyncio.wait([running])
+        journal.readings.commit("home", 100)
+        seen = status(counting)
+        assert seen["behind_broker"] == "cloud"
+        assert 1800 - 60 <= float(seen["behind"]) < 1800 + 60
+        journal.readings.commit("cloud", 100)
         assert status(counting)["behind"] == 0
+
+
+async def test_outage_is_known_to_the_interval_however_long_the_gateway_has_run() -> None:
+    async with opened(None) as journal:
+        counting = tallies(journal, delivery(journal))
+        for _ in range(4 * MOST_MARKS):
+            await fill(journal, 1)
+            status(counting)
+            await asyncio.sleep(EVERY_S)
+            journal.readings.commit("mqtt", journal.readings.last)
+        for _ in range(300):
+            await fill(journal, 1)
+            seen = await rounds(counting, EVERY_S)
+        assert 3000 - EVERY_S <= float(seen["behind"]) < 3001
 
 
 async def test_what_was_forced_out_does_not_wait(tmp_path: Path) -> None:
@@ -287,6 +309,11 @@ def test_long_outage_needs_little_memory_and_the_oldest_is_known_exactly() -> No
     for look in (1000, 50_000, 90_000, 99_000):
         true = now - look * EVERY_S
         assert true - now / 100 <= marks.age((look + 1) * 100, now) <= true
+    for look in range(1000):
+        marks.note(now + look, 100_000 * 100)
+    assert (
+        marks.age(100_000 * 100, now + 1000) == EVERY_S + 1000
+    )  # that nothing has come since makes nothing younger
     marks.forget(50_000 * 100)
     assert marks.age(50_000 * 100 + 1, now) <= 50_001 * EVERY_S
     marks.forget(10**9)

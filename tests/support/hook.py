@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple, Self
 
+from tests.support.ports import free_port
+
 
 class Post(NamedTuple):
     line: str
@@ -15,7 +17,7 @@ class Post(NamedTuple):
 
 class Hook:
     def __init__(self) -> None:
-        self.port = 0
+        self.port = free_port()
         self.posts: list[Post] = []
         """All that has come, whatever was answered."""
         self.answer: bytes | None = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -40,9 +42,8 @@ class Hook:
             await hook.close()
 
     async def open(self) -> None:
-        """On the port of before, if it had one."""
+        """On the port of before."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Nobody listens there any more. Safe to call twice."""

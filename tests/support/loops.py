@@ -2,9 +2,15 @@
 
 import asyncio
 import selectors
-from collections.abc import Callable, Mapping
+from asyncio import constants
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Any
+
+# In debug mode asyncio notes the stack of whoever schedules something, each time, and asks the disk whether each file
+# in it is still the same: more work than most tests are. One frame says enough.
+constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
 
 
 class LeftRunningError(AssertionError):
@@ -12,6 +18,28 @@ class LeftRunningError(AssertionError):
 
 
 class _Tidy(asyncio.SelectorEventLoop):
+    _noted = True
+
+    def get_debug(self) -> bool:
+        return self._noted and super().get_debug()
+
+    @contextmanager
+    def _unnoted(self) -> Iterator[None]:
+        """Tasks and futures ask for this to know whether to keep the stack of their making, of any depth."""
+        self._noted = False
+        try:
+            yield
+        finally:
+            self._noted = True
+
+    def create_future(self) -> asyncio.Future[Any]:
+        with self._unnoted():
+            return super().create_future()
+
+    def create_task(self, coro: Any, **how: Any) -> asyncio.Task[Any]:
+        with self._unnoted():
+            return super().create_task(coro, **how)
+
     def run_until_complete(self, future: Any) -> Any:
         result = super().run_until_complete(future)
         for _ in range(3):  # what was cancelled or scheduled at the very end may finish

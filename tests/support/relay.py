@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
+from tests.support.ports import free_port
+
 
 class Relay:
     """Passes bytes on to a port of this machine; while it is cut, it refuses connections."""
 
     def __init__(self, target: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self._target = target
         self._server: asyncio.Server | None = None
         self._streams: set[asyncio.StreamWriter] = set()
@@ -27,7 +29,6 @@ class Relay:
 
     async def mend(self) -> None:
         self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Every connection through it is reset. Safe to call twice."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from gateway.publish.publisher import Message
+from tests.support.ports import free_port
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _PINGREQ, _PINGRESP, _DISCONNECT = 1, 2, 3, 4, 12, 13, 14
 _SUBSCRIBE, _SUBACK = 8, 9
@@ -36,7 +37,7 @@ class RogueBroker:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.host = "127.0.0.1"
-        self.port = 0
+        self.port = free_port()
         # How it misbehaves.
         self.mute = False
         """Accepts the connection and never says anything."""
@@ -93,7 +94,6 @@ class RogueBroker:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Link(self), self.host, self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """In good order: clients are told (5) and hung up on."""
