@@ -7,7 +7,7 @@ everything else that it needs come in under names of ours.
 import ast
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
@@ -109,6 +109,16 @@ class WindowOf(NamedTuple):
     seconds: float
 
 
+class Part(NamedTuple):
+    """A condition within a condition; places count characters from 0."""
+
+    start: int
+    end: int
+    depth: int
+    operands: tuple[tuple[int, int], ...]
+    """What it compares, constants apart."""
+
+
 class Kind(Enum):
     """What is known of a part's value; a number, truth or text is sure to be that, or else something is raised."""
 
@@ -166,6 +176,25 @@ class Coder:
         parameters = ["unknown", *self.metrics.values(), *self.windows.values(), *self.devices.values()]
         head = [f"def make({', '.join(parameters)}):", " def judge(at):", "  now = at.mono"]
         return "\n".join([*head, *self._lines, " return judge"])
+
+    def parts(self) -> Iterator[Part]:
+        """The whole, and the conditions that it is made of with and, or and not. Raises: BadExpression."""
+        return self._parts(self._parsed(), 0)
+
+    def _parts(self, node: ast.expr, depth: int) -> Iterator[Part]:
+        within: Sequence[ast.expr] = ()
+        compared: Sequence[ast.expr] = ()
+        match node:
+            case ast.BoolOp(values=values):
+                within = values
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                within = (operand,)
+            case ast.Compare(left=left, comparators=others):
+                compared = [each for each in (left, *others) if not isinstance(each, _FIXED)]
+        operands = tuple((self._column(each), self._end(each)) for each in compared)
+        yield Part(self._column(node), self._end(node), depth, operands)
+        for each in within:
+            yield from self._parts(each, depth + 1)
 
     def _parsed(self) -> ast.expr:
         if len(self._text) > LONGEST:
@@ -606,6 +635,8 @@ class Coder:
         self.doubts.append((column, complaint))
 
 
+_FIXED = (ast.Constant, ast.UnaryOp, ast.Tuple, ast.List, ast.Set)
+"""What is the same at all times; of a sign before a number the value is not shown either."""
 _SHORTEST_S = 0.001
 _WORDS = re.compile(r"[\w-]+")
 _DOTTED = re.compile(r"(?:\.[^\W\d]\w*)+")

@@ -134,6 +134,11 @@ class Engine:
         """The monotonic moment at which `on_time` is wanted; infinity: none. It may turn out that nothing is to do."""
         return self._heap[0][0] if self._heap else inf
 
+    @property
+    def now(self) -> Stamp:
+        """The moment up to which all that was due is done."""
+        return self._now
+
     def on_event(self, event: Observation) -> list[Alert]:
         at = event.at
         if at.mono < self._now.mono:  # two devices' readings may overtake each other on their way
@@ -182,6 +187,14 @@ class Engine:
                 began = _earlier(self._now, since)
                 alerts.append(replace(alert, state=AlertState.PENDING, since=began, labels=labels))
         return alerts
+
+    def states(self) -> dict[tuple[str, str], State]:
+        """Of all alerts that are not inactive, by rule and device."""
+        return {
+            (post.watch.rule.name, post.watch.device): post.alarm.state
+            for post in self._posts
+            if post.alarm.firing or post.alarm.pending_since is not None
+        }
 
     def state(self, rule: str, device: str = "") -> State:
         """Raises: LookupError, when there is no such rule about this device."""
