@@ -79,6 +79,9 @@ async def _judged(book: Rulebook, temperature: Temperature) -> float:
         )
         for n in range(READINGS)
     ]  # fmt: skip
+    bus.put(Reading(at=now, device="", values={}))  # at the start each rule is looked at once
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     began = time.process_time()
     for start in range(0, READINGS, MAILBOX):
         for reading in readings[start : start + MAILBOX]:
@@ -136,10 +139,11 @@ def main() -> int:
         print(f"| {others:,} | {cost:.2f} | {cost / alone:.2f} |", flush=True)
     print(f"\nIn the gateway, {RATE:,} readings/s from {DEVICES} ports, all that it does with one:\n")
     print("| rules | µs a reading | in relation to none |\n| --- | --- | --- |")
-    without = in_the_gateway(0)
-    print(f"| 0 | {without:.0f} | 1.00 |", flush=True)
-    beside = in_the_gateway(TOUCHED)
-    print(f"| {TOUCHED * DEVICES:,} | {beside:.0f} | {beside / without:.2f} |")
+    costs = dict.fromkeys((0, TOUCHED), inf)
+    for rules in [*costs] * 3:  # in turn, and the best of each: others use this machine, too
+        costs[rules] = min(costs[rules], in_the_gateway(rules))
+    for rules, cost in costs.items():
+        print(f"| {rules * DEVICES:,} | {cost:.0f} | {cost / costs[0]:.2f} |")
     return 0
 
 
