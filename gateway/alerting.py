@@ -214,6 +214,10 @@ class Alerting:
             return
         await self._journal.append_urgent(topic, wire.encode_alert(alert))
         self._unsaid.remove(alert)
+        if alert.state is AlertState.FIRING:
+            self._topics[alert.rule, alert.device] = topic
+        else:
+            self._topics.pop((alert.rule, alert.device), None)
 
     async def _publish_late(self) -> None:
         for alert in [*self._late.values()]:
@@ -240,10 +244,7 @@ class Alerting:
         rule = self._config.rules.get(alert.rule)
         several = rule is not None and rule.each is not None
         now = f"alerts/{safe(alert.rule)}/{safe(alert.device)}" if several else f"alerts/{safe(alert.rule)}"
-        topic = self._topics.pop(key, now)
-        if alert.state is AlertState.FIRING:
-            self._topics[key] = topic
-        return topic
+        return self._topics.get(key, now)
 
     def _tell(self, alert: Alert) -> None:
         """The end of an alert is for whoever was told of its beginning, whatever the rule says by then."""

@@ -50,6 +50,8 @@ class _Post:
     watch: Watch
     judge: Callable[[Stamp], object]
     """Whether `when` is true; at hand, since each reading asks."""
+    timer: Callable[[Stamp], float] | None
+    """When it may change by itself, if it ever does."""
     alarm: Alarm
     rank: int
     since: Stamp
@@ -110,7 +112,13 @@ class Engine:
             places = watch.devices | {watch.device}
             places |= {ports[each] for each in places if each in ports} | {""}
             post = _Post(
-                watch, watch.when.judge, Alarm(watch.rule, watch.when, watch.clear), rank, at, places
+                watch,
+                watch.when.judge,
+                watch.when.due if watch.when.timed else None,
+                Alarm(watch.rule, watch.when, watch.clear),
+                rank,
+                at,
+                places,
             )
             self._posts.append(post)
             for device in watch.devices | watch.needs:
@@ -146,6 +154,8 @@ class Engine:
             judged = post.judge(at)
             if judged is not post.alarm.steady:
                 self._step(post, at, alerts, judged)
+            elif post.timer is not None:
+                self._arm(post, post.timer(at))
         return alerts
 
     def on_time(self, now: Stamp) -> list[Alert]:
