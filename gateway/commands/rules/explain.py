@@ -114,11 +114,12 @@ def _shown(watched: _Watched, memory: Memory, now: Stamp) -> Iterator[str]:
         yield f"{metric(of)} is {plain(value(found))}{ago}"
     for device in watched.asked:
         heard = memory.device(device)
-        age = heard.at if isinstance(heard.at, Unknown) else clocked(now.mono - heard.at) + " ago"
-        yield (
-            f"{device} was heard {age.value if isinstance(age, Unknown) else age}; stale: {value(heard.stale)};"
-            f" offline: {value(heard.offline)}"
+        age = (
+            "was not heard yet"
+            if isinstance(heard.at, Unknown)
+            else f"was heard {clocked(now.mono - heard.at)} ago"
         )
+        yield f"{device} {age}; stale: {value(heard.stale)}; offline: {value(heard.offline)}"
     for key, parts in watched.conditions.items():
         for clause in parts:
             values = [(text, value(judge(now))) for text, judge in clause.operands]
