@@ -1,7 +1,7 @@
 """A page → frozen pydantic Config."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,8 +58,15 @@ class _Document(Site):
     notify: Mapping[RuleName, dict[str, Any]] = Field(default_factory=dict)
 
 
-def load(path: Path) -> Config:
-    """Raises: ConfigError, with every problem of the file in the order of their places."""
+def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> Config:
+    """Read it whole.
+
+    Args:
+        path: the file.
+        knows_service: whether such a URL, that is no webhook's, will do; None: that is not looked into.
+
+    Raises: ConfigError, with every problem of the file in the order of their places.
+    """
     page = Page.read(path)
     document = _with_built_in_rules(page.table)
     further = dict(_further_brokers(document))
@@ -79,6 +86,8 @@ def load(path: Path) -> Config:
         name: _validated(Section(("rules", name), table, RuleOptions), path.parent, found)
         for name, table in _tables(document, "rules")
     }
+    if knows_service is not None:
+        found += _unknown_services(notify, knows_service)
     found += _unknown_names(rules, notify, {**dict.fromkeys(unclear), **devices})
     good = {name: rule for name, rule in rules.items() if rule is not None}
     zone = UTC if site is None else site.gateway.zone
@@ -329,6 +338,14 @@ def _is_bus(driver: object) -> bool:
 
 def _buses() -> str:
     return complaints.listed([name for name in drivers.DRIVERS if _is_bus(name)])
+
+
+def _unknown_services(
+    notify: Mapping[str, NotifyOptions | None], known: Callable[[str], bool]
+) -> Iterator[Problem]:
+    for name, options in notify.items():
+        if options is not None and not options.webhook and not known(options.url.get_secret_value()):
+            yield Problem(("notify", name, "url"), "is none that Apprise can use: see its list of services")
 
 
 def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:

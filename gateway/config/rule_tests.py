@@ -403,5 +403,8 @@ class _Reader:
     def _about(self, at: KeyPath, alert: WantedAlert) -> None:
         about = [watch.device for watch in self._watches if watch.rule.name == alert.rule]
         if alert.device is not None and alert.device not in about:
-            text = f'{alert.rule} is never about "{alert.device}"'
-            self.found.append(Problem(at, text + did_you_mean(alert.device, about)))
+            named = [device for device in about if device]
+            text = f'{alert.rule} is never about "{alert.device}"{did_you_mean(alert.device, named)}'
+            self.found.append(
+                Problem(at, text if named else f"{alert.rule} is about no device in particular")
+            )

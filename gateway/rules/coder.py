@@ -70,6 +70,20 @@ _EQUALITY: dict[type[ast.cmpop], str] = {ast.Eq: "==", ast.NotEq: "!="}
 _MEMBERSHIP: dict[type[ast.cmpop], str] = {ast.In: "in", ast.NotIn: "not in"}
 
 _DASHED = re.compile(r"(?<![\w.-])[^\W\d]\w*(?:-\w+)+(?=\.)")
+_SLIPS = re.compile(
+    r"(?P<least>=[<>])|(?P<equal>(?<![<>=!])=(?!=))|(?P<unequal><>)|(?P<and>&&|\bAND\b)|(?P<or>\|\||\bOR\b)"
+    r"|(?P<not>!(?!=)|\bNOT\b)|(?P<span>(?<![\w.])\d+(?:\.\d+)?(?:ms|[smhd])(?:\d+(?:ms|[smhd]))*\b)"
+)
+_MEANT = {
+    "equal": "write == to compare",
+    "least": "write >= or <= instead of {}",
+    "unequal": "write != instead of {}",
+    "and": "write and instead of {}",
+    "or": "write or instead of {}",
+    "not": "write not instead of {}",
+    "span": 'a duration stands in quotes: write "{}"',
+}
+"""What people write who come from another language."""
 _NEVER_HERE: dict[type[ast.AST], str] = {
     ast.Pow: "there are no powers: write x * x",
     ast.BitAnd: "write and instead of &",
@@ -221,8 +235,11 @@ class Coder:
         column = max((error.offset or 1) - 1, 0) + self._offset
         if "literal" in error.msg and (word := _DASHED.search(self._text)):  # rack-9.power: 9.p is no number
             self._refuse_device(word.start(), word[0])
-        if self._text[column : column + 1] == "=":
-            raise BadExpression(column, "write == to compare") from None
+        if not error.offset:
+            raise BadExpression(len(self._text.rstrip()) - 1, "something is missing after this") from None
+        for slip in _SLIPS.finditer(self._text):
+            if slip.start() <= column <= slip.end() + 1:  # Python may stop at the word behind
+                raise BadExpression(slip.start(), _MEANT[slip.lastgroup or ""].format(slip[0])) from None
         text = error.msg.partition(". ")[0]
         raise BadExpression(min(column, len(self._text) - 1), f"cannot be read: {text}") from None
 
@@ -491,7 +508,7 @@ class Coder:
 
     # Functions
 
-    def _call(self, node: ast.Call) -> Code:  # noqa: C901, PLR0911 - the list of functions
+    def _call(self, node: ast.Call) -> Code:  # noqa: C901, PLR0911, PLR0912 - the list of functions
         if not isinstance(node.func, ast.Name):
             self._refuse(node, "only functions can be called")
         name = node.func.id
@@ -503,6 +520,8 @@ class Coder:
         if name in WINDOWS:
             return self._window(node, name)
         match name, node.args:
+            case "min" | "max", [_, ast.Constant(value=str())]:
+                self._refuse(node, f"over time, write {USES[f'{name}_over']}")
             case "abs", [value]:
                 code = self._code(value)
                 return self._of(node, f"abs({self._number(code)})", _numeric(code))

@@ -191,7 +191,7 @@ BAD_REQUESTS: list[tuple[str, Any, Any]] = [
     ("no", {"transaction": 1}, {"transaction": 1, "error": "not today"}),
     ("fly", {"transaction": 1}, {"transaction": 1, "error": NO_SUCH_VERB}),
     ("echo/echo", {}, {"error": NO_SUCH_VERB}),
-    ("echo", b"", None),
+    ("echo", b"", {"error": "the request is empty: it must be a JSON object, if only {}"}),
     ("echo", b"\xff\x00", None),
     ("echo", b"[" * 5000, None),
     ("echo", b'{"a": NaN}', None),

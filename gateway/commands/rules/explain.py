@@ -101,8 +101,8 @@ def _shown(watched: Watched, memory: Memory, now: Stamp) -> Iterator[str]:
     for device in watched.asked:
         heard = memory.device(device)
         at = heard.at
-        last = "not heard yet" if isinstance(at, Unknown) else f"heard {clocked(now.mono - at)} ago"
-        yield f"{device} was {last}; stale: {value(heard.stale)}; offline: {value(heard.offline)}"
+        last = "was not heard yet" if isinstance(at, Unknown) else f"was heard {clocked(now.mono - at)} ago"
+        yield f"{device} {last}; stale: {value(heard.stale)}; offline: {value(heard.offline)}"
     for key, parts in watched.conditions.items():
         for clause in parts:
             mark = "" if clause.depth else f"{key}: "

@@ -389,6 +389,14 @@ def test_explain_says_why_nothing_is_known(say: Say) -> None:
     assert "  when: `boiler.temperature > 80 and not pump.off` is unknown: not seen yet\n" in out
 
 
+def test_explain_says_what_was_not_heard_yet(say: Say) -> None:
+    night()
+    _, out, _ = say(
+        "explain", "device_stale", "--config", "site.toml", "--capture", "pump.rec", "--device", "pump"
+    )
+    assert "  boiler was not heard yet; stale: unknown: not seen yet; offline: unknown: not seen yet\n" in out
+
+
 def test_explain_knows_no_other_rules_and_says_the_nearest(say: Say) -> None:
     status, _, err = say("explain", "overheet", "--config", "site.toml")
     assert (status, err) == (2, 'sallyport rules: there is no rule overheet: did you mean "overheat"?\n')

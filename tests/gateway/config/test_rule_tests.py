@@ -132,6 +132,10 @@ def _loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
             ['4:11: expect[0].firing[0].device: overheat is never about "gps"; known are boiler'],
         ),
         (
+            CONFIG + '[[expect]]\nat = "1s"\nfiring = ["journal_filling/boiler"]\n',
+            ["4:11: expect[0].firing[0].device: journal_filling is about no device in particular"],
+        ),
+        (
             CONFIG + '[[expect]]\nat = "1s"\nnotified = { oncal = [], oncall = [{ firing = ["overheet"] }] }\n',
             [
                 '4:14: expect[0].notified.oncal: there is no [notify.oncal]: did you mean "oncall"?',
