@@ -1,5 +1,6 @@
 """What a driver is: options people write, a decoder that knows bytes, a device that yields readings."""
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -109,15 +110,20 @@ class Settable:
         """Raises: Refused, with what is allowed."""
         if self.choices:
             if not any(is_same(value, choice) for choice in self.choices):
-                allowed = ", ".join(map(str, self.choices))
-                raise Refused(f"{metric} cannot be {value!r}: it may be {allowed}")
+                allowed = ", ".join(map(_written, self.choices))
+                raise Refused(f"{metric} cannot be {_written(value)}: it may be {allowed}")
             return
         if isinstance(value, bool | str) or not isfinite(value):
-            raise Refused(f"{metric} cannot be {value!r}: it must be a number")
+            raise Refused(f"{metric} cannot be {_written(value)}: it must be a number")
         if self.minimum is not None and value < self.minimum:
             raise Refused(f"{metric} cannot be {value}: {self.minimum:g} is the least")
         if self.maximum is not None and value > self.maximum:
             raise Refused(f"{metric} cannot be {value}: {self.maximum:g} is the most")
+
+
+def _written(value: Value) -> str:
+    """As in TOML and JSON."""
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
 
 
 def is_same(value: Value, choice: Value) -> bool:

@@ -16,7 +16,7 @@ _Command = Callable[[str, str, str], argparse.ArgumentParser]
 _EPILOG = """\
 exit status:
   0    done, or stopped by a signal; the log says if readings were left that nobody took
-  1    failed while running, or `check --connect` found something that does not answer
+  1    failed while running, a test of rules failed, or `check --connect` found something that does not answer
   2    the command line is wrong
   130, 143  stopped at once by a second Ctrl-C or SIGTERM
   78   the configuration is wrong; each problem is one line: file:line:col: key: what is wrong
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
     _gateway_commands(command)
     _instrument_commands(command)
+    _rule_commands(command)
     return top
 
 
@@ -299,6 +300,56 @@ def _instrument_commands(command: _Command) -> None:
         "List the filters for a device's readings; with a name, describe that filter's settings.",
     )
     filters.add_argument("filter", metavar="FILTER", nargs="?", help="describe this one")
+
+
+def _rule_commands(command: _Command) -> None:
+    rules = command(
+        "rules",
+        "check, test and explain the rules, or replay a recording through them",
+        "Look at the rules of a configuration without running it.\n"
+        "  check     all rules, the built-in ones too: what each reads, what is doubtful, where it is switched off\n"
+        "  test      play readings to the rules and compare alerts, notifications and actions with what is expected\n"
+        "  explain   what one rule reads and does, and what it is now: in a running gateway, or after a recording\n"
+        "  replay    which alerts recordings would have caused",
+    )
+    actions = rules.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        return actions.add_parser(
+            name, help=text, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    check = action("check", "list all rules; exit status 78 if the configuration is wrong")
+    check.add_argument(
+        "file", metavar="FILE", type=Path, nargs="?", help="the configuration (default: as for run)"
+    )
+
+    test = action("test", "run tests of rules; exit status 1 if one fails, 78 if a file is wrong")
+    test.add_argument("files", metavar="FILE", type=Path, nargs="+", help="see docs/testing-rules.md")
+    test.add_argument("--timeline", action="store_true", help="show what happens in tests that pass, too")
+
+    explain = action("explain", "what a rule reads and does, and what it would be now")
+    explain.add_argument("rule", metavar="RULE")
+    _takes_config(explain)
+    explain.add_argument(
+        "--capture", metavar="FILE", type=Path, action="append", default=[],
+        help="not now, but at the end of this recording; may be repeated",
+    )  # fmt: skip
+    explain.add_argument(
+        "--device", metavar="NAME", action="append", default=[],
+        help="whose recording that is, for each --capture (default: the device with the port that was recorded)",
+    )  # fmt: skip
+    explain.add_argument(
+        "--wait", metavar="DURATION", default="10s",
+        help="how long to listen to a running gateway until all that it reads was heard (default: %(default)s)",
+    )  # fmt: skip
+
+    replay = action("replay", "which alerts recordings would have caused")
+    replay.add_argument(
+        "captures", metavar="[NAME=]FILE", nargs="+",
+        help="from `sallyport record`, or raw bytes, and the device (default: the one with the port that was recorded)",
+    )  # fmt: skip
+    _takes_config(replay)
 
 
 def _count(text: str) -> int:

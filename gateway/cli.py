@@ -153,6 +153,22 @@ def _filters(args: argparse.Namespace) -> int:
     return filters.run(args.filter)
 
 
+def _rules(args: argparse.Namespace) -> int:
+    from gateway.commands.rules import check, explain, replay, test
+
+    match args.action:
+        case "check":
+            return check.run(_config_path(args.file))
+        case "test":
+            return test.run(args.files, timeline=args.timeline)
+        case "explain":
+            return explain.run(
+                args.rule, _config_path(args.config), captures=args.capture, devices=args.device, wait=args.wait
+            )  # fmt: skip
+        case _:
+            return replay.run(args.captures, _config_path(args.config))
+
+
 def _login_name() -> str:
     try:
         return getpass.getuser()
@@ -179,4 +195,5 @@ _COMMANDS = {
     "simulate": _simulate,
     "drivers": _drivers,
     "filters": _filters,
+    "rules": _rules,
 }

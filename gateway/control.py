@@ -200,6 +200,8 @@ def _failed(why: str) -> dict[str, str]:
 def _parsed(payload: bytes) -> dict[str, Any]:
     if len(payload) > LARGEST_PAYLOAD:
         raise Refused(f"the request is larger than {LARGEST_PAYLOAD} bytes")
+    if not payload.strip():
+        raise Refused("the request is empty: it must be a JSON object, if only {}")
     try:
         request = orjson.loads(payload)
     except orjson.JSONDecodeError as error:

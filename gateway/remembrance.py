@@ -77,7 +77,12 @@ class Remembrance:
         """It holds what nobody here has written."""
         assert self._path is not None
         aside = self._path.with_name(f"{self._path.name}.unreadable")
-        log.warning("rules: what they remembered cannot be read (%r); it is set aside as %s", error, aside)
+        log.warning(
+            "rules: what they remembered cannot be read (%s); it is set aside as %s. Waits, silences and notifications"
+            " begin anew",
+            _reason(error),
+            aside,
+        )
         try:
             self._path.replace(aside)
         except OSError:
@@ -172,6 +177,13 @@ class Remembrance:
         else:
             outage_s = 0.0
         return Memento(data["parts"], max(0.0, outage_s))
+
+
+def _reason(error: Exception) -> str:
+    """For people who know no Python."""
+    if isinstance(error, OSError):
+        return error.strerror or repr(error)
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _replace(path: Path, content: bytes) -> None:

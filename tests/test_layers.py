@@ -95,7 +95,7 @@ def test_only_the_port_and_the_list_of_ports_import_the_serial_library() -> None
 
 def test_only_one_file_knows_toml() -> None:
     users = [name for name, path in _modules() if "import tomllib" in path.read_text()]
-    assert users == ["gateway.config.document", "drivers.testing.contract"]  # a contract reads the samples
+    assert users == ["gateway.config.page", "drivers.testing.contract"]  # a contract reads the samples
 
 
 def test_exception_is_caught_wholesale_in_one_place_only() -> None:

@@ -11,6 +11,7 @@ from gateway import config
 from gateway.clock import system_clock
 from gateway.config import MqttOptions
 from gateway.errors import LinkError, Unreachable
+from gateway.notify.apprise_receiver import knows
 from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
 from gateway.publish.way import publisher_to
@@ -18,7 +19,7 @@ from gateway.publish.way import publisher_to
 
 def run(path: Path, *, connect: bool) -> int:
     """Raises: ConfigError."""
-    loaded = config.load(path)
+    loaded = config.load(path, knows_service=knows)
     # A certificate that cannot be used is a problem of the configuration too.
     brokers = {
         name: Broker.ways(mqtt, client_id=f"{loaded.client_id(name)}-check")

@@ -15,18 +15,19 @@ from gateway.publish.broker import Broker
 _REFUSED = 0x80  # MQTT 3.1.1, section 3.9.3; MQTT 5.0, section 3.9.3
 
 
-async def messages(broker: Broker, topic: str) -> AsyncIterator[aiomqtt.Message]:
-    """What the broker has on this topic filter, until the connection ends. Raises: Unreachable."""
+async def messages(broker: Broker, *topics: str) -> AsyncIterator[aiomqtt.Message]:
+    """What the broker has on these topic filters, until the connection ends. Raises: Unreachable."""
     try:
         async with listener(broker) as client:
-            try:
-                [granted] = await client.subscribe(topic, qos=1)
-            except ValueError:
-                raise UsageError(f"--topic {topic}: this is no MQTT topic filter") from None
-            if (granted if isinstance(granted, int) else granted.value) >= _REFUSED:
-                raise Unreachable(
-                    f"{broker.host}:{broker.port}: the broker refuses to let us listen on {topic}"
-                )
+            for topic in topics:
+                try:
+                    [granted] = await client.subscribe(topic, qos=1)
+                except ValueError:
+                    raise UsageError(f"--topic {topic}: this is no MQTT topic filter") from None
+                if (granted if isinstance(granted, int) else granted.value) >= _REFUSED:
+                    raise Unreachable(
+                        f"{broker.host}:{broker.port}: the broker refuses to let us listen on {topic}"
+                    )
             async for message in client.messages:
                 yield message
     except aiomqtt.MqttError as error:

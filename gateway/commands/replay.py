@@ -48,16 +48,16 @@ def run(
         driver, validated = driver_and_options(driver_name, options, device)
         decoder, chain, baudrate = driver.decoder(validated), Chain(validated.filters), validated.baudrate
     try:
-        pieces = _pieces(file, baudrate)
+        said = pieces(file, baudrate)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from error
     if decoder is not None and chain is not None:
-        return asyncio.run(_interruptible(_decode(decoder, chain, pieces, pace)))
+        return asyncio.run(_interruptible(_decode(decoder, chain, said, pace)))
     assert pty is not None
     try:
         with PtyInstrument.plugged_in(pty.absolute()) as instrument:
             print(f"{instrument.path}: a gateway can open it now", file=sys.stderr, flush=True)
-            return asyncio.run(_interruptible(_play(instrument, pieces, pace)))
+            return asyncio.run(_interruptible(_play(instrument, said, pace)))
     except OSError as error:
         raise UsageError(f"{pty}: {error.strerror}") from error
 
@@ -75,7 +75,8 @@ def _pace(speed: str) -> float | None:
     return times
 
 
-def _pieces(file: Path, baudrate: int) -> Sequence[Piece]:
+def pieces(file: Path, baudrate: int) -> Sequence[Piece]:
+    """Of a recording; of raw bytes, as they would come at this speed. Raises: UsageError, OSError."""
     if (recording := Recording.read(file)) is not None:
         return recording.pieces
     raw = file.read_bytes()

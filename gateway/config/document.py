@@ -1,15 +1,13 @@
-"""TOML → frozen pydantic Config; the only file that knows TOML."""
+"""A page → frozen pydantic Config."""
 
 import json
-import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr
 from pydantic.fields import FieldInfo
 
 import drivers
@@ -17,9 +15,9 @@ from drivers.asking import AskingOptions
 from drivers.driver import DriverOptions
 from drivers.line import LINE_SETTINGS
 from drivers.port import place
-from gateway.config import complaints, syntax
+from gateway.config import complaints
 from gateway.config.complaints import Model, Problem, Section
-from gateway.config.locator import KeyPath, inside, locate, nearest
+from gateway.config.locator import KeyPath
 from gateway.config.notify import NotifyOptions
 from gateway.config.options import (
     MAIN_BROKER,
@@ -31,6 +29,7 @@ from gateway.config.options import (
     Site,
     TlsOptions,
 )
+from gateway.config.page import Page, as_key, dotted, validated, value_of
 from gateway.config.rulebook import rulebook
 from gateway.config.rules import BUILT_IN, RuleName, RuleOptions
 from gateway.config.secret import WAYS
@@ -39,8 +38,6 @@ from gateway.filters.filter import Names
 from gateway.rules.names import did_you_mean
 from gateway.rules.rulebook import Mistake
 from gateway.units import written_duration
-
-_BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
 _EVERYWHERE: Mapping[str, type[BaseModel]] = {
     "[gateway]": GatewayOptions,
@@ -61,10 +58,17 @@ class _Document(Site):
     notify: Mapping[RuleName, dict[str, Any]] = Field(default_factory=dict)
 
 
-def load(path: Path) -> Config:
-    """Raises: ConfigError, with every problem of the file in the order of their places."""
-    text = _text(path)
-    document = _with_built_in_rules(_parsed(path, text))
+def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> Config:
+    """Read it whole.
+
+    Args:
+        path: the file.
+        knows_service: whether such a URL, that is no webhook's, will do; None: that is not looked into.
+
+    Raises: ConfigError, with every problem of the file in the order of their places.
+    """
+    page = Page.read(path)
+    document = _with_built_in_rules(page.table)
     further = dict(_further_brokers(document))
     found = [*_shared_ports(document), *_url_and_urls(document)]
     site = _validated(Section((), _without(document, further), _Document), path.parent, found)
@@ -82,13 +86,15 @@ def load(path: Path) -> Config:
         name: _validated(Section(("rules", name), table, RuleOptions), path.parent, found)
         for name, table in _tables(document, "rules")
     }
+    if knows_service is not None:
+        found += _unknown_services(notify, knows_service)
     found += _unknown_names(rules, notify, {**dict.fromkeys(unclear), **devices})
     good = {name: rule for name, rule in rules.items() if rule is not None}
     zone = UTC if site is None else site.gateway.zone
     book = rulebook(good, devices, zone, unclear=unclear)
     found += map(_of_rule, book.mistakes)
     if site is None or found:
-        raise ConfigError(*_lines(path, text, found))
+        raise ConfigError(*page.lines(found))
     config = Config(
         gateway=site.gateway,
         mqtt=site.mqtt,
@@ -99,9 +105,9 @@ def load(path: Path) -> Config:
         devices=devices,
     )
     if found := [*_shared_clients(config)]:
-        raise ConfigError(*_lines(path, text, found))
+        raise ConfigError(*page.lines(found))
     doubts = [*_doubts(config, document), *map(_of_rule, book.doubts)]
-    return config.model_copy(update={"warnings": _lines(path, text, doubts)})
+    return config.model_copy(update={"warnings": page.lines(doubts)})
 
 
 def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
@@ -111,11 +117,11 @@ def driver_options(name: str, pairs: Mapping[str, str]) -> DriverOptions:
     """
     driver = drivers.find(name)
     texts = {**driver.capture_options, **pairs}
-    table = {"driver": name, "port": "/dev/null", **{key: _value(text) for key, text in texts.items()}}
+    table = {"driver": name, "port": "/dev/null", **{key: value_of(text) for key, text in texts.items()}}
     found: list[Problem] = []
     options = _validated(Section((), table, driver.options), Path(), found)
     if options is None:
-        raise ConfigError(*(f"{_dotted(problem.at) or name}: {problem.text}" for problem in found))
+        raise ConfigError(*(f"{dotted(problem.at) or name}: {problem.text}" for problem in found))
     return options
 
 
@@ -124,7 +130,7 @@ def port_options(port: str, line: Mapping[str, Any]) -> DriverOptions:
     found: list[Problem] = []
     options = _validated(Section((), {"driver": "", "port": port, **line}, DriverOptions), Path(), found)
     if options is None:
-        raise ConfigError(*(f"{_dotted(problem.at)}: {problem.text}" for problem in found))
+        raise ConfigError(*(f"{dotted(problem.at)}: {problem.text}" for problem in found))
     return options
 
 
@@ -138,18 +144,18 @@ def device_options(path: Path, device: str, pairs: Mapping[str, str]) -> DriverO
 
     Raises: ConfigError, with what is wrong in that table by its place.
     """
-    text = _text(path)
-    tables = dict(_tables(_parsed(path, text), "devices"))
+    page = Page.read(path)
+    tables = dict(_tables(page.table, "devices"))
     if not device and len(tables) == 1:
         [device] = tables
     if device not in tables:
-        found_none = f"there is no [devices.{_key(device)}]" if device else "there is not one device alone"
+        found_none = f"there is no [devices.{as_key(device)}]" if device else "there is not one device alone"
         raise ConfigError(f"{path}: {found_none}; its devices: {complaints.listed([*tables]) or 'none'}")
-    table = {"port": "/dev/null", **tables[device], **{key: _value(text) for key, text in pairs.items()}}
+    table = {"port": "/dev/null", **tables[device], **{key: value_of(text) for key, text in pairs.items()}}
     found: list[Problem] = []
     options = _device(device, table, path.parent, found)
     if options is None:
-        raise ConfigError(*_lines(path, text, found))
+        raise ConfigError(*page.lines(found))
     return options
 
 
@@ -161,53 +167,10 @@ def written(field: FieldInfo) -> str:
     return "" if default is None else json.dumps(default, ensure_ascii=False)
 
 
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: there is no such file") from error
-    except IsADirectoryError as error:
-        raise ConfigError(f"{path}: this is a folder; name the file in it") from error
-    except PermissionError as error:
-        raise ConfigError(f"{path}: the user that Sallyport runs as may not read it") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        return content.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        before = content[: error.start].decode()
-    # Raised out here, like the next one: the error itself carries the file's text, passwords and all.
-    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-    raise ConfigError(f"{path}:{line}:{column}: this character is not UTF-8: save the file as UTF-8")
-
-
-def _parsed(path: Path, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
-        refusal = str(error)
-    at, reason = syntax.explained(text, refusal)
-    raise ConfigError(f"{path}:{at.line}:{at.column}: {reason}")
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # no TOML, or a number of thousands of digits
-        return text
-
-
 def _validated(
     section: Section[Model], folder: Path, found: list[Problem], extra: Literal["ignore"] | None = None
 ) -> Model | None:
-    # As JSON, whose types are TOML's but for dates: strict validation of Python values would
-    # refuse an array where a tuple is meant, and a text where an enum or a path is.
-    document = json.dumps(section.table, default=str)
-    try:
-        return section.model.model_validate_json(document, strict=True, context=folder, extra=extra)
-    except ValidationError as error:
-        found += complaints.problems(error, section, _EVERYWHERE)
-    return None
+    return validated(section, folder, found, _EVERYWHERE, extra)
 
 
 def _with_built_in_rules(document: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +198,7 @@ def _unknown_names(
         at = ("rules", name)
         for index, receiver in enumerate(rule.notify):
             if receiver not in receivers:
-                text = f"there is no [notify.{_key(receiver)}]{did_you_mean(receiver, receivers)}"
+                text = f"there is no [notify.{as_key(receiver)}]{did_you_mean(receiver, receivers)}"
                 yield Problem((*at, "notify", index), text)
         for index, other in enumerate(rule.inhibited_by):
             if other not in rules:
@@ -296,7 +259,7 @@ def _shared_clients(config: Config) -> Iterator[Problem]:
             if (owner := owners.setdefault((*place, client_id), name)) != name:
                 yield Problem(
                     (*_table(name), "client_id"),
-                    f'[{_dotted(_table(owner))}] is "{client_id}" at {way} too, and the broker would throw one out'
+                    f'[{dotted(_table(owner))}] is "{client_id}" at {way} too, and the broker would throw one out'
                     " for the other: give one of them another client_id",
                 )
                 break
@@ -352,7 +315,7 @@ def _shared_ports(document: Mapping[str, Any]) -> Iterator[Problem]:
         owner, first = owners.setdefault(place(port), (name, table))
         if owner == name:
             continue
-        other = _dotted(("devices", owner))
+        other = dotted(("devices", owner))
         driver = table.get("driver")
         if driver != first.get("driver") or not _is_bus(driver):
             yield Problem(
@@ -375,6 +338,14 @@ def _is_bus(driver: object) -> bool:
 
 def _buses() -> str:
     return complaints.listed([name for name in drivers.DRIVERS if _is_bus(name)])
+
+
+def _unknown_services(
+    notify: Mapping[str, NotifyOptions | None], known: Callable[[str], bool]
+) -> Iterator[Problem]:
+    for name, options in notify.items():
+        if options is not None and not options.webhook and not known(options.url.get_secret_value()):
+            yield Problem(("notify", name, "url"), "is none that Apprise can use: see its list of services")
 
 
 def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -427,31 +398,3 @@ def _literal_secrets(value: object, written: object, at: KeyPath) -> Iterator[Ke
             # Keys may have been made something else: the bits of a Modbus register are numbers, and texts in the file.
             for key, each in written.items():
                 yield from _literal_secrets(value.get(key), each, (*at, key))
-
-
-def _lines(path: Path, text: str, found: Iterable[Problem]) -> tuple[str, ...]:
-    positions = locate(text)
-    placed = sorted(
-        {
-            (
-                nearest(positions, problem.at)
-                if problem.character is None or problem.at not in positions
-                else inside(text, problem.at, problem.character),
-                _dotted(problem.at),
-                problem.text,
-            )
-            for problem in found
-        }
-    )
-    return tuple(
-        f"{path}:{at.line}:{at.column}: {key}{': ' if key else ''}{text}" for at, key, text in placed
-    )
-
-
-def _dotted(path: KeyPath) -> str:
-    """As in TOML; an array's elements count from 0."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path)[1:]
-
-
-def _key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)

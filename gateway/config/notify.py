@@ -3,9 +3,9 @@
 import base64
 import re
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.config.files import Authorities
@@ -16,6 +16,7 @@ from gateway.units import Duration, DurationOrNever
 
 _ENCODED = "whsec_"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://.", re.ASCII | re.IGNORECASE)
+Written = TypeVar("Written")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # RFC 9110, section 5.6.2
 _OURS = frozenset({"host", "content-length", "content-type", "connection", "transfer-encoding", "user-agent"})
 
@@ -77,9 +78,6 @@ def _header_value(value: SecretStr) -> SecretStr:
 
 def _is_webhook(url: str) -> bool:
     return url.partition("://")[0].lower() in ("http", "https")
-
-
-_WEBHOOKS_ONLY = ("secret", "headers", "ca", "timeout")
 
 
 class NotifyOptions(Table):
@@ -166,13 +164,14 @@ class NotifyOptions(Table):
             raise ValueError("must not name a label twice")
         return names
 
-    @model_validator(mode="after")
-    def _belong_together(self) -> Self:
-        url = self.url.get_secret_value()
-        if not self.webhook and (stray := [key for key in _WEBHOOKS_ONLY if key in self.model_fields_set]):
-            raise PydanticCustomError(
-                "notify", "{keys}: only for a webhook, http:// or https://", {"keys": ", ".join(stray)}
-            )
-        if self.ca is not None and not url.lower().startswith("https://"):
-            raise PydanticCustomError("notify", "ca works with https:// only")
-        return self
+    @field_validator("secret", "headers", "ca", "timeout")
+    @classmethod
+    def _of_a_webhook(cls, value: Written, info: ValidationInfo) -> Written:
+        if (url := info.data.get("url")) is None:  # refused itself
+            return value
+        text = url.get_secret_value()
+        if not _is_webhook(text):
+            raise PydanticCustomError("notify", "is for a webhook only, http:// or https://")
+        if info.field_name == "ca" and not text.lower().startswith("https://"):
+            raise PydanticCustomError("notify", "works with https:// only")
+        return value

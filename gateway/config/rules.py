@@ -176,3 +176,8 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Rules that are there unless they are switched off; a table [rules.<name>] of the same name changes what it names."""
+
+
+def is_built_in(name: str, rule: RuleOptions) -> bool:
+    """Whether a rule is there without being written, or as if it were not."""
+    return name in BUILT_IN and rule == RuleOptions.model_validate(BUILT_IN[name])

@@ -15,6 +15,15 @@ _TYPES = ("failure", "failure", "warning", "info")
 """Apprise's word for each rank of severity."""
 
 
+def knows(url: str) -> bool:
+    """Whether Apprise has a service for it; yes where Apprise is not installed, since nobody can say."""
+    try:
+        import apprise  # noqa: PLC0415 - see above
+    except ImportError:
+        return True
+    return apprise.Apprise.instantiate(url) is not None
+
+
 class AppriseReceiver:
     """Apprise has limits of time of its own: `cto` and `rto` in the URL for each step, and one for all of it.
 

@@ -24,7 +24,20 @@ def outbox(
     settled: Callable[[], Awaitable[None]] = at_once,
 ) -> Outbox:
     """`changed`, `settled`: see Outbox."""
-    grouping = Grouping(
+    patience = Patience(
+        retry_max_s=options.retry_max,
+        per_minute=options.per_minute,
+        give_up_after_s=options.give_up_after,
+        most_waiting=options.max_waiting,
+    )
+    return Outbox(
+        name, receiver(options, clock=clock), grouping(options, gateway=gateway),
+        clock=clock, patience=patience, changed=changed, settled=settled,
+    )  # fmt: skip
+
+
+def grouping(options: NotifyOptions, *, gateway: str) -> Grouping:
+    return Grouping(
         Rhythm(
             by=options.group_by,
             wait_s=options.group_wait,
@@ -34,16 +47,6 @@ def outbox(
         ),
         gateway=gateway,
     )
-    patience = Patience(
-        retry_max_s=options.retry_max,
-        per_minute=options.per_minute,
-        give_up_after_s=options.give_up_after,
-        most_waiting=options.max_waiting,
-    )
-    return Outbox(
-        name, receiver(options, clock=clock), grouping,
-        clock=clock, patience=patience, changed=changed, settled=settled,
-    )  # fmt: skip
 
 
 def receiver(options: NotifyOptions, *, clock: Clock) -> Receiver:

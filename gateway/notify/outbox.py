@@ -38,6 +38,7 @@ class Patience:
     trips_after: int = 5
     """Failures in a row after which it is left alone for `rest_s`: a drawn delay may be next to nothing."""
     rest_s: float = 30.0
+    """Less where `retry_max_s` is."""
     per_minute: float = 30.0
     """Attempts, in the long run."""
     give_up_after_s: float = 86_400.0
@@ -107,7 +108,9 @@ class Outbox:
         self._waiting: deque[_Letter] = deque()
         self._in_hand: _Letter | None = None
         self._backoff = Backoff(first_s=patience.first_retry_s, cap_s=patience.retry_max_s)
-        self._breaker = Breaker(trips_after=patience.trips_after, open_s=patience.rest_s)
+        self._breaker = Breaker(
+            trips_after=patience.trips_after, open_s=min(patience.rest_s, patience.retry_max_s)
+        )
         self._limiter = Limiter(rate=patience.per_minute / 60, burst=min(BURST, patience.per_minute))
         self._regroup = asyncio.Event()
         self._mail = asyncio.Event()

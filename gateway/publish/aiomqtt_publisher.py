@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NoReturn, Self
 
 import aiomqtt
@@ -169,7 +170,13 @@ class _Client(MendedClient):
         if self._ear is None:
             return
         for topic in self._ear.topics:
-            [granted] = await self.subscribe(topic, qos=1)
+            # Not by aiomqtt's own timeout: before Python 3.12, wait_for() forgets a cancellation that comes together
+            # with what is waited for.
+            try:
+                async with asyncio.timeout(self._broker.connect_timeout_s):
+                    [granted] = await self.subscribe(topic, qos=1, timeout=inf)
+            except TimeoutError as error:
+                raise aiomqtt.MqttError("no answer") from error
             if (granted if isinstance(granted, int) else granted.value) >= _REFUSED:
                 raise aiomqtt.MqttError(f"the broker does not let us listen on {topic}")
 

@@ -77,6 +77,13 @@ class Topics:
             for metric, value in wire.values(record.payload).items()
         ]
 
+    def of_device(self, device: str) -> str:
+        return self._device(device)
+
+    def of_alerts(self, rule: str) -> str:
+        """One for a rule; those of a rule for several devices are below it."""
+        return f"{self._root}/alerts/{safe(rule)}"
+
     def batch(self, device: str) -> str:
         """Where a device's backlog goes."""
         return f"{self._device(device)}/batch"

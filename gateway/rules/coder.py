@@ -7,7 +7,7 @@ everything else that it needs come in under names of ours.
 import ast
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
@@ -70,6 +70,20 @@ _EQUALITY: dict[type[ast.cmpop], str] = {ast.Eq: "==", ast.NotEq: "!="}
 _MEMBERSHIP: dict[type[ast.cmpop], str] = {ast.In: "in", ast.NotIn: "not in"}
 
 _DASHED = re.compile(r"(?<![\w.-])[^\W\d]\w*(?:-\w+)+(?=\.)")
+_SLIPS = re.compile(
+    r"(?P<least>=[<>])|(?P<equal>(?<![<>=!])=(?!=))|(?P<unequal><>)|(?P<and>&&|\bAND\b)|(?P<or>\|\||\bOR\b)"
+    r"|(?P<not>!(?!=)|\bNOT\b)|(?P<span>(?<![\w.])\d+(?:\.\d+)?(?:ms|[smhd])(?:\d+(?:ms|[smhd]))*\b)"
+)
+_MEANT = {
+    "equal": "write == to compare",
+    "least": "write >= or <= instead of {}",
+    "unequal": "write != instead of {}",
+    "and": "write and instead of {}",
+    "or": "write or instead of {}",
+    "not": "write not instead of {}",
+    "span": 'a duration stands in quotes: write "{}"',
+}
+"""What people write who come from another language."""
 _NEVER_HERE: dict[type[ast.AST], str] = {
     ast.Pow: "there are no powers: write x * x",
     ast.BitAnd: "write and instead of &",
@@ -107,6 +121,16 @@ class WindowOf(NamedTuple):
     metric: str
     function: str
     seconds: float
+
+
+class Part(NamedTuple):
+    """A condition within a condition; places count characters from 0."""
+
+    start: int
+    end: int
+    depth: int
+    operands: tuple[tuple[int, int], ...]
+    """What it compares, constants apart."""
 
 
 class Kind(Enum):
@@ -167,6 +191,25 @@ class Coder:
         head = [f"def make({', '.join(parameters)}):", " def judge(at):", "  now = at.mono"]
         return "\n".join([*head, *self._lines, " return judge"])
 
+    def parts(self) -> Iterator[Part]:
+        """The whole, and the conditions that it is made of with and, or and not. Raises: BadExpression."""
+        return self._parts(self._parsed(), 0)
+
+    def _parts(self, node: ast.expr, depth: int) -> Iterator[Part]:
+        within: Sequence[ast.expr] = ()
+        compared: Sequence[ast.expr] = ()
+        match node:
+            case ast.BoolOp(values=values):
+                within = values
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                within = (operand,)
+            case ast.Compare(left=left, comparators=others):
+                compared = [each for each in (left, *others) if not isinstance(each, _FIXED)]
+        operands = tuple((self._column(each), self._end(each)) for each in compared)
+        yield Part(self._column(node), self._end(node), depth, operands)
+        for each in within:
+            yield from self._parts(each, depth + 1)
+
     def _parsed(self) -> ast.expr:
         if len(self._text) > LONGEST:
             raise BadExpression(LONGEST, f"an expression may have {LONGEST} characters")
@@ -192,8 +235,11 @@ class Coder:
         column = max((error.offset or 1) - 1, 0) + self._offset
         if "literal" in error.msg and (word := _DASHED.search(self._text)):  # rack-9.power: 9.p is no number
             self._refuse_device(word.start(), word[0])
-        if self._text[column : column + 1] == "=":
-            raise BadExpression(column, "write == to compare") from None
+        if not error.offset:
+            raise BadExpression(len(self._text.rstrip()) - 1, "something is missing after this") from None
+        for slip in _SLIPS.finditer(self._text):
+            if slip.start() <= column <= slip.end() + 1:  # Python may stop at the word behind
+                raise BadExpression(slip.start(), _MEANT[slip.lastgroup or ""].format(slip[0])) from None
         text = error.msg.partition(". ")[0]
         raise BadExpression(min(column, len(self._text) - 1), f"cannot be read: {text}") from None
 
@@ -462,7 +508,7 @@ class Coder:
 
     # Functions
 
-    def _call(self, node: ast.Call) -> Code:  # noqa: C901, PLR0911 - the list of functions
+    def _call(self, node: ast.Call) -> Code:  # noqa: C901, PLR0911, PLR0912 - the list of functions
         if not isinstance(node.func, ast.Name):
             self._refuse(node, "only functions can be called")
         name = node.func.id
@@ -474,6 +520,8 @@ class Coder:
         if name in WINDOWS:
             return self._window(node, name)
         match name, node.args:
+            case "min" | "max", [_, ast.Constant(value=str())]:
+                self._refuse(node, f"over time, write {USES[f'{name}_over']}")
             case "abs", [value]:
                 code = self._code(value)
                 return self._of(node, f"abs({self._number(code)})", _numeric(code))
@@ -606,6 +654,8 @@ class Coder:
         self.doubts.append((column, complaint))
 
 
+_FIXED = (ast.Constant, ast.UnaryOp, ast.Tuple, ast.List, ast.Set)
+"""What is the same at all times; of a sign before a number the value is not shown either."""
 _SHORTEST_S = 0.001
 _WORDS = re.compile(r"[\w-]+")
 _DOTTED = re.compile(r"(?:\.[^\W\d]\w*)+")

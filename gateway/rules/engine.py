@@ -51,6 +51,8 @@ class _Post:
     watch: Watch
     judge: Callable[[Stamp], object]
     """Whether `when` is true; at hand, since each reading asks."""
+    timer: Callable[[Stamp], float] | None
+    """When it may change by itself, if it ever does."""
     alarm: Alarm
     rank: int
     since: Stamp
@@ -111,7 +113,13 @@ class Engine:
             places = watch.devices | {watch.device}
             places |= {ports[each] for each in places if each in ports} | {""}
             post = _Post(
-                watch, watch.when.judge, Alarm(watch.rule, watch.when, watch.clear), rank, at, places
+                watch,
+                watch.when.judge,
+                watch.when.due if watch.when.timed else None,
+                Alarm(watch.rule, watch.when, watch.clear),
+                rank,
+                at,
+                places,
             )
             self._posts.append(post)
             for device in watch.devices | watch.needs:
@@ -126,6 +134,11 @@ class Engine:
     def due(self) -> float:
         """The monotonic moment at which `on_time` is wanted; infinity: none. It may turn out that nothing is to do."""
         return self._heap[0][0] if self._heap else inf
+
+    @property
+    def now(self) -> Stamp:
+        """The moment up to which all that was due is done."""
+        return self._now
 
     def on_event(self, event: Observation) -> list[Alert]:
         at = event.at
@@ -142,6 +155,8 @@ class Engine:
             judged = post.judge(at)
             if judged is not post.alarm.steady:
                 self._step(post, at, alerts, judged)
+            elif post.timer is not None:
+                self._arm(post, post.timer(at))
         return alerts
 
     def on_time(self, now: Stamp) -> list[Alert]:
@@ -173,6 +188,14 @@ class Engine:
                 began = _earlier(self._now, since)
                 alerts.append(replace(alert, state=AlertState.PENDING, since=began, labels=labels))
         return alerts
+
+    def states(self) -> dict[tuple[str, str], State]:
+        """Of all alerts that are not inactive, by rule and device."""
+        return {
+            (post.watch.rule.name, post.watch.device): post.alarm.state
+            for post in self._posts
+            if post.alarm.firing or post.alarm.pending_since is not None
+        }
 
     def state(self, rule: str, device: str = "") -> State:
         """Raises: LookupError, when there is no such rule about this device."""

@@ -1,17 +1,16 @@
 """The rules' async shell: bus → engine → bus, woken by events and by due times."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from gateway.bus import EventBus, Subscription
-from gateway.model import Alert, Availability, Clock, Observation, Presence, Reading, Stamp
+from gateway.model import Alert, Availability, Clock, Observation, Reading, Stamp
 from gateway.rules.engine import Engine
 from gateway.rules.memory import Memory
+from gateway.rules.ports import Ports
 from gateway.rules.rulebook import Rulebook
-
-PORT_UP = "the port is open"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +46,7 @@ class Judge:
         self._clock = clock
         self._changed = changed
         self._given_out = given_out
-        self._ports = _Ports(book.ports)
+        self._ports = Ports(book.ports)
         self._mail: Subscription[Observation] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = inf
@@ -113,23 +112,3 @@ class Judge:
     def _tick(self) -> None:
         if self._mail is not None:
             self._mail.put(_Tick(at=self._clock(), device=""))
-
-
-class _Ports:
-    """What is said of devices, said of the ports that they are behind."""
-
-    def __init__(self, ports: Mapping[str, str]) -> None:
-        self._ports = ports
-        self._down: dict[str, bool] = {}
-
-    def told(self, event: Availability) -> Iterator[Availability]:
-        port = self._ports.get(event.device)
-        if port is None or event.port_open is None:
-            return
-        down = not event.port_open
-        if down is not self._down.get(port):
-            self._down[port] = down
-            presence = Presence.OFFLINE if down else Presence.ONLINE
-            yield Availability(
-                at=event.at, device=port, presence=presence, reason=event.reason if down else PORT_UP
-            )

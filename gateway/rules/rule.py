@@ -143,7 +143,8 @@ class Alarm:
         self.due = inf
         """The monotonic moment at which it wants a `step`, whatever comes."""
         self.steady: object = _NEVER
-        """What the condition was, if a step would change nothing as long as it is the same and nothing is due."""
+        """What the condition was, if a step would change nothing as long as it is the same and nothing is due; when a
+        condition may change by itself, whoever calls asks that anew."""
         self.revision = 0
         """Grows with each change of what `kept` tells."""
 
@@ -180,7 +181,7 @@ class Alarm:
             self.revision += 1
         self.due = self._next(at)
         plain = self._clear is None or judged is True or not debounce.believed
-        self.steady = judged if plain and not self.absent and not self._timed else _NEVER
+        self.steady = judged if plain and not self.absent else _NEVER
         return turn
 
     def kept(self, now: float) -> Kept:

@@ -75,7 +75,8 @@ class Rulebook:
         self.mistakes: list[Mistake] = []
         self.doubts: list[Mistake] = []
         self.ports = ports
-        self._site = site
+        self.site = site
+        """What the rules may speak of."""
         self._ports_site = Site({port: Instrument(complete=True) for port in ports.values()}, site.zone)
         statutes = [*statutes]
         for statute in statutes:
@@ -85,7 +86,7 @@ class Rulebook:
     def watches(self, memory: Memory) -> Iterator[Watch]:
         for article in self.articles:
             for device in article.devices if article.devices is not None else [""]:
-                yield _watch(article, device, memory, self._site)
+                yield _watch(article, device, memory, self.site)
 
     def article(self, rule: str) -> Article:
         """Raises: LookupError."""
@@ -96,10 +97,13 @@ class Rulebook:
             f"there is no rule {rule}" + did_you_mean(rule, (each.rule.name for each in self.articles))
         )
 
+    def site_of(self, rule: str) -> Site:
+        """What it may speak of: the one about ports of these, which nobody else can name."""
+        return self._ports_site if rule == PORT_DOWN else self.site
+
     def _compile(self, statute: Statute) -> None:
         rule = statute.rule
-        # What this rule says is about ports, which nobody else can name.
-        site = self._ports_site if rule.name == PORT_DOWN else self._site
+        site = self.site_of(rule.name)
         devices = None
         if statute.each is not None:
             devices = [
@@ -117,7 +121,7 @@ class Rulebook:
         for glob in globs:
             if glob == "*" or any(device in Names([glob]) for device in devices):
                 continue
-            known = [device for device in self._site.devices if device != STATUS]
+            known = [device for device in self.site.devices if device != STATUS]
             if set(glob) & set("*?"):
                 self.doubts.append(Mistake(rule, "each", None, f'no device is called "{glob}"'))
             else:

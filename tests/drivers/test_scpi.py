@@ -474,7 +474,7 @@ async def test_command_is_done_once_the_instrument_confirms(tmp_path: Path, erro
         ("limit", 99, "", r"stays at '12.000'"),
         ("wrong", True, "SYST:ERR?", "Undefined header"),
         ("limit", 1001, "", "1000 is the most"),
-        ("on", "ON", "", "it may be True, False"),
+        ("on", "ON", "", "it may be true, false"),
         ("u", 5, "", "u cannot be set"),
     ],
 )

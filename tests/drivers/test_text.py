@@ -488,8 +488,8 @@ async def test_command_is_refused_with_what_the_instrument_says(
         ("weight", 5, "weight cannot be set"),
         ("target", 101, "100 is the most"),
         ("target", "warm", "must be a number"),
-        ("tare", False, "it may be True"),
-        ("light", 1, "it may be True, False"),
+        ("tare", False, "it may be true"),
+        ("light", 1, "it may be true, false"),
     ],
 )
 async def test_value_that_is_not_allowed_is_not_sent(

@@ -95,7 +95,7 @@ async def test_commands_wait_for_each_other(tmp_path: Path) -> None:
     [
         ("relay", True, "relay: it has no such register"),
         ("device_mode", "eco", "device_mode: it does not take that value"),
-        ("device_mode", "fast", "device_mode cannot be 'fast'"),
+        ("device_mode", "fast", 'device_mode cannot be "fast"'),
         ("float_voltage", 500, "80 is the most"),
         ("float_voltage", "high", "must be a number"),
         ("battery_voltage", 12.0, "battery_voltage cannot be set: absorption_voltage, "),

@@ -191,7 +191,7 @@ BAD_REQUESTS: list[tuple[str, Any, Any]] = [
     ("no", {"transaction": 1}, {"transaction": 1, "error": "not today"}),
     ("fly", {"transaction": 1}, {"transaction": 1, "error": NO_SUCH_VERB}),
     ("echo/echo", {}, {"error": NO_SUCH_VERB}),
-    ("echo", b"", None),
+    ("echo", b"", {"error": "the request is empty: it must be a JSON object, if only {}"}),
     ("echo", b"\xff\x00", None),
     ("echo", b"[" * 5000, None),
     ("echo", b'{"a": NaN}', None),
@@ -445,7 +445,23 @@ async def test_stop_in_the_middle_of_a_request_answers_it_and_leaves(broker: Mos
     assert works.done == [{}]
 
 
-@pytest.mark.parametrize("delay_s", [0, 0.001, 0.003, 0.01, 0.03])
+@pytest.mark.parametrize("turns", range(10))
+async def test_stop_is_heeded_at_any_moment_of_the_subscription(works: Works, turns: int) -> None:
+    async with RogueBroker.running() as rogue:
+        control = control_at(rogue.port, verbs=works.verbs)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(Supervisor().run([control.child]))
+            while not rogue.subscriptions:
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=5)
+            task.cancel()
+        assert done
+
+
+@pytest.mark.parametrize("delay_s", [0, 0.001, 0.003, 0.01])
 async def test_stop_at_any_moment_is_clean(broker: Mosquitto, works: Works, delay_s: float) -> None:
     async with running(control_at(broker.port, verbs=works.verbs)):
         await asyncio.sleep(delay_s)
@@ -463,14 +479,16 @@ def _publish(topic: str, payload: bytes) -> bytes:
     return bytes([0x30, len(rest)]) + rest
 
 
-async def test_topic_that_is_no_text_is_passed_over(works: Works) -> None:
+async def test_topic_that_is_no_text_or_no_request_is_passed_over(works: Works) -> None:
     async with RogueBroker.running() as rogue:
         control = control_at(rogue.port, verbs=works.verbs)
         async with running(control):
             await until(lambda: control.listening)
             good = _publish(f"{ROOT}/request/echo", b"{}")
-            rogue.say(good.replace(b"echo", b"ech\xff") + good)
-            await until(lambda: works.done)
+            unasked = _publish(f"{ROOT}/boiler", b"{}")  # amqtt tells everybody what it has retained
+            rogue.say(good.replace(b"echo", b"ech\xff") + unasked + good)
+            await until(lambda: rogue.messages)
+            assert [each.topic for each in rogue.messages] == [f"{ROOT}/response/echo"]
             assert len(rogue.connects) == 1
 
 

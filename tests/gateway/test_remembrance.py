@@ -134,6 +134,7 @@ async def test_file_that_nobody_here_wrote_is_set_aside_and_said_so(
     assert (tmp_path / "rules.json.unreadable").read_bytes() == content
     assert not path.exists()
     assert "it is set aside as" in caplog.text
+    assert "Error(" not in caplog.text
     await kept.close()
     assert pages(tmp_path) == {"page": 1}
 

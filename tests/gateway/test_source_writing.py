@@ -112,7 +112,7 @@ async def test_instrument_that_says_no_is_asked_and_refuses(tmp_path: Path) -> N
     ("metric", "value", "refusal"),
     [
         ("limit", 41, "limit cannot be 41: 40 is the most"),
-        ("limit", "on", "limit cannot be 'on': it must be a number"),
+        ("limit", "on", 'limit cannot be "on": it must be a number'),
         ("volts", 5, "volts cannot be set"),
         ("nothing", 5, "nothing cannot be set"),
     ],

@@ -67,6 +67,7 @@ class RogueBroker:
         """What it says to a subscription: a QoS, or why not; None: it hangs up."""
         # What it saw.
         self.connects: list[Connect] = []
+        self.subscriptions = 0
         self.messages: list[Message] = []
         self.goodbyes = 0
         self.complaints: list[int] = []
@@ -277,6 +278,7 @@ class _Link(asyncio.Protocol):
         self._will = connect.will
 
     def _grant(self, fields: "Fields") -> None:
+        self._broker.subscriptions += 1
         if self._broker.grants is None:
             self._transport.close()
             return

@@ -207,6 +207,8 @@ async def test_gateway_that_does_not_answer_is_named_with_what_to_look_at(tmp_pa
                 Message(f"sallyport/{state}/status", json.dumps({"state": state}).encode(), retain=True)
                 for state in ("offline", "online")
             ]
+            for state, strange in (("offline", b"[]"), ("online", b"no JSON")):
+                said.append(Message(f"sallyport/{state}/response/alert/list", strange, retain=True))
             await deliver(session, said)
         done = await asyncio.gather(*map(asked, SILENCE))
     assert done == [

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ def test_version_is_the_distributions() -> None:
         "simulate",
         "drivers",
         "filters",
+        "rules",
     ],
 )
 def test_every_command_has_a_help_text(command: str) -> None:
@@ -85,6 +87,18 @@ def test_every_command_has_a_help_text(command: str) -> None:
 def test_wrong_command_line_exits_with_2() -> None:
     assert sallyport("fly").returncode == 2
     assert sallyport().returncode == 2
+
+
+@pytest.mark.skipif(find_spec("apprise") is None, reason="Apprise is not installed")
+def test_check_finds_a_receiver_that_apprise_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("htps://token")
+    file = _config(
+        tmp_path, '[notify.oncall]\nurl = { file = "token" }\n[notify.chat]\nurl = "json://localhost"\n'
+    )
+    done = sallyport("check", str(file))
+    assert done.returncode == 78
+    complaint = f"{file}:2:1: notify.oncall.url: is none that Apprise can use: see its list of services\n"
+    assert done.stderr.decode() == complaint
 
 
 def test_check_says_that_a_good_file_is_good(tmp_path: Path) -> None:

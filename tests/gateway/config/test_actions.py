@@ -60,7 +60,7 @@ def test_action_that_its_device_would_carry_out_is_right(
         (
             {"device": "pump", "set": {"running": "off"}},
             None,
-            (("set", "running"), "running cannot be 'off': it may be False, True"),
+            (("set", "running"), 'running cannot be "off": it may be false, true'),
         ),
         (
             {"device": "pump", "set": {"speed": 51}},

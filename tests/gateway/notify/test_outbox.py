@@ -142,6 +142,17 @@ async def test_attempts_come_less_often_the_longer_it_fails() -> None:
     assert box.failed == len(phone.attempts)
 
 
+async def test_no_pause_is_longer_than_the_longest_that_was_asked_for() -> None:
+    phone = Phone()
+    phone.mood = phone.away
+    box = outbox(phone, retry_max_s=2.0, per_minute=6000)
+    async with running(box):
+        box.take(alert("a"))
+        await asyncio.sleep(300)
+    gaps = [later - sooner for sooner, later in zip(phone.attempts, phone.attempts[1:], strict=False)]
+    assert max(gaps) <= 2.1
+
+
 async def test_success_forgives_what_was_before() -> None:
     phone = Phone()
     phone.mood = phone.away
