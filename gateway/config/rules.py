@@ -160,6 +160,7 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "publisher_behind": {
         "when": "status.behind > 120",
         "clear": "status.behind < 30",
+        "for": "30s",
         "keep_for": "1m",
         "message": "{status.waiting} readings wait for {status.behind_broker}, for {status.behind:.0f} s now",
     },

@@ -236,7 +236,7 @@ def test_third_reading_of_a_tenth_of_a_second_each_is_there_at_three_tenths(say:
 
 def test_what_the_gateway_counts_of_itself_can_be_said_too(say: Say) -> None:
     behind = '[[series]]\ndevice = "status"\nevery = "10s"\nvalues = { behind = "0 + 10 x 20" }\n'
-    before, after = expect("2m", "firing = []"), expect("130s", 'firing = ["publisher_behind"]')
+    before, after = expect("2m30s", "firing = []"), expect("160s", 'firing = ["publisher_behind"]')
     assert verdict(say, behind + before + after)[0] == 0
 
 

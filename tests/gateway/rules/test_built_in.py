@@ -77,14 +77,23 @@ def test_broker_that_is_behind_is_told_of_until_it_has_caught_up() -> None:
     site = Site()
     behind: dict[str, Value] = {"waiting": 5000, "behind": 130.0, "behind_broker": "cloud"}
     site.tally(0, STATUS, behind | {"behind": 110.0})
-    assert site.firing == {}
-    site.tally(10, STATUS, behind)
+    for look in range(1, 4):
+        site.tally(10.0 * look, STATUS, behind)
+        assert site.firing == {}
+    site.tally(40, STATUS, behind)
     assert site.firing == {"publisher_behind": "5000 readings wait for cloud, for 130 s now"}
-    site.tally(20, STATUS, behind | {"behind": 60.0})
+    site.tally(50, STATUS, behind | {"behind": 60.0})
     assert site.firing
-    for look in range(3, 10):
+    for look in range(6, 13):
         site.tally(10.0 * look, STATUS, {"waiting": 0, "behind": 0, "behind_broker": ""})
     assert site.firing == {}
+
+
+def test_backlog_of_an_outage_that_leaves_after_the_start_is_no_news() -> None:
+    site = Site()
+    for look, behind in enumerate([7200.0, 5000.0, 0.0, 0.0, 0.0, 0.0]):
+        site.tally(10.0 * look, STATUS, {"waiting": 1, "behind": behind, "behind_broker": "cloud"})
+        assert site.firing == {}
 
 
 @pytest.mark.parametrize(
