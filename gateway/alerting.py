@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ ALERTS_MAILBOX = 1024
 QUIET = (ACKNOWLEDGED, SILENCED, INHIBITED)
 ACTIONS_S = 1.0
 """So long devices may take for what rules tell them when the gateway is stopped; the rest is done after its start."""
+MOST_SAID = 1000
 LATE_S = 5.0
 RETRY = 1.0, 60.0
 """Seconds after which an outbox that met a bug of ours is run again: first, at most."""
@@ -55,6 +57,8 @@ class Alerting:
         """Given out by the engine, and not yet in the journal."""
         self._late: dict[str, Alert] = {}
         """By topic, of these the ones that the journal had no room for."""
+        self._said: deque[tuple[int, Alert]] = deque(maxlen=MOST_SAID)
+        """The last ones in the journal, each with its offset there: a power cut may take them."""
         self._topics: dict[tuple[str, str], str] = {}
         """Where the retained messages are of what fires, by rule and device: the rule may be gone when its end is
         in the journal."""
@@ -180,6 +184,8 @@ class Alerting:
     def _restore(self, memento: Memento) -> None:
         parts = memento.parts
         unsaid = [alert_of(each) for each in parts["unsaid"]]
+        if not memento.same_boot:
+            unsaid = [*(alert_of(each) for each in parts["said"]), *unsaid]
         for name, kept in parts["notify"].items():
             if name in self.outboxes:
                 self.outboxes[name].restore(kept)
@@ -202,6 +208,7 @@ class Alerting:
         return {
             "rules": self.ruling.engine.export(self._clock()),
             "unsaid": [plain(each) for each in self._unsaid],
+            "said": [plain(each) for _, each in self._said],
             "topics": [[*key, topic] for key, topic in self._topics.items()],
             "actions": self.actions.kept(),
             "notify": {name: each.kept() for name, each in self.outboxes.items()},
@@ -223,6 +230,7 @@ class Alerting:
             return
         await self._journal.append_urgent(topic, wire.encode_alert(alert))
         self._unsaid.remove(alert)
+        self._said.append((self._journal.urgent.last, alert))
         if alert.state is AlertState.RESOLVED:
             del self._topics[alert.rule, alert.device]
 
@@ -234,6 +242,15 @@ class Alerting:
         while True:
             await asyncio.sleep(LATE_S)
             await self._publish_late()
+            self._forget_said()
+
+    def _forget_said(self) -> None:
+        """Those that are safe: on the disk, or with every broker."""
+        safe_to, before = max(self._journal.urgent.stored, self._journal.urgent.committed), len(self._said)
+        while self._said and self._said[0][0] <= safe_to:
+            self._said.popleft()
+        if len(self._said) < before:
+            self._weighty()
 
     def _changed(self) -> None:
         self._remembrance.note(weighty=False)

@@ -40,6 +40,8 @@ class Memento:
     parts: Mapping[str, Any]
     outage_s: float
     """How long nobody was there, as well as that can be known; 0 when it cannot."""
+    same_boot: bool
+    """Whether the machine has not been started since: what was written to any file is still there."""
 
 
 class Remembrance:
@@ -170,13 +172,14 @@ class Remembrance:
         now = self._clock()
         then = Stamp(number(data["wall_ns"]), span(data["mono"]), truth(data["synchronised"]))
         # The same start of the machine, the same monotonic clock: exact, whoever sets the one on the wall.
-        if data["boot"] == self._boot:
+        same_boot = data["boot"] == self._boot
+        if same_boot:
             outage_s = now.mono - then.mono
         elif now.synchronised and then.synchronised:
             outage_s = (now.wall_ns - then.wall_ns) / 1e9
         else:
             outage_s = 0.0
-        return Memento(data["parts"], max(0.0, outage_s))
+        return Memento(data["parts"], max(0.0, outage_s), same_boot)
 
 
 def _reason(error: Exception) -> str:

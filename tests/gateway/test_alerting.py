@@ -10,7 +10,7 @@ from typing import Any, Self
 import orjson
 import pytest
 
-from gateway.alerting import Alerting, beside
+from gateway.alerting import LATE_S, Alerting, beside
 from gateway.bus import EventBus
 from gateway.config import load, rulebook
 from gateway.model import Availability, Presence, Reading, Value
@@ -191,6 +191,22 @@ async def test_alert_is_written_down_before_it_is_in_the_journal(tmp_path: Path)
     [parts] = journal.seen
     assert [each["rule"] for each in parts["unsaid"]] == ["hot"]
     assert [each["firing"] for each in parts["rules"]["alerts"]] == [True]
+
+
+@pytest.mark.parametrize("safe", [False, True])
+async def test_alert_that_a_power_cut_took_from_the_journal_is_published_after_it(
+    tmp_path: Path, safe: bool
+) -> None:
+    async with Office.at_work(tmp_path, HOT) as office:
+        await office.says(90)
+        if safe:
+            office.journal.urgent.commit("broker", office.journal.urgent.last)
+            await asyncio.sleep(2 * LATE_S)
+    file = tmp_path / "journal.db-rules.json"
+    file.write_bytes(orjson.dumps({**orjson.loads(file.read_bytes()), "boot": "another"}))
+    async with Office.at_work(tmp_path, HOT) as office:
+        await asyncio.sleep(1)
+        assert await office.published == ([] if safe else [("alerts/hot", "firing")])
 
 
 @pytest.mark.parametrize("end", ["killed", "stopped"])
