@@ -132,6 +132,17 @@ def test_difference_says_what_was_expected_and_what_came_and_ends_with_1(say: Sa
     )
 
 
+def test_rule_that_holds_while_its_device_is_silent_says_so(say: Say) -> None:
+    when = "boiler.temperature > 80 and not pump.off"
+    Path("site.toml").write_text(SITE.replace(when, "count_over(boiler.temperature, '1m') == 0"))
+    Path("test.toml").write_text(
+        'config = "site.toml"\n' + HOT.replace("600", "6") + '[[expect]]\nat = "1h"\nfiring = ["overheat"]\n'
+    )
+    _, out, _ = say("test", "test.toml")
+    why = 'nothing: its condition is true; boiler is not heard: on_stale = "hold"'
+    assert out.splitlines()[3] == f"      got       {why}"
+
+
 def test_rule_that_cannot_know_says_why_it_does_not_fire(say: Say) -> None:
     _, lines = verdict(say, HOT + '[[expect]]\nat = "2m"\nfiring = ["overheat"]\n')
     assert lines[3] == "      got       nothing: its condition is unknown: not seen yet"
