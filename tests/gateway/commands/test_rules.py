@@ -94,6 +94,11 @@ def test_check_lists_all_rules_with_what_they_read_and_where_they_are_switched_o
     assert err == "", "what is doubtful of a rule is said with it, and nothing else is"
 
 
+def test_check_counts_one_place_as_one(say: Say) -> None:
+    Path("site.toml").write_text(SITE.replace(" and not pump.off", ""))
+    assert say("check", "site.toml")[1].endswith("doubtful in 1 place\n")
+
+
 def test_check_of_a_bad_configuration_ends_with_78_and_the_places(say: Say) -> None:
     Path("site.toml").write_text(SITE.replace("boiler.temperature > 80", "boiler.temperature > "))
     status, out, err = say("check", "site.toml")
