@@ -13,6 +13,7 @@ import orjson
 from drivers.driver import is_same
 from gateway.config.actions import Action
 from gateway.errors import FrameError, LinkError, LinkSilent, Refused
+from gateway.kept import number, span, text, truth, value
 from gateway.model import Alert, AlertState, Clock, Value
 from gateway.pacing.backoff import Backoff
 from gateway.rules.names import THIS
@@ -152,12 +153,14 @@ class Actions:
         Raises: KeyError, TypeError, ValueError, for what `kept` has not made.
         """
         now = self._clock().mono
-        firing = {_Cause(str(rule), str(about)): int(since_ns) for rule, about, since_ns in data["firing"]}
+        firing = {
+            _Cause(text(rule), text(about)): number(since_ns) for rule, about, since_ns in data["firing"]
+        }
         orders = [
             _Order(
-                str(each["device"]), str(each["metric"]), _value(each["value"]),
-                _Cause(str(each["rule"]), str(each["about"])),
-                now - float(each["waited_s"]), tried=bool(each["tried"]),
+                text(each["device"]), text(each["metric"]), value(each["value"]),
+                _Cause(text(each["rule"]), text(each["about"])),
+                now - span(each["waited_s"]), tried=truth(each["tried"]),
             )
             for each in data["waiting"]
         ]  # fmt: skip
@@ -262,9 +265,3 @@ def _is_done_by(actions: Sequence[Action], order: _Order) -> bool:
         and is_same(each.set_[order.metric], order.value)
         for each in actions
     )
-
-
-def _value(kept: Any) -> Value:
-    if not isinstance(kept, bool | int | float | str):
-        raise TypeError(f"{kept!r} is no value")
-    return kept

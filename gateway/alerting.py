@@ -12,6 +12,7 @@ from gateway.bus import EventBus, Overflow, Subscription
 from gateway.config import Config
 from gateway.journal.journal import Journal
 from gateway.journal.opening import boot_id
+from gateway.kept import text
 from gateway.model import Alert, AlertState, Clock, Observation
 from gateway.notify.delivery import outbox
 from gateway.notify.notice import alert_of, plain
@@ -49,12 +50,14 @@ class Alerting:
         self._journal = journal
         self._clock = clock
         self._write = write
+        self._rules = {name: rule for name, rule in config.rules.items() if rule.enabled}
         self._unsaid: list[Alert] = []
         """Given out by the engine, and not yet in the journal."""
         self._late: dict[str, Alert] = {}
         """By topic, of these the ones that the journal had no room for."""
         self._topics: dict[tuple[str, str], str] = {}
-        """Where the retained messages are of what fires, by rule and device: the rule may be gone when it ends."""
+        """Where the retained messages are of what fires, by rule and device: the rule may be gone when its end is
+        in the journal."""
         path = None if config.journal.in_memory else beside(config.journal.path)
         self._remembrance = Remembrance(path, boot_id(), clock, self._parts)
         self._begin()
@@ -182,14 +185,18 @@ class Alerting:
                 self.outboxes[name].restore(kept)
             elif kept["waiting"]:
                 log.warning("notify %s: is not configured any more; what it had to tell is dropped", name)
-        doing = {name: rule.do for name, rule in self._config.rules.items() if rule.enabled}
-        self.actions.restore(parts["actions"], doing)
+        self.actions.restore(parts["actions"], {name: rule.do for name, rule in self._rules.items()})
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
-        self._topics = {(rule, device): topic for rule, device, topic in parts["topics"]}
+        self._topics = {(text(rule), text(device)): text(topic) for rule, device, topic in parts["topics"]}
         self._unsaid += [*unsaid, *gone]
         for alert in self.ruling.engine.standing():
-            for name in self.outboxes.keys() - self._told_of(alert):
-                self.outboxes[name].withdraw(alert.rule, alert.device)
+            for name, each in self.outboxes.items():
+                if name not in self._told_of(alert):
+                    each.withdraw(alert.rule, alert.device)
+                elif _is_loud(alert) and not each.knows(
+                    alert.rule, alert.device
+                ):  # it is new, or the rule's word is
+                    each.take(alert)
 
     def _parts(self) -> Mapping[str, Any]:
         return {
@@ -201,7 +208,7 @@ class Alerting:
         }
 
     def _act(self, alert: Alert) -> None:
-        rule = self._config.rules.get(alert.rule)
+        rule = self._rules.get(alert.rule)
         self.actions.take(alert, rule.do if rule is not None else ())
 
     async def _publish(self, alert: Alert) -> None:
@@ -209,11 +216,15 @@ class Alerting:
         older = self._late.pop(topic, None)
         if older is not None and older is not alert:
             self._unsaid.remove(older)
+            del self._topics[older.rule, older.device]
+        self._topics[alert.rule, alert.device] = topic
         if self._journal.urgent_full:  # of each alert the newest state must not be lost
             self._late[topic] = alert
             return
         await self._journal.append_urgent(topic, wire.encode_alert(alert))
         self._unsaid.remove(alert)
+        if alert.state is AlertState.RESOLVED:
+            del self._topics[alert.rule, alert.device]
 
     async def _publish_late(self) -> None:
         for alert in [*self._late.values()]:
@@ -236,18 +247,14 @@ class Alerting:
 
     def _topic(self, alert: Alert) -> str:
         """Below `alerts/`: one for each rule, and each device of a rule for several."""
-        key = alert.rule, alert.device
-        rule = self._config.rules.get(alert.rule)
+        rule = self._rules.get(alert.rule)
         several = rule is not None and rule.each is not None
         now = f"alerts/{safe(alert.rule)}/{safe(alert.device)}" if several else f"alerts/{safe(alert.rule)}"
-        topic = self._topics.pop(key, now)
-        if alert.state is AlertState.FIRING:
-            self._topics[key] = topic
-        return topic
+        return self._topics.get((alert.rule, alert.device), now)
 
     def _tell(self, alert: Alert) -> None:
         """The end of an alert is for whoever was told of its beginning, whatever the rule says by then."""
-        quiet = alert.state is AlertState.FIRING and any(label in alert.labels for label in QUIET)
+        quiet = alert.state is AlertState.FIRING and not _is_loud(alert)
         told_of = self._told_of(alert)
         for name, each in self.outboxes.items():
             if name in told_of:
@@ -259,13 +266,17 @@ class Alerting:
                 each.take(alert)
 
     def _told_of(self, alert: Alert) -> Collection[str]:
-        rule = self._config.rules.get(alert.rule)
+        rule = self._rules.get(alert.rule)
         return rule.notify if rule is not None else ()
 
 
 def beside(journal: Path) -> Path:
     """Where rules remember, for a gateway with this journal."""
     return journal.with_name(f"{journal.name}-rules.json")
+
+
+def _is_loud(alert: Alert) -> bool:
+    return alert.state is AlertState.FIRING and not any(label in alert.labels for label in QUIET)
 
 
 def _log(alert: Alert) -> None:

@@ -14,6 +14,7 @@ from gateway.bus import EventBus, Overflow, Subscription
 from gateway.clock import system_clock
 from gateway.config import MAIN_BROKER, Config, rulebook
 from gateway.control import Control
+from gateway.errors import Refused
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
@@ -176,7 +177,10 @@ class _Gateway:
 
     async def _write(self, device: str, metric: str, value: Value) -> None:
         """Raises: Refused; LinkError; FrameError."""
-        await next(each for each in self._sources if each.name == device).write(metric, value)
+        for source in self._sources:
+            if source.name == device:
+                return await source.write(metric, value)
+        raise Refused("there is no such device any more")
 
     async def _read(self) -> None:
         async with asyncio.TaskGroup() as group:

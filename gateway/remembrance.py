@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from gateway.kept import number, span, truth
 from gateway.model import Clock, Stamp
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ class Remembrance:
         if data["version"] != VERSION:
             raise ValueError(f"version {data['version']}")
         now = self._clock()
-        then = Stamp(int(data["wall_ns"]), float(data["mono"]), bool(data["synchronised"]))
+        then = Stamp(number(data["wall_ns"]), span(data["mono"]), truth(data["synchronised"]))
         # The same start of the machine, the same monotonic clock: exact, whoever sets the one on the wall.
         if data["boot"] == self._boot:
             outage_s = now.mono - then.mono

@@ -32,27 +32,32 @@ _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))")
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r"}
 
 
-def locate(text: str) -> Mapping[KeyPath, Position]:
-    """The position of every key and array element; that of a table is in its own header, if it has one.
+class Places:
+    """Where everything in a TOML text stands.
 
     The text must be one that tomllib accepts: what is wrong in TOML is not noticed here.
     """
-    lines = [0, *(match.end() for match in re.finditer("\n", text))]
-    return {
-        path: Position(line := bisect_right(lines, offset), offset - lines[line - 1] + 1)
-        for path, offset in _Scanner(text).offsets().items()
-    }
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
+        scanner = _Scanner(text)
+        offsets = scanner.offsets()
+        self._scalars = scanner.scalars
+        self.positions: Mapping[KeyPath, Position] = {
+            path: self._position(offset) for path, offset in offsets.items()
+        }
+        """Of every key and array element; that of a table is in its own header, if it has one."""
 
-def inside(text: str, path: KeyPath, character: int) -> Position:
-    """Where a character of the text that is the value at `path` stands; counted from 0, in what the text means."""
-    lines = [0, *(match.end() for match in re.finditer("\n", text))]
-    scanner = _Scanner(text)
-    scanner.offsets()
-    start, end = scanner.scalars[path]
-    meant = _meant(text[start:end])
-    offset = start + (meant[character] if character < len(meant) else end - start - 1)
-    return Position(line := bisect_right(lines, offset), offset - lines[line - 1] + 1)
+    def inside(self, path: KeyPath, character: int) -> Position:
+        """Of a character of the text that is the value at `path`; counted from 0, in what the text means."""
+        start, end = self._scalars[path]
+        meant = _meant(self._text[start:end])
+        return self._position(start + (meant[character] if character < len(meant) else end - start - 1))
+
+    def _position(self, offset: int) -> Position:
+        line = bisect_right(self._lines, offset)
+        return Position(line, offset - self._lines[line - 1] + 1)
 
 
 def nearest(positions: Mapping[KeyPath, Position], path: KeyPath) -> Position:

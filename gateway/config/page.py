@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config import complaints, syntax
 from gateway.config.complaints import Model, Problem, Section
-from gateway.config.locator import KeyPath, Position, inside, locate, nearest
+from gateway.config.locator import KeyPath, Places, Position, nearest
 from gateway.errors import ConfigError
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
@@ -40,17 +40,17 @@ class Page:
 
     def where(self, at: KeyPath) -> str:
         """`file:line:col`, of a value or of the nearest table that would hold it."""
-        place = nearest(self._positions, at)
+        place = nearest(self._places.positions, at)
         return f"{self.path}:{place.line}:{place.column}"
 
     @cached_property
-    def _positions(self) -> Mapping[KeyPath, Position]:
-        return locate(self.text)
+    def _places(self) -> Places:
+        return Places(self.text)
 
     def _place(self, problem: Problem) -> Position:
-        if problem.character is None or problem.at not in self._positions:
-            return nearest(self._positions, problem.at)
-        return inside(self.text, problem.at, problem.character)
+        if problem.character is None or problem.at not in self._places.positions:
+            return nearest(self._places.positions, problem.at)
+        return self._places.inside(problem.at, problem.character)
 
 
 def dotted(path: KeyPath) -> str:

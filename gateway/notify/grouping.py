@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NamedTuple
 
+from gateway.kept import span_or_none, text, texts
 from gateway.model import Alert, AlertState, Stamp
 from gateway.notify.notice import Notice, alert_of, plain
 
@@ -92,12 +93,11 @@ class Grouping:
         key = Key(alert.rule, alert.device)
         home = self._homes.get(key)
         if home is None:
+            if alert.state is AlertState.RESOLVED:  # it was quiet all the time: nobody knows of its beginning
+                return
             labels = self._labels(alert)
             home = tuple(labels.values())
-            if home not in self._groups:
-                if alert.state is AlertState.RESOLVED:
-                    return
-                self._groups[home] = _Group(labels)
+            self._groups.setdefault(home, _Group(labels))
             self._homes[key] = home
         group = self._groups[home]
         group.alerts[key] = alert
@@ -206,13 +206,13 @@ class Grouping:
 
 
 def _restored(data: Mapping[str, Any], now: float) -> _Group:
-    due_s, told_s = data["due_s"], data["told_s"]
+    due_s, told_s = span_or_none(data["due_s"]), span_or_none(data["told_s"])
     alerts = [alert_of(each) for each in data["alerts"]]
     return _Group(
-        labels={str(name): str(value) for name, value in dict(data["labels"]).items()},
-        due=inf if due_s is None else now + float(due_s),
+        labels=texts(data["labels"]),
+        due=inf if due_s is None else now + due_s,
         alerts={Key(alert.rule, alert.device): alert for alert in alerts},
-        told_at=None if told_s is None else now - float(told_s),
-        told_firing=frozenset(Key(*each) for each in data["told_firing"]),
-        told_resolved=frozenset(Key(*each) for each in data["told_resolved"]),
+        told_at=None if told_s is None else now - told_s,
+        told_firing=frozenset(Key(*map(text, each)) for each in data["told_firing"]),
+        told_resolved=frozenset(Key(*map(text, each)) for each in data["told_resolved"]),
     )

@@ -46,7 +46,7 @@ class Answer(NamedTuple):
             return float(written)
         try:
             wait = parsedate_to_datetime(written) - parsedate_to_datetime(self.headers.get("date", ""))
-        except (TypeError, ValueError):  # one is no date, or only one of them has a time zone
+        except (TypeError, ValueError, OverflowError):  # one is no date, or only one of them has a time zone
             return 0.0
         return max(0.0, wait.total_seconds())
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import uuid4
 
+from gateway.kept import number, text, texts, truth, value
 from gateway.model import Alert, AlertState, Stamp, Value
 
 MOST_LISTED = 50
@@ -113,14 +114,14 @@ def alert_of(data: Mapping[str, Any]) -> Alert:
     """Raises: KeyError, TypeError, ValueError, for what `plain` has not made."""
     return Alert(
         at=_stamp(data["at"]),
-        rule=str(data["rule"]),
-        device=str(data["device"]),
+        rule=text(data["rule"]),
+        device=text(data["device"]),
         state=AlertState(data["state"]),
         since=_stamp(data["since"]),
-        value=data["value"],
-        severity=str(data["severity"]),
-        message=str(data["message"]),
-        labels={str(name): str(value) for name, value in dict(data["labels"]).items()},
+        value=None if data["value"] is None else value(data["value"]),
+        severity=text(data["severity"]),
+        message=text(data["message"]),
+        labels=texts(data["labels"]),
     )
 
 
@@ -140,23 +141,24 @@ def plain_notice(notice: Notice) -> dict[str, Any]:
 def notice_of(data: Mapping[str, Any]) -> Notice:
     """Raises: KeyError, TypeError, ValueError, for what `plain_notice` has not made."""
     alerts = tuple(alert_of(each) for each in data["alerts"])
-    if not alerts:
-        raise ValueError("a notice of nothing")
+    firing, resolved = number(data["firing"]), number(data["resolved"])
+    if not alerts or min(firing, resolved) < 0 or firing + resolved < len(alerts):
+        raise ValueError("a notice of nothing, or of fewer than it lists")
     return Notice(
-        id=str(data["id"]),
-        gateway=str(data["gateway"]),
-        group={str(name): str(value) for name, value in dict(data["group"]).items()},
+        id=text(data["id"]),
+        gateway=text(data["gateway"]),
+        group=texts(data["group"]),
         at=_stamp(data["at"]),
         alerts=alerts,
-        firing=int(data["firing"]),
-        resolved=int(data["resolved"]),
-        repeat=bool(data["repeat"]),
+        firing=firing,
+        resolved=resolved,
+        repeat=truth(data["repeat"]),
     )
 
 
 def _stamp(data: Any) -> Stamp:
     wall_ns, synchronised = data
-    return Stamp(int(wall_ns), 0.0, bool(synchronised))
+    return Stamp(number(wall_ns), 0.0, truth(synchronised))
 
 
 def rank(severity: str) -> int:

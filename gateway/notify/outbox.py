@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 from gateway.errors import Declined, Undelivered
+from gateway.kept import span
 from gateway.model import Alert, Clock
 from gateway.notify.grouping import Grouping
 from gateway.notify.notice import Notice, notice_of, plain_notice
@@ -172,7 +173,7 @@ class Outbox:
         """Before `run`. Raises: KeyError, TypeError, ValueError, for what `kept` has not made."""
         now = self._clock()
         letters = [
-            _Letter(notice_of(each["notice"]), now.mono - float(each["waited_s"])) for each in data["waiting"]
+            _Letter(notice_of(each["notice"]), now.mono - span(each["waited_s"])) for each in data["waiting"]
         ]
         self._grouping.restore(data["grouping"], now)
         for letter in letters:

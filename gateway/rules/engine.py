@@ -9,6 +9,7 @@ from math import inf
 from types import MappingProxyType
 from typing import Any
 
+from gateway.kept import number, span, text, texts, truth
 from gateway.model import Alert, AlertState, Availability, Observation, Presence, Stamp
 from gateway.rules.rule import Alarm, State, Turn, Watch
 
@@ -50,6 +51,8 @@ class _Post:
     watch: Watch
     judge: Callable[[Stamp], object]
     """Whether `when` is true; at hand, since each reading asks."""
+    timer: Callable[[Stamp], float] | None
+    """When it may change by itself, if it ever does."""
     alarm: Alarm
     rank: int
     since: Stamp
@@ -110,7 +113,13 @@ class Engine:
             places = watch.devices | {watch.device}
             places |= {ports[each] for each in places if each in ports} | {""}
             post = _Post(
-                watch, watch.when.judge, Alarm(watch.rule, watch.when, watch.clear), rank, at, places
+                watch,
+                watch.when.judge,
+                watch.when.due if watch.when.timed else None,
+                Alarm(watch.rule, watch.when, watch.clear),
+                rank,
+                at,
+                places,
             )
             self._posts.append(post)
             for device in watch.devices | watch.needs:
@@ -151,6 +160,8 @@ class Engine:
             judged = post.judge(at)
             if judged is not post.alarm.steady:
                 self._step(post, at, alerts, judged)
+            elif post.timer is not None:
+                self._arm(post, post.timer(at))
         return alerts
 
     def on_time(self, now: Stamp) -> list[Alert]:
@@ -265,29 +276,30 @@ class Engine:
         """Go on where another engine was exported so long ago; to be called before anything else.
 
         What fires and has no rule any more is resolved; all else is announced only where it changes.
+        Raises: KeyError, TypeError, ValueError, for what `export` has not made.
         """
         alerts: list[Alert] = []
         then = at.mono - max(0.0, outage_s)
         for each in kept["silences"]:
             silence = Silence(
-                name=each["name"], ends_at=then + each["left_s"], rule=each["rule"], device=each["device"],
-                labels=each["labels"], by=each["by"],
+                name=text(each["name"]), ends_at=then + span(each["left_s"]), rule=text(each["rule"]),
+                device=text(each["device"]), labels=texts(each["labels"]), by=text(each["by"]),
             )  # fmt: skip
             self._silences[silence.name] = silence
             heappush(self._heap, (silence.ends_at, _SILENCES))
-        self._absent.update(kept["absent"])
+        self._absent.update(map(text, kept["absent"]))
         for device in self._absent:
             self._note_absence(device)
         posts = {(post.watch.rule.name, post.watch.device): post for post in self._posts}
         for each in kept["alerts"]:
             post = posts.get((each["rule"], each["device"]))
             if post is None:
-                if each["firing"]:
+                if truth(each["firing"]):
                     alerts.append(_gone(each, at))
                 continue
             wall_ns, ago_s, synchronised = each["since"]
-            post.since = Stamp(wall_ns, then - ago_s, synchronised)
-            post.acknowledged, post.quiet = each["acknowledged"], each["quiet"]
+            post.since = Stamp(number(wall_ns), then - span(ago_s), truth(synchronised))
+            post.acknowledged, post.quiet = text(each["acknowledged"]), texts(each["quiet"])
             post.alarm.restore(each, then)
             if post.alarm.firing:
                 post.of_silence = post.alarm.of_silence
@@ -398,6 +410,6 @@ def _earlier(at: Stamp, mono: float) -> Stamp:
 
 def _gone(kept: Mapping[str, Any], at: Stamp) -> Alert:
     return Alert(
-        at=at, rule=kept["rule"], device=kept["device"], state=AlertState.RESOLVED, since=at, value=None,
-        severity=kept["severity"], message="the rule is gone", labels=kept["labels"],
+        at=at, rule=text(kept["rule"]), device=text(kept["device"]), state=AlertState.RESOLVED, since=at, value=None,
+        severity=text(kept["severity"]), message="the rule is gone", labels=texts(kept["labels"]),
     )  # fmt: skip

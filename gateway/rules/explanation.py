@@ -30,10 +30,17 @@ def clauses(text: str, site: Site, each: Sequence[str] | None, memory: Memory, t
 
     return [
         Clause(
-            " ".join(text[part.start : part.end].split()),
+            _on_one_line(text[part.start : part.end]),
             part.depth,
             bound(part.start, part.end, condition=True),
-            [(text[start:end], bound(start, end, condition=False)) for start, end in part.operands],
+            [
+                (_on_one_line(text[start:end]), bound(start, end, condition=False))
+                for start, end in part.operands
+            ],
         )
         for part in Coder(text, site, each).parts()
     ]
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -68,6 +68,8 @@ class Bound:
 
     def due(self, at: Stamp) -> float:
         """The monotonic moment after this one at which to judge again, whatever comes; infinity: none."""
+        if len(self._timers) == 1:
+            return self._timers[0](at)
         return min([timer(at) for timer in self._timers]) if self._timers else inf
 
 

@@ -58,5 +58,7 @@ def _written(value: Value | None, form: str) -> str:
         return "true" if value else "false"
     try:
         return value[:LONGEST] if isinstance(value, str) else format(value, form)
-    except (ValueError, OverflowError):  # `d` of a float; an integer with more digits than a float has
-        return f"{value:g}" if isinstance(value, float) else "?"
+    except ValueError:  # `d` of a float; `.1` of an integer
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    except OverflowError:  # an integer with more digits than a float has
+        return "?"

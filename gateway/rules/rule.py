@@ -6,6 +6,7 @@ from enum import Enum, StrEnum
 from math import inf
 from typing import Protocol, TypedDict
 
+from gateway.kept import span, span_or_none, truth
 from gateway.model import Stamp, Value
 from gateway.pacing.debounce import Debounce
 from gateway.pacing.throttle import Flapping, Throttle
@@ -142,7 +143,8 @@ class Alarm:
         self.due = inf
         """The monotonic moment at which it wants a `step`, whatever comes."""
         self.steady: object = _NEVER
-        """What the condition was, if a step would change nothing as long as it is the same and nothing is due."""
+        """What the condition was, if a step would change nothing as long as it is the same and nothing is due; when a
+        condition may change by itself, whoever calls asks that anew."""
         self.revision = 0
         """Grows with each change of what `kept` tells."""
 
@@ -179,7 +181,7 @@ class Alarm:
             self.revision += 1
         self.due = self._next(at)
         plain = self._clear is None or judged is True or not debounce.believed
-        self.steady = judged if plain and not self.absent and not self._timed else _NEVER
+        self.steady = judged if plain and not self.absent else _NEVER
         return turn
 
     def kept(self, now: float) -> Kept:
@@ -197,16 +199,17 @@ class Alarm:
 
     def restore(self, kept: Kept, now: float) -> None:
         """Go on where another one stopped; `now`: its moment on this clock, what has passed since included."""
-        self._debounce.believed = kept["believed"]
-        self._debounce.differs_since = None if kept["differs_s"] is None else now - kept["differs_s"]
-        self.firing = kept["firing"]
+        differs_s = span_or_none(kept["differs_s"])
+        self._debounce.believed = truth(kept["believed"])
+        self._debounce.differs_since = None if differs_s is None else now - differs_s
+        self.firing = truth(kept["firing"])
         self.steady = _NEVER
         if self._flapping:
             for each in kept["changes_s"]:
-                self._flapping.changed(now - each)
+                self._flapping.changed(now - span(each))
         if self._repeat and self.firing:
-            said_s = 0.0 if kept["repeated_s"] is None else kept["repeated_s"]
-            self._repeat.opens_at = now - said_s + self._repeat.period_s
+            said_s = span_or_none(kept["repeated_s"])
+            self._repeat.opens_at = now - (said_s or 0.0) + self._repeat.period_s
 
     def _heard(self, judged: object, at: Stamp) -> bool | None:
         """Whether it is to be believed that it fires."""

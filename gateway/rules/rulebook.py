@@ -11,6 +11,7 @@ from gateway.model import Value
 from gateway.rules.engine import PORT_DOWN
 from gateway.rules.expression import Bound, Expression
 from gateway.rules.memory import COUNTED, Cell, Memory
+from gateway.rules.message import LONGEST
 from gateway.rules.names import THIS, BadExpression, Instrument, Site, did_you_mean
 from gateway.rules.rule import Rule, Watch
 from gateway.rules.unknown import Unknown
@@ -194,8 +195,10 @@ def _watch(article: Article, this: str, memory: Memory, site: Site) -> Watch:
 
     def look(name: str) -> Value | None:
         value = cells[name].value if name in cells else None
-        if isinstance(value, str):  # half a surrogate pair can be written nowhere
-            return value.encode(errors="replace").decode()
+        if isinstance(
+            value, str
+        ):  # half a surrogate pair can be written nowhere, and alerts are kept in numbers
+            return value[:LONGEST].encode(errors="replace").decode()
         return None if isinstance(value, Unknown) else value
 
     return Watch(

@@ -56,8 +56,10 @@ Way = Callable[[Path, Mosquitto, Hall], AbstractContextManager[Running]]
 
 
 @contextmanager
-def sallyport(folder: Path, broker: Mosquitto, hall: Hall, *, mqtt: str = "") -> Iterator[Running]:
-    """Raises: CannotRunError."""
+def sallyport(
+    folder: Path, broker: Mosquitto, hall: Hall, *, mqtt: str = "", further: str = ""
+) -> Iterator[Running]:
+    """`mqtt`: options of its table; `further`: tables. Raises: CannotRunError."""
     file = folder / "gateway.toml"
     devices = "".join(
         f'[devices.{each.path.name}]\ndriver = "json"\nport = "{each.path}"\n' for each in hall.ports
@@ -65,7 +67,7 @@ def sallyport(folder: Path, broker: Mosquitto, hall: Hall, *, mqtt: str = "") ->
     file.write_text(
         f'[gateway]\nname = "bench"\nlog_level = "error"\nstop_timeout = "100ms"\n'
         f'[mqtt]\nurl = "mqtt://{broker.host}:{broker.port}"\nretry_max = "200ms"\n{mqtt}\n'
-        f'[journal]\nsync = "200ms"\n{devices}'
+        f'[journal]\nsync = "200ms"\n{devices}{further}'
     )
     with _running([[sys.executable, "-m", "gateway", "run", "--config", str(file)]], state=folder) as running:
         yield running

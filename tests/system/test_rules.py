@@ -329,3 +329,23 @@ async def test_value_that_cannot_decide_makes_as_many_alerts_as_the_document_say
     assert {name: (states.count("firing"), states.count("resolved")) for name, states in counts.items()} == {
         name: (times, times) for name, (_, times) in PROMISED.items()
     }
+
+
+async def test_write_to_a_device_that_was_taken_out_meanwhile_is_refused(tmp_path: Path) -> None:
+    rule = (
+        '[rules.open]\neach = "valve*"\nwhen = "board.t > 80"\n'
+        'do = [{ device = "this", set = { open = true } }]\n'
+    )
+    valve = (
+        f'[devices.valve]\ndriver = "modbus"\nport = "{tmp_path}/nowhere"\nretry_max = "100ms"\n'
+        'registers.open = { table = "coil", address = 3, type = "bool", writable = true }\n'
+    )
+    async with Alarms.at(tmp_path) as site:
+        async with site.running(site.config(rule + valve)) as gateway:
+            await site.open(gateway)
+            await site.say(t=90)
+            await gateway.said("action of open (valve): valve.open = true: tried again")
+            assert await gateway.stop() == 0
+        async with site.running(site.config(rule)) as gateway:
+            await gateway.said("action of open (valve): valve.open = true: refused: there is no such device")
+            await gateway.stop()

@@ -4,28 +4,26 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gateway import config
 from gateway.clock import system_clock
-from gateway.commands.listening import messages, parsed, plain, readings
+from gateway.commands.listening import messages, plain
 from gateway.commands.rules.chronicle import clocked, named
+from gateway.commands.rules.ears import Ears, Watched, published
 from gateway.commands.rules.recorded import takes
 from gateway.commands.rules.wording import consequences, metric, reads, timing, value
 from gateway.config import Config, rulebook
 from gateway.config.page import Page
 from gateway.config.rules import BUILT_IN
 from gateway.errors import Unreachable, UsageError
-from gateway.model import Availability, Presence, Reading, Stamp, Value
+from gateway.model import Stamp
 from gateway.publish.broker import Broker
-from gateway.publish.topics import Topics, safe
+from gateway.publish.topics import Topics
 from gateway.rules.explanation import Clause, clauses
-from gateway.rules.expression import Metric
-from gateway.rules.memory import COUNTED, Memory
+from gateway.rules.memory import Memory
 from gateway.rules.rehearsal import Rehearsal
-from gateway.rules.rulebook import STATUS, Article, Rulebook
+from gateway.rules.rulebook import Article, Rulebook
 from gateway.rules.unknown import Unknown
 from gateway.units import duration
 
@@ -74,19 +72,7 @@ def _about(article: Article, loaded: Config, page: Page) -> Iterator[str]:
         before = key
 
 
-@dataclass(slots=True)
-class _Watched:
-    """The rule about one device, or about none in particular."""
-
-    this: str
-    metrics: Sequence[Metric]
-    asked: Sequence[str]
-    conditions: Mapping[str, Sequence[Clause]]
-    said: list[str] = field(default_factory=list)
-    """What the gateway itself has published of it."""
-
-
-def _watched(article: Article, book: Rulebook, memory: Memory) -> list[_Watched]:
+def _watched(article: Article, book: Rulebook, memory: Memory) -> list[Watched]:
     site = book.site_of(article.rule.name)
     found = []
     for this in article.devices if article.devices is not None else [""]:
@@ -101,41 +87,41 @@ def _watched(article: Article, book: Rulebook, memory: Memory) -> list[_Watched]
         asked = sorted({device for each in known for device in each.asked})
         for of in metrics:
             memory.cell(*of)
-        found.append(_Watched(this, metrics, asked, conditions))
+        found.append(Watched(this, metrics, asked, conditions))
     return found
 
 
-def _shown(watched: _Watched, memory: Memory, now: Stamp) -> Iterator[str]:
+def _shown(watched: Watched, memory: Memory, now: Stamp) -> Iterator[str]:
     for of in watched.metrics:
         seen, found = memory.device(of.device).at, memory.cell(*of).value
         ago = ""
-        if not isinstance(seen, Unknown) and not isinstance(found, Unknown) and _published(of):
+        if not isinstance(seen, Unknown) and not isinstance(found, Unknown) and published(of):
             ago = f"; {of.device} was heard {clocked(now.mono - seen)} ago"
         yield f"{metric(of)} is {plain(value(found))}{ago}"
     for device in watched.asked:
         heard = memory.device(device)
-        age = (
-            "was not heard yet"
-            if isinstance(heard.at, Unknown)
-            else f"was heard {clocked(now.mono - heard.at)} ago"
-        )
-        yield f"{device} {age}; stale: {value(heard.stale)}; offline: {value(heard.offline)}"
+        at = heard.at
+        last = "was not heard yet" if isinstance(at, Unknown) else f"was heard {clocked(now.mono - at)} ago"
+        yield f"{device} {last}; stale: {value(heard.stale)}; offline: {value(heard.offline)}"
     for key, parts in watched.conditions.items():
         for clause in parts:
-            values = [(text, value(judge(now))) for text, judge in clause.operands]
-            if len(values) == 1:
-                shown = f": {values[0][1]}"
-            else:
-                shown = ": " + ", ".join(f"{text} is {one}" for text, one in values) if values else ""
-            mark = f"{key}: " if not clause.depth else ""
-            verdict = value(clause.judge(now))
-            if verdict.startswith("unknown") and shown:
-                shown = "" if len(values) == 1 else shown
-            yield f"{'  ' * clause.depth}{mark}`{plain(clause.text)}` is {verdict}{plain(shown)}"
+            mark = "" if clause.depth else f"{key}: "
+            yield f"{'  ' * clause.depth}{mark}{_verdict(clause, now)}"
+
+
+def _verdict(clause: Clause, now: Stamp) -> str:
+    verdict = plain(f"`{clause.text}` is {value(clause.judge(now))}")
+    match [(text, value(judge(now))) for text, judge in clause.operands]:
+        case []:
+            return verdict
+        case [(_, only)]:
+            return verdict if only.startswith("unknown") else f"{verdict}: {plain(only)}"
+        case several:
+            return f"{verdict}: " + ", ".join(plain(f"{text} is {each}") for text, each in several)
 
 
 def _print(
-    article: Article, all_watched: Sequence[_Watched], memory: Memory, now: Stamp, states: Mapping[str, str]
+    article: Article, all_watched: Sequence[Watched], memory: Memory, now: Stamp, states: Mapping[str, str]
 ) -> None:
     for watched in all_watched[:MOST_DEVICES]:
         name = named(article.rule.name, watched.this)
@@ -185,7 +171,7 @@ async def _live(article: Article, book: Rulebook, loaded: Config, wait_s: float)
     memory = Memory()
     all_watched = _watched(article, book, memory)
     topics = Topics(prefix=loaded.mqtt.prefix, gateway=loaded.gateway.name)
-    ears = _Ears(article, all_watched, memory, topics, loaded)
+    ears = Ears(article, all_watched, memory, topics, loaded)
     ways = Broker.ways(loaded.mqtt, client_id=f"sallyport-explain-{os.getpid()}")
     for broker in ways:
         print(
@@ -206,88 +192,10 @@ async def _live(article: Article, book: Rulebook, loaded: Config, wait_s: float)
             print(error, file=sys.stderr)
             continue
         break
-    if any(watched.conditions and _windows(article) for watched in all_watched):
+    if _windows(article):
         print("\nwindows hold what came while we listened; the gateway's own hold more")
     _print(article, all_watched, memory, system_clock(), {})
 
 
 def _windows(article: Article) -> bool:
     return any(each.reads().windows for each in (article.when, article.clear) if each is not None)
-
-
-class _Ears:
-    """What is published of what a rule reads, into a memory."""
-
-    def __init__(
-        self,
-        article: Article,
-        all_watched: Sequence[_Watched],
-        memory: Memory,
-        topics: Topics,
-        loaded: Config,
-    ) -> None:
-        self._memory = memory
-        self._watched = {each.this: each for each in all_watched}
-        self._metrics = {of for each in all_watched for of in each.metrics if _published(of)}
-        devices = {of.device for of in self._metrics} | {
-            device for each in all_watched for device in each.asked
-        }
-        self._devices = {topics.of_device(device): device for device in devices & loaded.devices.keys()}
-        self._by_metric = loaded.mqtt.layout == "metric"
-        self._alerts = topics.of_alerts(article.rule.name)
-        self._of_several = article.devices is not None
-        self._unheard = set(self._devices.values())
-
-    @property
-    def topics(self) -> list[str]:
-        below = "+" if self._by_metric else "availability"
-        return [
-            *(topic for topic in self._devices if not self._by_metric),
-            *(f"{topic}/{below}" for topic in self._devices),
-            f"{self._alerts}/+" if self._of_several else self._alerts,
-        ]
-
-    @property
-    def content(self) -> bool:
-        """All that can be heard was heard."""
-        unseen = any(isinstance(self._memory.cell(*of).value, Unknown) for of in self._metrics)
-        return not unseen and not self._unheard
-
-    def hear(self, topic: str, message: Any) -> None:
-        above, _, last = topic.rpartition("/")
-        if self._alerts in (topic, above):
-            self._hear_alert(last if self._of_several else "", parsed(message))
-        elif topic in self._devices and (found := readings(message)):
-            for each in found[1]:
-                self._take(self._devices[topic], each["values"])
-        elif above in self._devices and last == "availability":
-            self._present(self._devices[above], parsed(message))
-        elif above in self._devices:
-            self._take_one(self._devices[above], last, parsed(message))
-
-    def _take(self, device: str, values: Mapping[str, Value]) -> None:
-        self._memory.take(Reading(at=system_clock(), device=device, values=values))
-
-    def _take_one(self, device: str, level: str, found: Value) -> None:
-        """With `layout = "metric"`."""
-        self._take(
-            device, {of.name: found for of in self._metrics if of.device == device and safe(of.name) == level}
-        )
-
-    def _present(self, device: str, found: Any) -> None:
-        if isinstance(found, dict) and found.get("state") in set(Presence):
-            self._unheard.discard(device)
-            presence = Presence(found["state"])
-            event = Availability(at=system_clock(), device=device, presence=presence, reason="")
-            self._memory.hear(event)
-
-    def _hear_alert(self, level: str, found: Any) -> None:
-        for this, watched in self._watched.items():
-            if isinstance(found, dict) and level == (safe(this) if this else ""):
-                state, since = plain(found.get("state", "")), plain(found.get("since", ""))
-                watched.said = [f"the gateway says: {state} since {since}: {plain(found.get('message', ''))}"]
-
-
-def _published(of: Metric) -> bool:
-    """What the gateway counts is not among a device's values."""
-    return of.device != STATUS and not of.name.startswith(COUNTED)

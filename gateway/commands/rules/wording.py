@@ -85,5 +85,5 @@ def consequences(rule: RuleOptions, receivers: Mapping[str, NotifyOptions]) -> I
 def value(of: object) -> str:
     """As in the configuration; a reason why it is not known in brackets."""
     if isinstance(of, bool | int | float | str):
-        return orjson.dumps(round(of, 6) if isinstance(of, float) else of).decode()
+        return orjson.dumps(round(of, 5) if isinstance(of, float) else of).decode()
     return f"unknown: {getattr(of, 'value', of)}"

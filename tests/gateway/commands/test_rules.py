@@ -432,3 +432,189 @@ def test_explain_knows_no_other_rules_and_says_the_nearest(say: Say) -> None:
 )
 def test_moments_are_written_as_one_may_write_them(seconds: float, written: str) -> None:
     assert clocked(seconds) == written
+
+
+AVAILABILITY = '[[availability]]\ndevice = "boiler"\nat = "{}"\nstate = "{}"\n'
+
+
+def test_device_is_what_the_test_says_until_it_is_heard(say: Say) -> None:
+    changes = [
+        ("10s", "stale"),
+        ("20s", "online"),
+        ("25s", "offline"),
+        ("30s", "port down"),
+        ("40s", "port up"),
+    ]
+    said = "".join(AVAILABILITY.format(*each) for each in changes)
+    said += '[[reading]]\ndevice = "boiler"\nat = "45s"\nvalues = { temperature = 1 }\n'
+    status, lines = verdict(
+        say, 'rules = ["device_offline"]\n' + said + expect("50s", 'firing = ["overheat"]')
+    )
+    assert status == 1
+    story = lines[lines.index("    time line") + 1 : -1]
+    assert [line.strip().split(": ", 1) for line in story] == [
+        ["10s  boiler", "stale: the test says so"],
+        ["20s  boiler", "online"],
+        ["25s  boiler", "offline: the test says so"],
+        ["25s  device_offline/boiler", "pending"],
+        ["30s  boiler", "offline: the test says so"],
+        ["45s  boiler", "online"],
+        ["45s  device_offline/boiler", "not pending any more"],
+    ]
+
+
+def test_quiet_repeats_and_what_is_kept_are_in_the_time_line(say: Say) -> None:
+    rule = 'keep_for = "20s"\nrepeat = "15s"\ninhibited_by = ["cold"]'
+    cold = '[rules.cold]\nwhen = "pump.cold"\n'
+    Path("site.toml").write_text(SITE.replace('for = "30s"', rule) + cold)
+    said = '[[series]]\ndevice = "boiler"\nvalues = { temperature = "90 x 20, 20 x 5, 90 x 5, 20 x 60" }\n'
+    pump = 'values = { off = "false x 90", cold = "false x 3, true x 3, false x 84" }'
+    said += f'[[series]]\ndevice = "pump"\n{pump}\n'
+    _, lines = verdict(say, said + expect("85s", 'firing = ["overheat"]'))
+    story = [line.split("overheat: ")[1] for line in lines if "overheat: " in line]
+    assert story == [
+        "firing: at 90 °C",
+        "inhibited by cold",
+        "not quiet any more",
+        "told again",
+        "resolving",
+        "firing still, nobody is told",
+        "told again",
+        "resolving",
+        "told again",
+        "resolved",
+    ]
+
+
+EVERYTHING = """\
+[rules.all]
+each = "boil*"
+when = "this.t > 80 and age(this) < '1m'"
+clear = "this.t < 75"
+for = "10s"
+keep_for = "1m"
+flap = { changes = 6, within = "10m" }
+repeat = "1h"
+on_stale = "fire"
+severity = "critical"
+labels = { site = "north" }
+inhibited_by = ["overheat"]
+notify = ["quiet"]
+do = [{ device = "valve", set = { open = 1 } }]
+enabled = false
+[notify.quiet]
+url = "http://host/quiet"
+repeat_interval = "never"
+[devices.valve]
+driver = "text"
+port = "/dev/ttyValve"
+commands.open = { send = "OPEN {value}" }
+"""
+
+
+def test_explain_says_all_that_is_written_of_a_rule(say: Say) -> None:
+    night()
+    Path("site.toml").write_text(SITE + EVERYTHING)
+    status, out, _ = say("explain", "all", "--config", "site.toml", "--capture", "night.rec")
+    assert status == 0
+    assert out == (
+        "all (site.toml:24:8)\n"
+        "  when      this.t > 80 and age(this) < '1m'\n"
+        "  clear     this.t < 75\n"
+        "  for       10s without a break, then it fires\n"
+        "  keep_for  over for 1m without a break, then it is resolved\n"
+        "  flap      stays when it changes 6 times in 10m\n"
+        "  repeat    told again every 1h\n"
+        "  on_stale  fire: a device that it reads and that is silent counts as true\n"
+        "  severity  critical\n"
+        "  labels    site = north\n"
+        "  each      boiler\n"
+        "  reads     this.t\n"
+        "            whether this is heard\n"
+        "  notifies  quiet: first after 30s, then what is new every 5m, what still fires not again\n"
+        "  does      valve: open = 1, when it fires\n"
+        "  quiet     while overheat fires for the same device, its port, or none in particular\n"
+        "  off       switched off at site.toml:38:1\n"
+        "\n"
+        "all/boiler: inactive at the end, after 3m19s\n"
+        "  boiler.t is unknown: not seen yet\n"
+        "  boiler was heard 0s ago; stale: false; offline: false\n"
+        "  when: `this.t > 80 and age(this) < '1m'` is unknown: not seen yet\n"
+        "    `this.t > 80` is unknown: not seen yet\n"
+        "    `age(this) < '1m'` is true: 0.0\n"
+        "  clear: `this.t < 75` is unknown: not seen yet\n"
+    )
+
+
+def test_explain_says_of_an_alert_that_fires_since_when_and_with_which_words(say: Say) -> None:
+    record(
+        "hot.rec",
+        "/dev/ttyBoiler",
+        "2026-11-22T22:00:00Z",
+        [(second, {"temperature": 170}) for second in range(60)],
+    )
+    record("pump.rec", "/dev/ttyPump", "2026-11-22T22:00:00Z", [(0, {"off": False})])
+    captures = ("--capture", "hot.rec", "--capture", "pump.rec")
+    _, out, _ = say("explain", "overheat", "--config", "site.toml", *captures)
+    assert "overheat: firing at the end, after 59s\n" in out
+    assert out.endswith("  firing for 29s: at 85.0 °C\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("explain", "overheat", "--wait", "long"), "--wait long: must be a duration"),
+        (("explain", "overheat", "--device", "boiler"), "--device says whose recording a --capture is"),
+        (("replay", "nowhere.rec"), "nowhere.rec: No such file or directory"),
+        (("replay", "boiler="), "boiler=: write NAME=FILE"),
+        (("replay", "boiler=when.rec"), "when.rec: the recording does not say when it began"),
+        (
+            ("explain", "hot", "--capture", "when.rec", "--device", "boilr"),
+            'no device "boilr": did you mean "boiler"?',
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_said_so(say: Say, words: tuple[str, ...], complaint: str) -> None:
+    Path("site.toml").write_text(SITE + '[rules.hot]\nwhen = "boiler.temperature > 80"\n')
+    record("when.rec", "/dev/ttyBoiler", "once upon a time", [])
+    status, out, err = say(*words, "--config", "site.toml")
+    assert (status, out if words[0] == "replay" else "") == (2, "")
+    assert complaint in err
+
+
+def test_only_device_there_is_has_the_recording(say: Say) -> None:
+    record("other.rec", "/dev/ttyOther", "2026-11-22T22:00:00Z", [(0, {"temperature": 1})])
+    Path("one.toml").write_text('[devices.boiler]\ndriver = "json"\nport = "/dev/null"\n')
+    status, out, _ = say("replay", "other.rec", "--config", "one.toml")
+    assert status == 0
+    assert "boiler: online\n" in out
+
+
+def test_replay_says_what_rules_would_have_set_and_what_was_only_pending(say: Say) -> None:
+    night()
+    site = SITE.replace(
+        'driver = "json"\nport = "/dev/ttyPump"',
+        'driver = "text"\nport = "/dev/ttyPump"\ncommands.off = { send = "OFF {value}" }',
+    )
+    hot = '[rules.hot]\nwhen = "boiler.temperature > 80"\ndo = [{ device = "pump", set = { off = 1 } }]\n'
+    slow = '[rules.slow]\nwhen = "boiler.temperature > 80"\nfor = "2m"\n'
+    Path("site.toml").write_text(site + hot + slow)
+    _, out, _ = say("replay", "boiler=night.rec", "--config", "site.toml")
+    assert "2026-11-22 22:00:20.000  pump is set by hot: off = 1\n" in out
+    assert "  slow/boiler: was pending once, and never fired\n" in out
+    assert "  overheat: never\n" in out
+
+
+def test_metric_that_a_device_cannot_have_is_a_mistake_of_the_test(say: Say) -> None:
+    register = "registers.t = { address = 0 }"
+    site = f'[devices.meter]\ndriver = "modbus"\nport = "/dev/ttyMeter"\nunit = 1\n{register}\n'
+    Path("site.toml").write_text(site + '[rules.hot]\nwhen = "meter.t > 80"\n')
+    Path("test.toml").write_text(
+        'config = "site.toml"\n[[reading]]\ndevice = "meter"\nat = "0s"\nvalues = { tt = 1 }\n'
+        + expect("1s", "firing = []")
+    )
+    status, _, err = say("test", "test.toml")
+    assert (status, err) == (
+        78,
+        'test.toml:5:12: reading[0].values.tt: meter has no metric "tt": did you mean "t"?\n',
+    )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 import drivers
 from drivers.driver import DriverOptions
 from gateway.config import Config, JournalOptions, MqttOptions, device_options, driver_options, load, written
-from gateway.config.locator import inside
+from gateway.config.locator import Places
 from gateway.config.rules import BUILT_IN
 from gateway.errors import ConfigError
 from tests.support.papers import LOOPBACK, Authority
@@ -608,4 +608,4 @@ def test_time_zone_that_nobody_knows_is_refused(loaded: Load) -> None:
 def test_a_character_of_a_text_is_found_in_the_file(
     literal: str, character: int, place: tuple[int, int]
 ) -> None:
-    assert inside(f"k = {literal}\n", ("k",), character) == place
+    assert Places(f"k = {literal}\n").inside(("k",), character) == place

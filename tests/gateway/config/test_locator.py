@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.locator import KeyPath, Position, locate, nearest
+from gateway.config.locator import KeyPath, Places, Position, nearest
 
 VALUES = st.sampled_from(
     [
@@ -121,7 +121,7 @@ def test_every_key_that_tomllib_reads_is_located_where_it_is_written(
     document: tuple[str, dict[str, str]],
 ) -> None:
     text, spellings = document
-    positions = locate(text)
+    positions = Places(text).positions
     lines = text.split("\n")
 
     assert positions.keys() == set(paths(tomllib.loads(text)))
@@ -131,7 +131,7 @@ def test_every_key_that_tomllib_reads_is_located_where_it_is_written(
 
 
 def where(text: str, *path: str | int) -> Position:
-    return locate(text)[path]
+    return Places(text).positions[path]
 
 
 def test_a_table_stands_at_its_own_header_wherever_that_comes() -> None:
@@ -176,9 +176,9 @@ def test_lines_of_windows_count_once() -> None:
     ],
 )
 def test_what_is_not_there_stands_at_its_nearest_parent(path: KeyPath, position: Position) -> None:
-    assert nearest(locate("[a]\nx = 1\n"), path) == position
+    assert nearest(Places("[a]\nx = 1\n").positions, path) == position
 
 
 def test_an_empty_text_has_no_positions() -> None:
-    assert locate("") == {}
-    assert locate("\n# only a comment") == {}
+    assert Places("").positions == {}
+    assert Places("\n# only a comment").positions == {}

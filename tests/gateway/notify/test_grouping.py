@@ -192,6 +192,17 @@ def test_withdrawn_alert_that_was_never_told_leaves_without_a_word() -> None:
     assert told(group, 60_000) == []
 
 
+@pytest.mark.parametrize("between", [31, 1000])
+def test_end_of_an_alert_that_was_quiet_all_the_time_is_not_told_beside_others_of_its_group(
+    between: float,
+) -> None:
+    group = grouping()
+    group.take(alert("a"), stamp(0))
+    until(group, 30)
+    group.take(alert("b", RESOLVED), stamp(between))
+    assert told(group, 3600) == []
+
+
 def test_others_of_a_group_are_still_told_when_one_is_withdrawn() -> None:
     group = grouping()
     group.take(alert("a"), stamp(0))
@@ -270,9 +281,9 @@ class Naive:
     """What was notified last: firing, resolved, when."""
 
     def take(self, device: str, state: AlertState, now: int) -> None:
+        if state is RESOLVED and device not in self.alerts:
+            return  # it was silenced until now, and Alertmanager takes resolved alerts for silenced, too
         if not self.open:
-            if state is RESOLVED:
-                return
             self.open, self.next_flush = True, now + int(WAIT_S)
         self.alerts[device] = state
 

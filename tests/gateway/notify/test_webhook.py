@@ -220,6 +220,7 @@ async def test_redirect_is_not_followed(hook: Hook) -> None:
         (["Retry-After: Sun, 22 Nov 2026 17:00:00 GMT", "Date: Sun, 22 Nov 2026 18:00:00 GMT"], 0),
         (["Retry-After: Sun, 22 Nov 2026 18:02:00 GMT"], 0),
         (["Retry-After: soon"], 0),
+        (["Retry-After: Sun, 22 Nov 99999999999999999999 18:02:00 GMT"], 0),
         (["Retry-After: -5"], 0),
     ],
 )

@@ -17,6 +17,7 @@ VALUES: dict[str, Value] = {
         ("{{{n:03d}}}", "{007}"),
         ("{n:.1f} {n:d}", "7.0 7"),
         ("{boiler.temperature:d}", "81.25"),
+        ("{n:.1}", "7"),
         ("fan {rack-1.fan}, fix {gps.fix:.1f}, {pump.flow:.1f}", "fan true, fix 3D, ?"),
         ("{meter.total:.1f}", "?"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from gateway.model import Reading, Stamp, Tally, Value
 from gateway.rules.engine import PORT_DOWN
 from gateway.rules.memory import Memory
-from gateway.rules.message import Message
+from gateway.rules.message import LONGEST, Message
 from gateway.rules.names import Instrument, Site
 from gateway.rules.rule import Rule, Watch
 from gateway.rules.rulebook import OF_GATEWAY, STATUS, Rulebook, Statute, parted
@@ -198,6 +198,12 @@ def test_text_that_can_be_written_nowhere_is_mended_before_it_travels() -> None:
     memory.take(Reading(at=Stamp(0, 1.0), device="boiler", values={"state": "a\ud800b"}))
     assert found.look(found.metric) == "a?b"
     assert found.rule.message.filled(found.look) == "a?b"
+
+
+def test_text_of_a_megabyte_is_cut_before_it_is_kept_a_thousand_times() -> None:
+    [found], memory = watches(statute('boiler.state == "x"', message="{boiler.state}"))
+    memory.take(Reading(at=Stamp(0, 1.0), device="boiler", values={"state": "x" * 10**6}))
+    assert found.look(found.metric) == "x" * LONGEST
 
 
 def test_rule_that_carries_no_value_says_so() -> None:

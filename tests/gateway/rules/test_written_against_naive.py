@@ -196,6 +196,8 @@ def _written(*, each: bool) -> st.SearchStrategy[Written]:
 class Says:
     device: str
     values: dict[str, Value]
+    announced: bool
+    """As a source does that was not online."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,7 @@ SAYS = st.builds(
     Says,
     st.sampled_from(DEVICES),
     st.dictionaries(st.sampled_from(["x", "y"]), st.integers(0, 3), min_size=1),
+    st.booleans(),
 )
 GOES = st.builds(
     Goes, st.sampled_from(DEVICES), st.sampled_from(Presence), st.sampled_from([False, False, False, True])
@@ -301,11 +304,9 @@ class Pair:
         self._pass()
         for event in second:
             match event:
-                case Says(device, values):
-                    if self._heard[device].stale is not False or device in self._absent:
-                        self._goes(
-                            device, Presence.ONLINE, unproven=False
-                        )  # as a source says before the reading
+                case Says(device, values, announced):
+                    if announced:
+                        self._goes(device, Presence.ONLINE, unproven=False)
                     self._heard[device].readings.append((self.now, values))
                     self._heard[device].stale = self._heard[device].offline = False
                     self._tell(Reading(at=self._stamp, device=device, values=values))
