@@ -99,6 +99,8 @@ class Remembrance:
     async def settled(self) -> None:
         """Returns when all that has been noted by now is on the disk, or cannot be written soon."""
         noted = self._noted
+        if self._written < noted:  # even what is light is not left for later while somebody waits for it
+            self._weighty.set()
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while self._path is not None and not self._trouble and self._written < noted:

@@ -104,7 +104,7 @@ class Answers:
             if not self._skipping:
                 self.rejected["too long"] += 1
             self._skipping = True
-            done = len(held)
+            done = len(held) - held.endswith(b"\r")  # it ends what is skipped
         del self._held[:done]
         self._offset += done
 

@@ -114,7 +114,7 @@ def problems(
             case _:
                 text = _rule(details, fields)
                 about_a_key = loc != details["loc"]
-                about_a_whole_table = bool(models) and isinstance(found, dict)
+                about_a_whole_table = bool(models) and isinstance(found, dict) and text != _RULES["list_type"]
                 if text and not about_a_key and not about_a_whole_table and not any(map(_secret, fields)):
                     text += f"; found {_described(found)}{_advice(found, text)}"
         yield Problem((*section.at, *path), text or details["msg"])
@@ -266,6 +266,8 @@ def _advice(value: Any, rule: str) -> str:
     advice = ""
     if isinstance(value, list) and rule == _RULES["dict_type"]:
         advice = ": write the header in single brackets, [name] instead of [[name]]"
+    elif isinstance(value, dict) and rule == _RULES["list_type"]:
+        advice = ": put square brackets around it, [{ … }]"
     elif (is_text or is_number) and rule == _RULES["list_type"]:
         advice = f": write [{_quoted(text) if is_text else text}]"
     elif is_number and "duration" in bare:

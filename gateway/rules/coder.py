@@ -70,6 +70,7 @@ _EQUALITY: dict[type[ast.cmpop], str] = {ast.Eq: "==", ast.NotEq: "!="}
 _MEMBERSHIP: dict[type[ast.cmpop], str] = {ast.In: "in", ast.NotIn: "not in"}
 
 _DASHED = re.compile(r"(?<![\w.-])[^\W\d]\w*(?:-\w+)+(?=\.)")
+_DASHED_METRIC = re.compile(r"(?P<device>[^\W\d][\w-]*)\.(?P<metric>\w+(?:-\w+)+)")
 _SLIPS = re.compile(
     r"(?P<least>=[<>])|(?P<equal>(?<![<>=!])=(?!=))|(?P<unequal><>)|(?P<and>&&|\bAND\b)|(?P<or>\|\||\bOR\b)"
     r"|(?P<not>!(?!=)|\bNOT\b)|(?P<span>(?<![\w.])\d+(?:\.\d+)?(?:ms|[smhd])(?:\d+(?:ms|[smhd]))*\b)"
@@ -635,6 +636,10 @@ class Coder:
             self._refuse(node, f"write {USES[name]}")
         if "-" in word[0] and self._text[word.end() :].startswith((".", "[")):
             self._refuse_device(word.start(), word[0])
+        for dashed in _DASHED_METRIC.finditer(self._text):
+            if dashed.start() <= column < dashed.end():
+                metric = f'{dashed["device"]}["{dashed["metric"]}"]'
+                raise BadExpression(dashed.start(), f"a name with a dash stands in brackets: write {metric}")
         self._refuse(node, f'there is nothing called "{name}": write device.metric, and texts in quotes')
 
     def _check_metric(self, column: int, device: str, metric: str) -> None:

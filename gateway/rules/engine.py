@@ -140,6 +140,11 @@ class Engine:
         """The moment up to which all that was due is done."""
         return self._now
 
+    @property
+    def absent(self) -> frozenset[str]:
+        """The devices that are stale or offline."""
+        return frozenset(self._absent)
+
     def on_event(self, event: Observation) -> list[Alert]:
         at = event.at
         if at.mono < self._now.mono:  # two devices' readings may overtake each other on their way

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -236,6 +236,8 @@ def test_hostile_answer_is_a_text_in_time(answer: str) -> None:
     ),
     size=st.integers(1, 90),
 )
+@example(parts=[b"x" * 70, b"3\r", b"1\n"], size=72)
+@example(parts=[b"1\n", b"#15a\nb\nc\n", b"#15a\n", b"x" * 70, b"\n", b"x" * 70, b"3\r", b"1\n"], size=53)
 def test_any_split_gives_the_same_answers(parts: list[bytes], size: int) -> None:
     stream = b"".join(parts)
     frames, whole = decoded(stream, max_answer="64B")

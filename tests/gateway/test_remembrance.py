@@ -67,6 +67,19 @@ async def test_what_was_noted_is_found_by_the_next_process(tmp_path: Path) -> No
     assert (tmp_path / "rules.json").stat().st_mode & 0o777 == 0o600
 
 
+async def test_whoever_waits_for_what_is_light_gets_it_written_and_does_not_blame_the_disk(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = Book()
+    async with running(tmp_path, book) as kept:
+        for page in (1, 2, 3):
+            book.content = {"page": page}
+            kept.note(weighty=False)
+            await kept.settled()
+            assert pages(tmp_path) == {"page": page}
+    assert caplog.text == ""
+
+
 async def test_nothing_is_kept_beside_a_journal_in_memory() -> None:
     book = Book()
     kept = Remembrance(None, "this", loop_clock, book.parts)

@@ -33,7 +33,9 @@ def run(path: Path) -> int:
             print(f"    doubtful      {doubt}")
     off = sum(not rule.enabled for rule in loaded.rules.values())
     count = f"{len(loaded.rules)} rules" + (f", {off} switched off" if off else "")
-    print(f"{path}: good: {count}" + (f", doubtful in {len(told)} places" if told else ""))
+    print(
+        f"{path}: good: {count}" + (f", doubtful in {len(told)} place{'s'[: len(told) != 1]}" if told else "")
+    )
     return 0
 
 

@@ -198,12 +198,18 @@ class _Stage:
         return ", ".join(states) or f"nothing: {self._idle(wanted)}"
 
     def _idle(self, wanted: WantedAlert) -> str:
-        judged = [
-            value(watch.when.judge(self._rehearsal.now))
+        watches = [
+            watch
             for watch in self._rehearsal.watches
             if watch.rule.name == wanted.rule and wanted.device in (None, watch.device)
         ]
-        return f"its condition is {', '.join(dict.fromkeys(judged))}"
+        judged = [value(watch.when.judge(self._rehearsal.now)) for watch in watches]
+        text = f"its condition is {', '.join(dict.fromkeys(judged))}"
+        if silent := sorted(
+            {device for watch in watches for device in watch.needs & self._rehearsal.engine.absent}
+        ):
+            text += f'; {", ".join(silent)} is not heard: on_stale = "{watches[0].rule.on_stale}"'
+        return text
 
     def _got_alert(self, alert: Alert, at: float) -> str:
         labels = "".join(f", {name} = {plain(value)}" for name, value in alert.labels.items())

@@ -94,6 +94,11 @@ def test_check_lists_all_rules_with_what_they_read_and_where_they_are_switched_o
     assert err == "", "what is doubtful of a rule is said with it, and nothing else is"
 
 
+def test_check_counts_one_place_as_one(say: Say) -> None:
+    Path("site.toml").write_text(SITE.replace(" and not pump.off", ""))
+    assert say("check", "site.toml")[1].endswith("doubtful in 1 place\n")
+
+
 def test_check_of_a_bad_configuration_ends_with_78_and_the_places(say: Say) -> None:
     Path("site.toml").write_text(SITE.replace("boiler.temperature > 80", "boiler.temperature > "))
     status, out, err = say("check", "site.toml")
@@ -130,6 +135,17 @@ def test_difference_says_what_was_expected_and_what_came_and_ends_with_1(say: Sa
             "0 passed, 1 failed",
         ],
     )
+
+
+def test_rule_that_holds_while_its_device_is_silent_says_so(say: Say) -> None:
+    when = "boiler.temperature > 80 and not pump.off"
+    Path("site.toml").write_text(SITE.replace(when, "count_over(boiler.temperature, '1m') == 0"))
+    Path("test.toml").write_text(
+        'config = "site.toml"\n' + HOT.replace("600", "6") + '[[expect]]\nat = "1h"\nfiring = ["overheat"]\n'
+    )
+    _, out, _ = say("test", "test.toml")
+    why = 'nothing: its condition is true; boiler is not heard: on_stale = "hold"'
+    assert out.splitlines()[3] == f"      got       {why}"
 
 
 def test_rule_that_cannot_know_says_why_it_does_not_fire(say: Say) -> None:

@@ -104,6 +104,12 @@ def test_a_driver_may_use_whatever_type_toml_can_write() -> None:
         ),
         ("numbers = 7", 1, "numbers", "must be an array; found the number 7: write [7]"),
         (
+            "registers = { address = 5 }",
+            1,
+            "registers",
+            "must be an array; found a table: put square brackets around it, [{ … }]",
+        ),
+        (
             "registers = [{ address = 70000 }]",
             16,
             "registers[0].address",

@@ -189,6 +189,8 @@ def test_unknown_decides_only_where_nothing_else_does(text: str, expected: Value
         ("'boler'.x", 0, 'there is no device "boler"'),
         ("pump.runing", 0, 'pump has no metric "runing": did you mean "running"?'),
         ("boiler > 5", 0, "write which metric of boiler"),
+        ("boiler.fan-speed > 5", 0, 'a name with a dash stands in brackets: write boiler["fan-speed"]'),
+        ("1 < rack-1.fan-no-speed", 4, 'write rack-1["fan-no-speed"]'),
         ("temperature > 5", 0, 'there is nothing called "temperature"'),
         ("hour > 5", 0, "write hour()"),
         ("avrg(boiler.x, '5m') > 1", 0, 'there is no function avrg(): did you mean "avg"?'),
