@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.kept import number, span, text, texts, truth
-from gateway.model import Alert, AlertState, Availability, Observation, Presence, Stamp
-from gateway.rules.rule import Alarm, State, Turn, Watch
+from gateway.kept import value as value_of
+from gateway.model import Alert, AlertState, Availability, Observation, Presence, Stamp, Value
+from gateway.rules.rule import Alarm, OnStale, State, Turn, Watch
 
 PORT_DOWN = "port_down"
 """The rule that keeps quiet what is said of the silence behind the port that it fires for."""
@@ -64,6 +65,8 @@ class _Post:
     acknowledged: str = ""
     of_silence: bool = False
     quiet: dict[str, str] = field(default_factory=dict)
+    said: tuple[Value | None, str] | None = None
+    """Value and message while it fires, as long as all of it was known: after a restart nothing is, for a while."""
 
 
 class Engine:
@@ -257,7 +260,7 @@ class Engine:
                     "rule": post.watch.rule.name, "device": post.watch.device,
                     "severity": post.watch.rule.severity, "labels": dict(post.watch.rule.labels),
                     "since": [post.since.wall_ns, now - post.since.mono, post.since.synchronised],
-                    "acknowledged": post.acknowledged, "quiet": post.quiet, **kept,
+                    "acknowledged": post.acknowledged, "quiet": post.quiet, "said": post.said, **kept,
                 }
                 for post in self._posts
                 if (kept := post.alarm.kept(now))["firing"] or kept["differs_s"] is not None or kept["changes_s"]
@@ -300,6 +303,9 @@ class Engine:
             wall_ns, ago_s, synchronised = each["since"]
             post.since = Stamp(number(wall_ns), then - span(ago_s), truth(synchronised))
             post.acknowledged, post.quiet = text(each["acknowledged"]), texts(each["quiet"])
+            if each["said"] is not None:
+                value, message = each["said"]
+                post.said = None if value is None else value_of(value), text(message)
             post.alarm.restore(each, then)
             if post.alarm.firing:
                 post.of_silence = post.alarm.of_silence
@@ -339,7 +345,7 @@ class Engine:
             post.since = at
             self._firing[name].discard(post.rank)
             alerts.append(self._alert(post, at))
-            post.acknowledged, post.quiet = "", {}
+            post.acknowledged, post.quiet, post.said = "", {}, None
         elif turn is Turn.REPEATED and not post.quiet:
             alerts.append(self._alert(post, at))
         if turn is Turn.FIRED or turn is Turn.RESOLVED:
@@ -394,13 +400,31 @@ class Engine:
     def _alert(self, post: _Post, at: Stamp) -> Alert:
         watch, rule = post.watch, post.watch.rule
         state = AlertState.FIRING if post.alarm.firing else AlertState.RESOLVED
-        value = watch.look(watch.metric) if watch.metric else None
-        own = {"rule": rule.name, "device": watch.device, "value": value}
+        value, message = self._words(post)
         return Alert(
             at=at, rule=rule.name, device=watch.device, state=state, since=post.since, value=value,
-            severity=rule.severity, labels={**rule.labels, **post.quiet},
-            message=rule.message.filled(lambda name: own[name] if name in own else watch.look(name)),
+            severity=rule.severity, labels={**rule.labels, **post.quiet}, message=message,
         )  # fmt: skip
+
+    def _words(self, post: _Post) -> tuple[Value | None, str]:
+        watch, rule = post.watch, post.watch.rule
+        value = watch.look(watch.metric) if watch.metric else None
+        own = {"rule": rule.name, "device": watch.device, "value": value}
+        seen = [value] if watch.metric else []
+
+        def look(name: str) -> Value | None:
+            seen.append(own[name] if name in own else watch.look(name))
+            return seen[-1]
+
+        words = value, rule.message.filled(look)
+        if None in seen and post.said is not None:
+            words = post.said
+        elif post.alarm.firing:
+            post.said = words
+        if post.alarm.firing and post.alarm.absent and rule.on_stale is OnStale.FIRE:
+            silent = ", ".join(sorted(watch.needs & self._absent))
+            words = words[0], f"{words[1]} ({silent}: not heard any more)"
+        return words
 
 
 def _earlier(at: Stamp, mono: float) -> Stamp:

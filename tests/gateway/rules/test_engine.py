@@ -351,6 +351,39 @@ def test_wait_goes_on_over_a_restart(values: Values) -> None:
     assert after.story == [(18, "firing")]  # 10 s before, 5 s of outage, 15 s after
 
 
+def test_alert_says_after_a_restart_what_it_said_before_until_more_is_known(values: Values) -> None:
+    rule = replace(AT_ONCE, repeat_s=10, message=Message("at {boiler.temperature} °C"))
+    carries = {"metric": "boiler.temperature"}
+    site = Site(values, hot(values, rule, **carries))
+    site.reading(0, 90)
+    fresh = Values()
+    kept = orjson.loads(orjson.dumps(site.engine.export(stamp(1))))
+    after = Site(fresh, hot(fresh, rule, **carries), start=1)
+    after.take(after.engine.restore(kept, stamp(1), 0))
+    after.until(11)
+    after.reading(12, 95)
+    after.until(21)
+    after.reading(22, 20)
+    after.reading(23, 85)
+    said = [(alert.state, alert.value, alert.message) for alert in after.alerts]
+    assert said == [
+        ("firing", 90, "at 90 °C"),
+        ("firing", 95, "at 95 °C"),
+        ("resolved", 20, "at 20 °C"),
+        ("firing", 85, "at 85 °C"),
+    ]
+
+
+def test_alert_that_fires_since_a_device_is_silent_says_so(values: Values) -> None:
+    rule = replace(AT_ONCE, on_stale=OnStale.FIRE, message=Message("at {boiler.temperature} °C"))
+    site = Site(values, hot(values, rule))
+    site.reading(0, 20)
+    site.presence(1, Presence.STALE)
+    site.reading(2, 21)
+    site.presence(2, Presence.ONLINE)
+    assert [alert.message for alert in site.alerts] == ["at 20 °C (boiler: not heard any more)", "at 21 °C"]
+
+
 def test_alert_that_fires_is_neither_announced_twice_nor_forgotten(values: Values) -> None:
     site = Site(values, hot(values, AT_ONCE))
     site.reading(100, 90)
