@@ -106,6 +106,11 @@ class Expression:
         exec(compile(source, "<expression>", "exec"), names)  # noqa: S102 - the coder wrote it, nobody else's text is in it
         self._make: Callable[..., Callable[[Stamp], Value | Unknown]] = names["make"]
 
+    @property
+    def constant(self) -> bool:
+        """Whether it speaks of nothing, not even of the time."""
+        return not self.reads().devices and not self._timers
+
     def reads(self, this: str = THIS) -> Reads:
         metrics = [Metric(_meant(device, this), name) for device, name in self._metrics]
         windows = [

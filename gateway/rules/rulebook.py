@@ -114,6 +114,10 @@ class Rulebook:
         clear = self._expression(statute, "clear", statute.clear, site, devices) if statute.clear else None
         self._check_message(rule, site, devices)
         if when is not None and (clear is not None or not statute.clear):
+            if when.constant:
+                self.doubts.append(
+                    Mistake(rule.name, "when", None, "asks nothing: its answer is always the same")
+                )
             asked = when.reads().asked | (clear.reads().asked if clear else frozenset())
             self.articles.append(Article(replace(rule, of_silence=bool(asked)), when, clear, devices))
 

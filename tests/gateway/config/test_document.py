@@ -575,6 +575,13 @@ def test_a_metric_that_the_driver_cannot_know_is_a_doubt_at_its_place(loaded: Lo
     assert config.warnings == ('gateway.toml:5:19: rules.a.when: boiler is not known to report "warp"',)
 
 
+def test_rule_that_asks_nothing_is_a_doubt(loaded: Load) -> None:
+    rules = '[rules.a]\nwhen = "80"\n[rules.b]\nwhen = "hour() > 22"\n[rules.c]\nwhen = "stale(boiler)"\n'
+    assert loaded(DEVICE + rules).warnings == (
+        "gateway.toml:5:1: rules.a.when: asks nothing: its answer is always the same",
+    )
+
+
 def test_metrics_are_known_by_the_names_that_filters_give_them(loaded: Load) -> None:
     device = (
         '[devices.air]\ndriver = "mhz19"\nport = "/dev/ttyUSB0"\n'
