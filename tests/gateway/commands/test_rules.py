@@ -225,6 +225,32 @@ def test_alert_about_another_device_is_another_alert(say: Say) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "firing",
+    [
+        '{ rule = "hot", severity = "warning" }, { rule = "hot", device = "boiler" }',
+        '{ rule = "hot", severity = "warning" }, { rule = "hot", device = "pump" }',
+        '"hot", "hot"',
+    ],
+)
+def test_whatever_order_they_are_written_in_each_expected_alert_finds_one_that_fits(
+    say: Say, firing: str
+) -> None:
+    Path("site.toml").write_text(
+        SITE + '[rules.hot]\neach = ["boiler", "pump"]\nwhen = "this.temperature > 80"\n'
+    )
+    pump = HOT.replace("boiler", "pump")
+    assert verdict(say, 'rules = ["hot"]\n' + HOT + pump + expect("1m", f"firing = [{firing}]"))[0] == 0
+    status, lines = verdict(
+        say, 'rules = ["hot"]\n' + HOT + pump + expect("1m", f'firing = [{firing}, "hot"]')
+    )
+    assert status == 1
+    assert lines[2:4] == [
+        "      expected  hot",
+        "      got       hot/boiler, which is firing, hot/pump, which is firing",
+    ]
+
+
 def test_third_reading_of_a_tenth_of_a_second_each_is_there_at_three_tenths(say: Say) -> None:
     Path("site.toml").write_text(SITE.replace('for = "30s"', 'for = "0s"'))
     hot = '[[series]]\ndevice = "boiler"\nevery = "100ms"\nvalues = { temperature = "20 x 3, 90" }\n'
