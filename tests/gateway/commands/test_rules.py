@@ -406,6 +406,14 @@ def test_explain_says_what_each_part_is_at_the_end_of_a_recording(say: Say) -> N
     )
 
 
+def test_explain_shows_a_product_of_more_digits_than_json_takes(say: Say) -> None:
+    Path("site.toml").write_text(SITE + '[rules.much]\nwhen = "boiler.a * boiler.a > 1"\n')
+    record("night.rec", "/dev/ttyBoiler", "2026-11-22T22:00:00Z", [(0, {"a": 2**40})])
+    status, out, _ = say("explain", "much", "--config", "site.toml", "--capture", "night.rec")
+    assert status == 0
+    assert f"when: `boiler.a * boiler.a > 1` is true: {2**80}\n" in out
+
+
 def test_explain_says_why_nothing_is_known(say: Say) -> None:
     night()
     _, out, _ = say(
