@@ -31,7 +31,7 @@ _SCALAR = re.compile(
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))")
 _SIGN = re.compile(r"\\[ \t]*\r?\n\s*|\\(?:u.{4}|U.{8}|.)|\r\n|.", re.DOTALL)
 _PLAIN_SIGN = re.compile(r"\r\n|.", re.DOTALL)
-"""What one character is written as in a text, in double and in single quotes; a line's end is one, however it is made."""
+"""What one character is written as, in double and in single quotes; a line's end is one, however it is made."""
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r"}
 
 
