@@ -113,7 +113,7 @@ class _Stage:
 
     def _cues(self) -> Iterator[Iterable[Cue]]:
         rehearsal, options, config = self._rehearsal, self._test.options, self._tests.config
-        yield of_availability(rehearsal, options.availability, self._tests.book.ports)
+        yield of_availability(rehearsal, options.availability)
         yield of_readings(rehearsal, options.reading)
         for series in self._test.series:
             yield of_series(rehearsal, series)

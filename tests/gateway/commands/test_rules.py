@@ -306,6 +306,14 @@ def test_recording_that_claims_to_last_for_ever_is_refused(say: Say) -> None:
     assert "longer than a year" in err
 
 
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_recording_of_a_year_that_no_clock_shows_is_refused(say: Say, year: str) -> None:
+    record("night.rec", "/dev/ttyBoiler", f"{year}-12-31T23:59:59Z", [(1, {"temperature": 1})])
+    status, _, err = say("replay", "night.rec", "--config", "site.toml")
+    assert status == 2
+    assert f"night.rec: this recording claims to be of the year {int(year)}" in err
+
+
 def test_rule_gone_wild_stops_its_test_and_no_other(say: Say) -> None:
     wild = '[[test]]\nname = "wild"\n[[test.series]]\ndevice = "boiler"\nvalues = { temperature = ["90", "20"] }\n'
     Path("site.toml").write_text(SITE.replace('for = "30s"', 'repeat = "1s"'))
@@ -479,6 +487,19 @@ def test_device_is_what_the_test_says_until_it_is_heard(say: Say) -> None:
         ["45s  boiler", "online"],
         ["45s  device_offline/boiler", "not pending any more"],
     ]
+
+
+def test_port_that_is_open_again_opens_nothing_that_the_test_does_not_speak_of(say: Say) -> None:
+    bus = "".join(
+        f'[devices.{name}]\ndriver = "modbus"\nport = "/dev/ttyBus"\nunit = {unit}\nstale_after = "1m"\n'
+        "registers.t = { address = 0 }\n"
+        for unit, name in enumerate("ab", 1)
+    )
+    Path("site.toml").write_text(bus)
+    up = '[[availability]]\ndevice = "a"\nat = "1s"\nstate = "port up"\n'
+    assert verdict(say, up + expect("5m", 'firing = ["device_stale/a"]'))[0] == 0
+    both = up + '[[availability]]\ndevice = "b"\nat = "0s"\nstate = "port down"\n'
+    assert verdict(say, both + expect("5m", 'firing = ["device_stale/a", "device_stale/b"]'))[0] == 0
 
 
 def test_quiet_repeats_and_what_is_kept_are_in_the_time_line(say: Say) -> None:
