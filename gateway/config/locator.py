@@ -29,6 +29,9 @@ _SCALAR = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))")
+_SIGN = re.compile(r"\\[ \t]*\r?\n\s*|\\(?:u.{4}|U.{8}|.)|\r\n|.", re.DOTALL)
+_PLAIN_SIGN = re.compile(r"\r\n|.", re.DOTALL)
+"""What one character is written as, in double and in single quotes; a line's end is one, however it is made."""
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r"}
 
 
@@ -151,14 +154,11 @@ def _meant(literal: str) -> list[int]:
     start, end = len(quote), len(literal) - len(quote)
     if len(quote) > 1 and (newline := re.compile(r"\r?\n").match(literal, start)):
         start = newline.end()  # TOML 1.0.0: the first one does not count
-    if quote.startswith("'"):
-        return [*range(start, end)]
+    signs = _PLAIN_SIGN if quote.startswith("'") else _SIGN
     return [
         match.start()
-        for match in re.compile(r"\\[ \t]*\r?\n\s*|\\(?:u.{4}|U.{8}|.)|.", re.DOTALL).finditer(
-            literal, start, end
-        )
-        if not re.match(r"\\\s", match[0])
+        for match in signs.finditer(literal, start, end)
+        if quote.startswith("'") or not re.match(r"\\\s", match[0])
     ]
 
 

@@ -32,6 +32,9 @@ from gateway.units import Duration, duration, written_duration
 START = datetime(2026, 1, 1, tzinfo=UTC)
 """The clock on the wall at second 0, unless a test says otherwise: a Thursday."""
 
+YEARS = range(1970, 9000)
+"""In which a clock on the wall may begin: it has still to reach the end, in any time zone."""
+
 _LONGEST = 366 * 86_400
 _PARTS = re.compile(r"\d{1,9}(?:\.\d{1,9})?(?:ms|s|min|m|h|d)", re.ASCII)
 _ELAPSED = re.compile(rf"(?:{_PARTS.pattern}){{1,8}}", re.ASCII)
@@ -39,11 +42,13 @@ _ELAPSED = re.compile(rf"(?:{_PARTS.pattern}){{1,8}}", re.ASCII)
 
 def _moment(text: str) -> str:
     try:
-        datetime.fromisoformat(text)
+        year = datetime.fromisoformat(text).year
     except ValueError:
         raise ValueError(
             "must be a date and a time, such as 2026-01-31T22:00:00 or 2026-01-31T22:00:00Z"
         ) from None
+    if year not in YEARS:
+        raise ValueError(f"must be between the years {YEARS[0]} and {YEARS[-1]}")
     return text
 
 

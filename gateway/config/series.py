@@ -18,7 +18,7 @@ _ITEM = re.compile(
     r"(?:\s*x\s*(?P<count>[^\s,']+))?\s*",
     re.ASCII,
 )
-_WORD = re.compile(r"\s*[^\W\d_]\w*\s*(x\s*\S+\s*)?")
+_WORD = re.compile(r"\s*[^\W\d_]\w*(?:\s+x\s*\S+)?\s*")
 _SHOWN = "20, 20 + 1 x 30, 80 x 10, _ x 5, true or 'on' x 3"
 
 

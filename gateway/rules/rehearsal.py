@@ -108,6 +108,13 @@ class Rehearsal:
         self._opened(actor, at)
         return self._taken()
 
+    def reopen(self, device: str, at: float) -> Sequence[Happening]:
+        """Its port is open again, for all that were opened behind it."""
+        self._advance(at, before=at - SLACK_S)
+        for actor in self._behind_port_of(device):
+            self._opened(actor, at)
+        return self._taken()
+
     def hear(self, device: str, at: float, values: Mapping[str, Value]) -> Sequence[Happening]:
         """A reading as the rules get it: what its filters have left."""
         self._advance(at, before=at - SLACK_S)
@@ -132,9 +139,7 @@ class Rehearsal:
     ) -> Sequence[Happening]:
         """Whether it can be believed, whatever it says; a port that is down is down for all that are open behind it."""
         self._advance(at, before=at - SLACK_S)
-        port = self._places.get(device)
-        behind = [each for each in self._actors.values() if self._places.get(each.name) == port]
-        for actor in [self._actors[device]] if port_open else behind:
+        for actor in [self._actors[device]] if port_open else self._behind_port_of(device):
             if presence is Presence.ONLINE:
                 self._heard(actor, at)
                 continue
@@ -167,6 +172,10 @@ class Rehearsal:
     def standing(self) -> list[Alert]:
         """All alerts that are pending or fire, now."""
         return self.engine.standing()
+
+    def _behind_port_of(self, device: str) -> list[_Actor]:
+        port = self._places.get(device)
+        return [each for each in self._actors.values() if self._places.get(each.name) == port]
 
     def _advance(self, at: float, *, before: float) -> None:
         """Filters speak that are due by now, and devices are stale that became so before that."""

@@ -50,15 +50,11 @@ def _ear(rehearsal: Rehearsal, device: str) -> Callable[[str, float, Any], Seque
     return rehearsal.count if device == STATUS else rehearsal.hear
 
 
-def of_availability(
-    rehearsal: Rehearsal, changes: Iterable[AvailabilityOptions], ports: Mapping[str, str]
-) -> Iterator[Cue]:
+def of_availability(rehearsal: Rehearsal, changes: Iterable[AvailabilityOptions]) -> Iterator[Cue]:
     def become(device: str, at: float, change: AvailabilityOptions) -> Sequence[Happening]:
         match change.state:
             case "port up":
-                port = ports[device]
-                behind = [each for each, place in ports.items() if place == port]
-                return [one for each in behind for one in rehearsal.open(each, at)]
+                return rehearsal.reopen(device, at)
             case "port down":
                 return rehearsal.present(device, at, Presence.OFFLINE, change.reason, port_open=False)
             case state:

@@ -11,6 +11,7 @@ from drivers.port import place
 from drivers.recording import Recording
 from gateway.commands.rules.cues import Cue, in_order, of_capture
 from gateway.config.complaints import listed
+from gateway.config.rule_tests import YEARS
 from gateway.errors import UsageError
 from gateway.model import Stamp
 from gateway.rules.names import did_you_mean
@@ -77,6 +78,8 @@ def _take(device: str, file: Path, devices: Mapping[str, DriverOptions]) -> Take
         moment = None if began is None else datetime.fromisoformat(str(began))
     except ValueError as error:
         raise UsageError(f"{file}: the recording does not say when it began: {error}") from None
+    if moment is not None and moment.year not in YEARS:
+        raise UsageError(f"{file}: this recording claims to be of the year {moment.year}")
     return Take(device, file, None if moment is None else round(moment.timestamp() * 1e9))
 
 

@@ -113,7 +113,7 @@ class _Stage:
 
     def _cues(self) -> Iterator[Iterable[Cue]]:
         rehearsal, options, config = self._rehearsal, self._test.options, self._tests.config
-        yield of_availability(rehearsal, options.availability, self._tests.book.ports)
+        yield of_availability(rehearsal, options.availability)
         yield of_readings(rehearsal, options.reading)
         for series in self._test.series:
             yield of_series(rehearsal, series)
@@ -242,15 +242,12 @@ def _compared(
     akin: Callable[[Wanted, Got], bool],
 ) -> list[tuple[Wanted | None, Got | None]]:
     """What does not fit: what was wanted beside what came instead, if there is something akin."""
-    left = [*got]
-    unmet = []
-    # Whoever says the most chooses first: a bare name takes what is left.
-    for each in sorted(wanted, key=lambda each: -len(each.model_fields_set)):
-        found = next((other for other in left if fits(each, other)), None)
-        if found is None:
-            unmet.append(each)
-        else:
-            left.remove(found)
+    # Whoever says the most chooses first: when not all find something, it is a bare name that does not.
+    choosing = sorted(wanted, key=lambda each: -len(each.model_fields_set))
+    taken: dict[int, int] = {}
+    """Who has what."""
+    unmet = [each for index, each in enumerate(choosing) if not _finds(index, choosing, got, fits, taken)]
+    left = [other for place, other in enumerate(got) if place not in taken]
     differences: list[tuple[Wanted | None, Got | None]] = []
     for each in unmet:
         instead = next((other for other in left if akin(each, other)), None)
@@ -258,6 +255,33 @@ def _compared(
             left.remove(instead)
         differences.append((each, instead))
     return [*differences, *((None, other) for other in left)]
+
+
+def _finds(
+    seeker: int,
+    wanted: Sequence[Wanted],
+    got: Sequence[Got],
+    fits: Callable[[Wanted, Got], bool],
+    taken: dict[int, int],
+) -> bool:
+    """Take what fits; whoever has that takes something else, if there is something that fits them too."""
+    places = {owner: place for place, owner in taken.items()}
+    heirs: dict[int, int] = {}
+    seeking = [seeker]
+    for one in seeking:
+        for place, other in enumerate(got):
+            if place in heirs or not fits(wanted[one], other):
+                continue
+            heirs[place] = one
+            if place in taken:
+                seeking.append(taken[place])
+                continue
+            free: int | None = place
+            while free is not None:
+                taken[free] = heirs[free]
+                free = places.get(heirs[free])
+            return True
+    return False
 
 
 def _akin(wanted: WantedAlert, got: Alert) -> bool:

@@ -84,6 +84,8 @@ def consequences(rule: RuleOptions, receivers: Mapping[str, NotifyOptions]) -> I
 
 def value(of: object) -> str:
     """As in the configuration; a reason why it is not known in brackets."""
-    if isinstance(of, bool | int | float | str):
+    if type(of) is int:  # two that are multiplied may have more digits than JSON takes
+        return str(of)
+    if isinstance(of, bool | float | str):
         return orjson.dumps(round(of, 5) if isinstance(of, float) else of).decode()
     return f"unknown: {getattr(of, 'value', of)}"

@@ -241,6 +241,32 @@ def test_alert_about_another_device_is_another_alert(say: Say) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "firing",
+    [
+        '{ rule = "hot", severity = "warning" }, { rule = "hot", device = "boiler" }',
+        '{ rule = "hot", severity = "warning" }, { rule = "hot", device = "pump" }',
+        '"hot", "hot"',
+    ],
+)
+def test_whatever_order_they_are_written_in_each_expected_alert_finds_one_that_fits(
+    say: Say, firing: str
+) -> None:
+    Path("site.toml").write_text(
+        SITE + '[rules.hot]\neach = ["boiler", "pump"]\nwhen = "this.temperature > 80"\n'
+    )
+    pump = HOT.replace("boiler", "pump")
+    assert verdict(say, 'rules = ["hot"]\n' + HOT + pump + expect("1m", f"firing = [{firing}]"))[0] == 0
+    status, lines = verdict(
+        say, 'rules = ["hot"]\n' + HOT + pump + expect("1m", f'firing = [{firing}, "hot"]')
+    )
+    assert status == 1
+    assert lines[2:4] == [
+        "      expected  hot",
+        "      got       hot/boiler, which is firing, hot/pump, which is firing",
+    ]
+
+
 def test_third_reading_of_a_tenth_of_a_second_each_is_there_at_three_tenths(say: Say) -> None:
     Path("site.toml").write_text(SITE.replace('for = "30s"', 'for = "0s"'))
     hot = '[[series]]\ndevice = "boiler"\nevery = "100ms"\nvalues = { temperature = "20 x 3, 90" }\n'
@@ -294,6 +320,14 @@ def test_recording_that_claims_to_last_for_ever_is_refused(say: Say) -> None:
     status, _, err = say("replay", "boiler=night.rec", "--config", "site.toml")
     assert status == 2
     assert "longer than a year" in err
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_recording_of_a_year_that_no_clock_shows_is_refused(say: Say, year: str) -> None:
+    record("night.rec", "/dev/ttyBoiler", f"{year}-12-31T23:59:59Z", [(1, {"temperature": 1})])
+    status, _, err = say("replay", "night.rec", "--config", "site.toml")
+    assert status == 2
+    assert f"night.rec: this recording claims to be of the year {int(year)}" in err
 
 
 def test_rule_gone_wild_stops_its_test_and_no_other(say: Say) -> None:
@@ -396,6 +430,14 @@ def test_explain_says_what_each_part_is_at_the_end_of_a_recording(say: Say) -> N
     )
 
 
+def test_explain_shows_a_product_of_more_digits_than_json_takes(say: Say) -> None:
+    Path("site.toml").write_text(SITE + '[rules.much]\nwhen = "boiler.a * boiler.a > 1"\n')
+    record("night.rec", "/dev/ttyBoiler", "2026-11-22T22:00:00Z", [(0, {"a": 2**40})])
+    status, out, _ = say("explain", "much", "--config", "site.toml", "--capture", "night.rec")
+    assert status == 0
+    assert f"when: `boiler.a * boiler.a > 1` is true: {2**80}\n" in out
+
+
 def test_explain_says_why_nothing_is_known(say: Say) -> None:
     night()
     _, out, _ = say(
@@ -461,6 +503,19 @@ def test_device_is_what_the_test_says_until_it_is_heard(say: Say) -> None:
         ["45s  boiler", "online"],
         ["45s  device_offline/boiler", "not pending any more"],
     ]
+
+
+def test_port_that_is_open_again_opens_nothing_that_the_test_does_not_speak_of(say: Say) -> None:
+    bus = "".join(
+        f'[devices.{name}]\ndriver = "modbus"\nport = "/dev/ttyBus"\nunit = {unit}\nstale_after = "1m"\n'
+        "registers.t = { address = 0 }\n"
+        for unit, name in enumerate("ab", 1)
+    )
+    Path("site.toml").write_text(bus)
+    up = '[[availability]]\ndevice = "a"\nat = "1s"\nstate = "port up"\n'
+    assert verdict(say, up + expect("5m", 'firing = ["device_stale/a"]'))[0] == 0
+    both = up + '[[availability]]\ndevice = "b"\nat = "0s"\nstate = "port down"\n'
+    assert verdict(say, both + expect("5m", 'firing = ["device_stale/a", "device_stale/b"]'))[0] == 0
 
 
 def test_quiet_repeats_and_what_is_kept_are_in_the_time_line(say: Say) -> None:

@@ -609,6 +609,8 @@ def test_time_zone_that_nobody_knows_is_refused(loaded: Load) -> None:
         ('"""\nab\ncd"""', 3, (3, 1)),
         ('"""a\\\n   b"""', 1, (2, 4)),
         ("'''\nab\ncd'''", 4, (3, 2)),
+        ("'''\r\nab\r\ncd'''", 4, (3, 2)),
+        ('"""\r\nab\r\ncd"""', 4, (3, 2)),
         ('"abc"', 9, (1, 9)),
     ],
 )

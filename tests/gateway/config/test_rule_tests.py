@@ -52,6 +52,13 @@ def _loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         (EXPECT, ["1:1: config: missing. The configuration that is tested."]),
         ('config = "sight.toml"\n' + EXPECT, ["1:1: config: there is no file sight.toml"]),
         (CONFIG, ["1:1: expect: missing. What must be so, and when."]),
+        *(
+            (
+                CONFIG + f'start = "{year}-12-31T23:59:59Z"\n' + EXPECT,
+                ["2:1: start: must be between the years 1970 and 8999; found"],
+            )
+            for year in ("9999", "1969")
+        ),
         (CONFIG + "[[test]]\n", ["2:3: test[0].expect: missing. What must be so, and when."]),
         (CONFIG + "test = 3\n", ["2:1: test: must be an array of tables: write each header as [[test]]"]),
         (CONFIG + "test = []\n", ["2:1: test: must be an array of tables: write each header as [[test]]"]),

@@ -51,6 +51,10 @@ def test_series_means_what_it_says(text: str, meant: list[Value | None]) -> None
         ("1,", 1, "a value is missing here"),
         ("on x 3", 0, "a text stands in quotes of its own: 'on'"),
         ("1, off", 3, "a text stands in quotes of its own: 'off'"),
+        ("on x3", 0, "a text stands in quotes of its own: 'on'"),
+        pytest.param(
+            "x" * 1_000_000 + " y z", 0, "must be values with commas", id="many x that count nothing"
+        ),
         ("20 + 1", 0, "how many there are is missing: 20 + 1 x 30"),
         ("1 2", 0, "must be values with commas"),
         ("20 x", 0, "must be values with commas"),
