@@ -201,7 +201,7 @@ def _watch(article: Article, this: str, memory: Memory, site: Site) -> Watch:
         value = cells[name].value if name in cells else None
         if isinstance(
             value, str
-        ):  # half a surrogate pair can be written nowhere, and alerts are kept in numbers
+        ):  # alerts are kept in numbers, and half a surrogate pair can be written nowhere
             return value[:LONGEST].encode(errors="replace").decode()
         return None if isinstance(value, Unknown) else value
 
