@@ -199,10 +199,8 @@ class Alerting:
             for name, each in self.outboxes.items():
                 if name not in self._told_of(alert):
                     each.withdraw(alert.rule, alert.device)
-                elif _is_loud(alert) and not each.knows(
-                    alert.rule, alert.device
-                ):  # it is new, or the rule's word is
-                    each.take(alert)
+                elif _is_loud(alert) and not each.knows(alert.rule, alert.device):
+                    each.take(alert)  # the receiver is new, or the rule's word for it is
 
     def _parts(self) -> Mapping[str, Any]:
         return {

@@ -119,8 +119,8 @@ class Remembrance:
         self._disk.shutdown(wait=False)
 
     async def run(self) -> None:
-        """Until it is cancelled; then `close` says the last word."""
-        while True:
+        """Until it is cancelled, then `close` says the last word; at once where nothing is kept."""
+        while self._path is not None:
             await self._changed.wait()
             await self.write()
             if self._trouble:

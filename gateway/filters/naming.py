@@ -92,10 +92,9 @@ def names_behind(filters: Sequence[FilterOptions], names: Iterable[str]) -> Sequ
                 left += [new for old, new in each.rename.items() if old in known]
             case Keep():
                 kept = Names(each.keep)
-                some = [
-                    name for name in each.keep if name in Names(left)
-                ]  # of those that a wildcard stood for
-                left = [*dict.fromkeys([*(name for name in left if name in kept), *some])]
+                known = Names(left)
+                meant = [name for name in each.keep if name in known]  # what a wildcard stood for, too
+                left = [*dict.fromkeys([*(name for name in left if name in kept), *meant])]
             case Drop():
                 left = [name for name in left if name not in Names(each.drop)]
     return left

@@ -67,6 +67,14 @@ async def test_what_was_noted_is_found_by_the_next_process(tmp_path: Path) -> No
     assert (tmp_path / "rules.json").stat().st_mode & 0o777 == 0o600
 
 
+async def test_where_nothing_is_kept_nothing_goes_round_either() -> None:
+    kept = Remembrance(None, "this", loop_clock, dict)
+    kept.note(weighty=True)
+    async with asyncio.timeout(3 * WEIGHTY_S):
+        await kept.run()
+    await kept.close()
+
+
 async def test_whoever_waits_for_what_is_light_gets_it_written_and_does_not_blame_the_disk(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
