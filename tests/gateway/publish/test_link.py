@@ -222,6 +222,7 @@ async def test_several_acknowledgements_in_one_piece_count_in_their_order(rogue:
     assert landed == [2, 0, 1, 9, 8, 3]
 
 
+@pytest.mark.repetitive
 async def test_packet_identifiers_go_round_and_leave_out_those_under_way(rogue: RogueBroker) -> None:
     rogue.forgets.add("t/forgotten")
     async with publisher_to(rogue.port, window=100).connect() as session:
