@@ -2,29 +2,35 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from itertools import chain, repeat
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import drivers
 from gateway import __version__, wire
 from gateway.accounts import Accounts
 from gateway.alerting import Alerting
+from gateway.brokers import Brokers, Ways, new_ways
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.clock import system_clock
-from gateway.config import MAIN_BROKER, Config, rulebook
+from gateway.config import MAIN_BROKER, Config, JournalOptions, rulebook
 from gateway.control import Control
-from gateway.errors import Refused
+from gateway.devices import Devices
+from gateway.errors import ConfigError, Refused
+from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
-from gateway.model import Availability, Clock, Gap, Reading, Value
-from gateway.publish.delivery import Delivery
+from gateway.model import Availability, Clock, Gap, Reading, Removal
+from gateway.plan import Plan, plan
 from gateway.publish.embedded import embedded_broker
-from gateway.source import Source
+from gateway.request import Request, Verb
+from gateway.rules.rulebook import Rulebook
 from gateway.supervisor import Supervisor
+from gateway.systemd import ServiceManager
 from gateway.tallies import Tallies
-from gateway.units import written_duration
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +45,52 @@ full mailbox is followed by so long a pause, which leaves the machine to the for
 short enough for some 30,000 readings/s and more while no broker is there."""
 
 
-async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) -> None:
+def _nothing_to_load() -> Config:
+    raise ConfigError("this gateway has no file to load its configuration from")
+
+
+def _nothing_to_adjust(_config: Config) -> None:
+    """There is nothing around it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the process around it gives a gateway."""
+
+    service: ServiceManager = field(default_factory=ServiceManager)
+    load: Callable[[], Config] = _nothing_to_load
+    """The configuration as it is written now. May block. Raises: ConfigError."""
+    reload: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody wants that to be done."""
+    adjust: Callable[[Config], None] = _nothing_to_adjust
+    """Called when another configuration has taken effect, for what is not the gateway's own, such as the log."""
+    intercom: Path | None = None
+    """The socket on which requests from this machine come in."""
+
+
+@dataclass(slots=True)
+class _Wish:
+    """Somebody wants a reload, or to know what it would do."""
+
+    for_real: bool
+    answer: "asyncio.Future[dict[str, Any]]"
+
+    def grant(self, answer: dict[str, Any]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def refuse(self, why: str) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(Refused(why))
+
+
+class _Nothing(Request):
+    """A request that has nothing to say but its verb."""
+
+
+async def run(
+    config: Config, stop: asyncio.Event, clock: Clock = system_clock, surroundings: Surroundings = Surroundings()  # noqa: B008 - immutable
+) -> None:
     """The gateway, until `stop` is set and everything read has been handed on.
 
     Raises: Unreachable, when the embedded broker cannot start; JournalError, when another process has the
@@ -51,99 +102,99 @@ async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) 
                 await stack.enter_async_context(embedded_broker(mqtt.embedded_port))
         troubled = asyncio.Event()
         journal = await stack.enter_async_context(_journal(config, clock, lambda _: troubled.set()))
-        await _Gateway(config, journal, clock, troubled).run(stop)
+        gateway = _Gateway(config, journal, clock, troubled, surroundings)
+        await stack.enter_async_context(intercom(surroundings.intercom, gateway.verbs))
+        await gateway.run(stop)
 
 
 def _journal(
     config: Config, clock: Clock, troubled: Callable[[str], None]
 ) -> AbstractAsyncContextManager[Journal]:
     options = config.journal
-    limits = Limits(
+    path = None if options.in_memory else options.path
+    return Journal.open(
+        path, readers=config.brokers, limits=_limits(options), sync_s=options.sync, clock=clock, troubled=troubled
+    )  # fmt: skip
+
+
+def _limits(options: JournalOptions) -> Limits:
+    return Limits(
         max_size=options.max_size, max_age_s=options.max_age, min_free=options.min_free,
         drop_oldest=options.when_full == "drop_oldest",
     )  # fmt: skip
-    path = None if options.in_memory else options.path
-    return Journal.open(
-        path, readers=config.brokers, limits=limits, sync_s=options.sync, clock=clock, troubled=troubled
-    )
 
 
 class _Gateway:
-    def __init__(self, config: Config, journal: Journal, clock: Clock, troubled: asyncio.Event) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, clock: Clock, troubled: asyncio.Event, surroundings: Surroundings
+    ) -> None:  # fmt: skip
         """`troubled`: set when the journal falls into trouble, and when that is over."""
         self._config = config
         self._clock = clock
         self._since_ns = clock().wall_ns
         self._troubled = troubled
+        self._surroundings = surroundings
         self._bus = EventBus()
         self._journal = journal
-        self._sources = [
-            Source(
-                name, drivers.find(options.driver), options, self._bus, clock, last_seq=journal.last_seq(name)
-            )
-            for name, options in config.devices.items()
-        ]
-        book = rulebook(config.rules, config.devices, config.gateway.zone)
-        self._alerting = Alerting(config, book, self._bus, journal, clock, write=self._write)
-        self._accounts = Accounts(journal, self._sources, clock, alerting=self._alerting.counters)
-        self._deliveries = self._accounts.deliveries = [
-            Delivery(
-                name,
-                mqtt,
-                journal,
-                gateway=config.gateway.name,
-                client_id=config.client_id(name),
-                counters=self._accounts.as_json,
-                title="broker" if name == MAIN_BROKER else f"broker {name}",
-            )
-            for name, mqtt in config.brokers.items()
-        ]
-
-        self._tallies = Tallies(journal, self._sources, self._deliveries, clock)
-        main = self._deliveries[0].forwarder
-        self._control = Control(
-            config.mqtt,
-            self._alerting.desk.verbs,
-            gateway=config.gateway.name,
-            client_id=config.client_id(),
-            connected=lambda: main.connected,
+        self._devices = Devices(config.devices, self._bus, clock, last_seq=journal.last_seq)
+        self._alerting = Alerting(
+            config, _book(config), self._bus, journal, clock, write=self._devices.write
         )
+        self._accounts = Accounts(journal, self._devices, clock, alerting=self._alerting.counters)
+        self._brokers = Brokers(config, journal, counters=self._accounts.as_json)
+        self._accounts.brokers = self._brokers
+        self._tallies = Tallies(journal, self._devices, self._brokers, clock)
+        self._presences: dict[str, Availability] = {}
+        """As they were posted last."""
+        self._reloads: asyncio.Queue[_Wish] = asyncio.Queue()
+        self._changed = asyncio.Event()
+        """Set when another configuration takes effect."""
+        self.verbs: Mapping[str, Verb] = {
+            **self._alerting.desk.verbs,
+            "reload": partial(self._wish, for_real=True),
+            "plan": partial(self._wish, for_real=False),
+        }
+        """What can be asked for."""
+        self._control = self._new_control()
 
     async def run(self, stop: asyncio.Event) -> None:
         self._post_status()
+        for device in self._journal.devices - self._config.devices.keys():
+            self._clear(device)
         readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
         presences = self._bus.subscribe(
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
         gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
-        supervisors = {delivery: Supervisor() for delivery in self._deliveries}
         with readings, presences, gaps:
             async with asyncio.TaskGroup() as group:
-                forwarding = {
-                    delivery: group.create_task(
-                        supervisor.run([delivery.child]), name=f"forwarder: {delivery.name}"
-                    )
-                    for delivery, supervisor in supervisors.items()
-                }
+                self._brokers.start(group)
                 self._alerting.start(group)
-                listening = group.create_task(Supervisor().run([self._control.child]), name="control")
+                listening = group.create_task(self._listen(), name="control")
                 announcing = group.create_task(self._record_gaps(gaps), name="gaps")
                 losing = group.create_task(self._publish_gaps(), name="losses")
                 counting = group.create_task(self._publish_counters(), name="counters")
                 telling = group.create_task(self._tell_trouble(), name="status")
                 recording = group.create_task(self._record(readings), name="recorder")
                 posting = group.create_task(self._post(presences), name="availability")
-                reading = group.create_task(self._read(), name="devices")
+                reading = group.create_task(self._devices.run(), name="devices")
                 tallying = group.create_task(self._tallies.run(self._bus), name="tallies")
+                reloading = group.create_task(self._reload_when_asked(), name="reloads")
+                await asyncio.sleep(0)  # each of them has begun
+                self._surroundings.service.ready()
                 await stop.wait()
 
                 # Cancel the sources, drain the rest.
+                self._surroundings.service.stopping()
+                reloading.cancel()
                 listening.cancel()
+                await asyncio.wait([reloading, listening])
+                self._refuse_wishes()
                 await self._alerting.finish_actions()
                 reading.cancel()
                 tallying.cancel()
-                await asyncio.wait([reading, tallying, listening])
-                for source in self._sources:
+                await asyncio.wait([reading, tallying])
+                for source in self._devices:
                     await source.announce_stop()
                 await self._alerting.finish_judging()
                 losing.cancel()
@@ -159,42 +210,109 @@ class _Gateway:
                 telling.cancel()
                 notifying = self._alerting.finish_notifying()
                 self._journal.seal()
-                for supervisor in supervisors.values():
-                    supervisor.hasten()
                 # Only for what can be handed over now, or would be lost: the rest waits on the disk.
                 kept = not self._config.journal.in_memory and not self._journal.trouble
-                working = [
-                    task
-                    for each, task in forwarding.items()
-                    if each.forwarder.connected or (each.forwarder.waiting and not kept)
-                ]
+                working = self._brokers.working(kept=kept)
                 await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
-                for task in (*forwarding.values(), notifying):
-                    task.cancel()
+                self._brokers.give_up()
+                notifying.cancel()
                 await asyncio.wait([notifying])
                 await self._alerting.finish()
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
 
-    async def _write(self, device: str, metric: str, value: Value) -> None:
-        """Raises: Refused; LinkError; FrameError."""
-        for source in self._sources:
-            if source.name == device:
-                return await source.write(metric, value)
-        raise Refused("there is no such device any more")
+    # Another configuration.
 
-    async def _read(self) -> None:
+    async def _wish(self, request: dict[str, Any], *, for_real: bool) -> Mapping[str, Any]:
+        """Raises: Refused, with all that is wrong with the file."""
+        _Nothing.of(request)
+        wish = _Wish(for_real=for_real, answer=asyncio.get_running_loop().create_future())
+        self._reloads.put_nowait(wish)
+        return await wish.answer
+
+    async def _reload_when_asked(self) -> None:
+        """One after the other: what ends in a bug halfway must end the gateway."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(Supervisor().run(source.child() for source in self._sources), name="supervisor")
-            for source in self._sources:
-                group.create_task(source.watch(), name=f"{source.name}: staleness")
-                group.create_task(source.wake(), name=f"{source.name}: filters")
-            group.create_task(self._tell_rejected(), name="broken frames")
+            group.create_task(self._reload_on_signal(), name="reload signal")
+            while True:
+                wish = await self._reloads.get()
+                try:
+                    answer = await (self._reload() if wish.for_real else self._plan())
+                except ConfigError as error:
+                    wish.refuse(str(error))
+                else:
+                    wish.grant(answer)
 
-    async def _tell_rejected(self) -> None:
-        for pause_s in chain([60], repeat(3600)):
-            await asyncio.sleep(pause_s)
-            for source in self._sources:
-                source.tell_rejected(within=written_duration(pause_s))
+    async def _reload_on_signal(self) -> None:
+        while True:
+            await self._surroundings.reload.wait()
+            self._surroundings.reload.clear()
+            with suppress(Refused):  # it has been logged
+                await self._wish({}, for_real=True)
+
+    def _refuse_wishes(self) -> None:
+        while not self._reloads.empty():
+            self._reloads.get_nowait().refuse("the gateway is being stopped")
+
+    async def _plan(self) -> dict[str, Any]:
+        """Raises: ConfigError."""
+        new = await asyncio.to_thread(self._surroundings.load)
+        return {"plan": plan(self._config, new).lines, "warnings": new.warnings}
+
+    async def _reload(self) -> dict[str, Any]:
+        """All of it, or nothing. Raises: ConfigError, logged."""
+        self._surroundings.service.reloading()
+        try:
+            new = await asyncio.to_thread(self._surroundings.load)
+            wanted = plan(self._config, new)
+            ways = await asyncio.to_thread(new_ways, wanted)
+            book = await asyncio.to_thread(_book, wanted.config)
+        except ConfigError as error:
+            log.error("reload: the configuration cannot be used; everything stays as it was:\n%s", error)
+            self._surroundings.service.ready()
+            raise
+        for warning in new.warnings:
+            log.warning("%s", warning)
+        await self._carry_out(wanted, ways, book)
+        log.info("reload: %s", "; ".join(wanted.lines))
+        self._surroundings.service.ready()
+        return {"plan": wanted.lines, "warnings": new.warnings}
+
+    async def _carry_out(self, wanted: Plan, ways: Ways, book: Rulebook) -> None:
+        old, self._config = self._config, wanted.config
+        options = wanted.config.journal
+        if options != old.journal:
+            self._journal.change(_limits(options), options.sync)
+        await self._devices.close(wanted)
+        blank = await self._brokers.change(wanted, ways)
+        if _decides(old) != _decides(wanted.config):
+            await self._alerting.change(wanted.config, book, self._devices.presences())
+        await self._devices.open(wanted)
+        self._post_status()
+        for delivery in blank:
+            for presence in self._presences.values():
+                delivery.board.post(delivery.topics.availability(presence))
+        if MAIN_BROKER in {delivery.name for delivery in blank}:
+            self._control.retire()
+        self._surroundings.adjust(wanted.config)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _listen(self) -> None:
+        while True:
+            await Supervisor().run([self._control.child])
+            self._control = self._new_control()
+
+    def _new_control(self) -> Control:
+        main = self._brokers[MAIN_BROKER].forwarder
+        return Control(
+            self._config.mqtt,
+            self.verbs,
+            gateway=self._config.gateway.name,
+            client_id=self._config.client_id(),
+            connected=lambda: main.connected,
+        )
+
+    # From the bus to the journal and the brokers.
 
     async def _record(self, readings: Subscription[Reading]) -> None:
         async for batch in readings.batches():
@@ -220,13 +338,23 @@ class _Gateway:
 
     async def _post(self, presences: Subscription[Availability]) -> None:
         async for presence in presences:
-            for delivery in self._deliveries:
+            if isinstance(presence, Removal):
+                self._clear(presence.device)
+                continue
+            self._presences[presence.device] = presence
+            for delivery in self._brokers:
                 delivery.board.post(delivery.topics.availability(presence))
+
+    def _clear(self, device: str) -> None:
+        """Nothing is to stand at a broker of a device that is not there any more."""
+        self._presences.pop(device, None)
+        for delivery in self._brokers:
+            delivery.board.clear(delivery.topics.of_availability(device))
 
     def _post_status(self) -> None:
         trouble = self._journal.trouble
         held = f"readings are held in memory: {trouble}" if trouble else ""
-        for delivery in self._deliveries:
+        for delivery in self._brokers:
             delivery.board.post(delivery.topics.online(self._since_ns, __version__, held))
 
     async def _tell_trouble(self) -> None:
@@ -237,6 +365,18 @@ class _Gateway:
 
     async def _publish_counters(self) -> None:
         while True:
-            await asyncio.sleep(self._config.gateway.status_interval)
-            for delivery in self._deliveries:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._config.gateway.status_interval):
+                    await self._changed.wait()
+                continue
+            for delivery in self._brokers:
                 delivery.post_counters()
+
+
+def _book(config: Config) -> Rulebook:
+    return rulebook(config.rules, config.devices, config.gateway.zone)
+
+
+def _decides(config: Config) -> tuple[object, ...]:
+    """All that rules depend on."""
+    return config.rules, config.notify, config.devices, config.gateway.zone
