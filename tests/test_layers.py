@@ -26,7 +26,14 @@ LINES = [
         "gateway.supervisor",
         "gateway.remembrance",
     ],
-    ["gateway.pacing", "gateway.clock", "gateway.filters", "gateway.kept", "gateway.request"],
+    [
+        "gateway.pacing",
+        "gateway.clock",
+        "gateway.filters",
+        "gateway.kept",
+        "gateway.request",
+        "gateway.systemd",
+    ],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]
 """STYLE's picture, top to bottom; each entry is a room: a module or a whole package."""
