@@ -5,29 +5,25 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from gateway import __version__, wire
 from gateway.accounts import Accounts
 from gateway.alerting import Alerting
-from gateway.brokers import Brokers, Ways, new_ways
+from gateway.brokers import Brokers
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.clock import system_clock
-from gateway.config import MAIN_BROKER, Config, JournalOptions, rulebook
+from gateway.config import MAIN_BROKER, Config, JournalOptions
 from gateway.control import Control
 from gateway.devices import Devices
-from gateway.errors import ConfigError, Refused
 from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
 from gateway.model import Availability, Clock, Gap, Reading, Removal
-from gateway.plan import Plan, plan
 from gateway.publish.embedded import embedded_broker
-from gateway.request import Request, Verb
-from gateway.rules.rulebook import Rulebook
+from gateway.reloading import Change, Reloading, compiled
+from gateway.request import Verb
 from gateway.supervisor import Supervisor
 from gateway.systemd import ServiceManager
 from gateway.tallies import Tallies
@@ -45,10 +41,6 @@ full mailbox is followed by so long a pause, which leaves the machine to the for
 short enough for some 30,000 readings/s and more while no broker is there."""
 
 
-def _nothing_to_load() -> Config:
-    raise ConfigError("this gateway has no file to load its configuration from")
-
-
 def _nothing_to_adjust(_config: Config) -> None:
     """There is nothing around it."""
 
@@ -58,8 +50,8 @@ class Surroundings:
     """What the process around it gives a gateway."""
 
     service: ServiceManager = field(default_factory=ServiceManager)
-    load: Callable[[], Config] = _nothing_to_load
-    """The configuration as it is written now. May block. Raises: ConfigError."""
+    file: Path | None = None
+    """The configuration, to be read again; None: it cannot be."""
     reload: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody wants that to be done."""
     adjust: Callable[[Config], None] = _nothing_to_adjust
@@ -68,28 +60,11 @@ class Surroundings:
     """The socket on which requests from this machine come in."""
 
 
-@dataclass(slots=True)
-class _Wish:
-    """Somebody wants a reload, or to know what it would do."""
-
-    for_real: bool
-    answer: "asyncio.Future[dict[str, Any]]"
-
-    def grant(self, answer: dict[str, Any]) -> None:
-        if not self.answer.done():
-            self.answer.set_result(answer)
-
-    def refuse(self, why: str) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(Refused(why))
-
-
-class _Nothing(Request):
-    """A request that has nothing to say but its verb."""
-
-
 async def run(
-    config: Config, stop: asyncio.Event, clock: Clock = system_clock, surroundings: Surroundings = Surroundings()  # noqa: B008 - immutable
+    config: Config,
+    stop: asyncio.Event,
+    clock: Clock = system_clock,
+    surroundings: Surroundings = Surroundings(),
 ) -> None:
     """The gateway, until `stop` is set and everything read has been handed on.
 
@@ -138,7 +113,7 @@ class _Gateway:
         self._journal = journal
         self._devices = Devices(config.devices, self._bus, clock, last_seq=journal.last_seq)
         self._alerting = Alerting(
-            config, _book(config), self._bus, journal, clock, write=self._devices.write
+            config, compiled(config), self._bus, journal, clock, write=self._devices.write
         )
         self._accounts = Accounts(journal, self._devices, clock, alerting=self._alerting.counters)
         self._brokers = Brokers(config, journal, counters=self._accounts.as_json)
@@ -146,14 +121,12 @@ class _Gateway:
         self._tallies = Tallies(journal, self._devices, self._brokers, clock)
         self._presences: dict[str, Availability] = {}
         """As they were posted last."""
-        self._reloads: asyncio.Queue[_Wish] = asyncio.Queue()
         self._changed = asyncio.Event()
         """Set when another configuration takes effect."""
-        self.verbs: Mapping[str, Verb] = {
-            **self._alerting.desk.verbs,
-            "reload": partial(self._wish, for_real=True),
-            "plan": partial(self._wish, for_real=False),
-        }
+        self._reloading = Reloading(
+            surroundings.file, lambda: self._config, self._carry_out, surroundings.service
+        )
+        self.verbs: Mapping[str, Verb] = {**self._alerting.desk.verbs, **self._reloading.verbs}
         """What can be asked for."""
         self._control = self._new_control()
 
@@ -168,130 +141,74 @@ class _Gateway:
         gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
         with readings, presences, gaps:
             async with asyncio.TaskGroup() as group:
+                tasks = {
+                    name: group.create_task(work, name=name)
+                    for name, work in (
+                        ("control", self._listen()),
+                        ("gaps", self._record_gaps(gaps)),
+                        ("losses", self._publish_gaps()),
+                        ("counters", self._publish_counters()),
+                        ("status", self._tell_trouble()),
+                        ("recorder", self._record(readings)),
+                        ("availability", self._post(presences)),
+                        ("devices", self._devices.run()),
+                        ("tallies", self._tallies.run(self._bus)),
+                        ("reloads", self._reloading.run(self._surroundings.reload)),
+                    )
+                }
                 self._brokers.start(group)
                 self._alerting.start(group)
-                listening = group.create_task(self._listen(), name="control")
-                announcing = group.create_task(self._record_gaps(gaps), name="gaps")
-                losing = group.create_task(self._publish_gaps(), name="losses")
-                counting = group.create_task(self._publish_counters(), name="counters")
-                telling = group.create_task(self._tell_trouble(), name="status")
-                recording = group.create_task(self._record(readings), name="recorder")
-                posting = group.create_task(self._post(presences), name="availability")
-                reading = group.create_task(self._devices.run(), name="devices")
-                tallying = group.create_task(self._tallies.run(self._bus), name="tallies")
-                reloading = group.create_task(self._reload_when_asked(), name="reloads")
-                await asyncio.sleep(0)  # each of them has begun
+                await asyncio.sleep(0)  # all of them have begun
                 self._surroundings.service.ready()
                 await stop.wait()
-
-                # Cancel the sources, drain the rest.
                 self._surroundings.service.stopping()
-                reloading.cancel()
-                listening.cancel()
-                await asyncio.wait([reloading, listening])
-                self._refuse_wishes()
-                await self._alerting.finish_actions()
-                reading.cancel()
-                tallying.cancel()
-                await asyncio.wait([reading, tallying])
-                for source in self._devices:
-                    await source.announce_stop()
-                await self._alerting.finish_judging()
-                losing.cancel()
-                await asyncio.wait([losing])
-                self._bus.close()
-                await recording
-                await posting
-                await announcing
-                await self._alerting.finish_handing()
-                while (gap := self._journal.take_gap()) is not None:
-                    await self._record_gap(gap)
-                counting.cancel()
-                telling.cancel()
-                notifying = self._alerting.finish_notifying()
-                self._journal.seal()
-                # Only for what can be handed over now, or would be lost: the rest waits on the disk.
-                kept = not self._config.journal.in_memory and not self._journal.trouble
-                working = self._brokers.working(kept=kept)
-                await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
-                self._brokers.give_up()
-                notifying.cancel()
-                await asyncio.wait([notifying])
-                await self._alerting.finish()
+                await self._finish(tasks)
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
 
-    # Another configuration.
+    async def _finish(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
+        """Cancel the sources, drain the rest."""
+        await _cancelled(tasks["reloads"], tasks["control"])
+        self._reloading.end()
+        await self._alerting.finish_actions()
+        await _cancelled(tasks["devices"], tasks["tallies"])
+        for source in self._devices:
+            await source.announce_stop()
+        await self._alerting.finish_judging()
+        await _cancelled(tasks["losses"])
+        self._bus.close()
+        await tasks["recorder"]
+        await tasks["availability"]
+        await tasks["gaps"]
+        await self._alerting.finish_handing()
+        while (gap := self._journal.take_gap()) is not None:
+            await self._record_gap(gap)
+        await _cancelled(tasks["counters"], tasks["status"])
+        notifying = self._alerting.finish_notifying()
+        self._journal.seal()
+        # Only for what can be handed over now, or would be lost: the rest waits on the disk.
+        kept = not self._config.journal.in_memory and not self._journal.trouble
+        working = self._brokers.working(kept=kept)
+        await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
+        self._brokers.give_up()
+        await _cancelled(notifying)
+        await self._alerting.finish()
 
-    async def _wish(self, request: dict[str, Any], *, for_real: bool) -> Mapping[str, Any]:
-        """Raises: Refused, with all that is wrong with the file."""
-        _Nothing.of(request)
-        wish = _Wish(for_real=for_real, answer=asyncio.get_running_loop().create_future())
-        self._reloads.put_nowait(wish)
-        return await wish.answer
-
-    async def _reload_when_asked(self) -> None:
-        """One after the other: what ends in a bug halfway must end the gateway."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._reload_on_signal(), name="reload signal")
-            while True:
-                wish = await self._reloads.get()
-                try:
-                    answer = await (self._reload() if wish.for_real else self._plan())
-                except ConfigError as error:
-                    wish.refuse(str(error))
-                else:
-                    wish.grant(answer)
-
-    async def _reload_on_signal(self) -> None:
-        while True:
-            await self._surroundings.reload.wait()
-            self._surroundings.reload.clear()
-            with suppress(Refused):  # it has been logged
-                await self._wish({}, for_real=True)
-
-    def _refuse_wishes(self) -> None:
-        while not self._reloads.empty():
-            self._reloads.get_nowait().refuse("the gateway is being stopped")
-
-    async def _plan(self) -> dict[str, Any]:
-        """Raises: ConfigError."""
-        new = await asyncio.to_thread(self._surroundings.load)
-        return {"plan": plan(self._config, new).lines, "warnings": new.warnings}
-
-    async def _reload(self) -> dict[str, Any]:
-        """All of it, or nothing. Raises: ConfigError, logged."""
-        self._surroundings.service.reloading()
-        try:
-            new = await asyncio.to_thread(self._surroundings.load)
-            wanted = plan(self._config, new)
-            ways = await asyncio.to_thread(new_ways, wanted)
-            book = await asyncio.to_thread(_book, wanted.config)
-        except ConfigError as error:
-            log.error("reload: the configuration cannot be used; everything stays as it was:\n%s", error)
-            self._surroundings.service.ready()
-            raise
-        for warning in new.warnings:
-            log.warning("%s", warning)
-        await self._carry_out(wanted, ways, book)
-        log.info("reload: %s", "; ".join(wanted.lines))
-        self._surroundings.service.ready()
-        return {"plan": wanted.lines, "warnings": new.warnings}
-
-    async def _carry_out(self, wanted: Plan, ways: Ways, book: Rulebook) -> None:
+    async def _carry_out(self, change: Change) -> None:
+        """Those that have to go first, then what decides, then those that come."""
+        wanted = change.plan
         old, self._config = self._config, wanted.config
-        options = wanted.config.journal
-        if options != old.journal:
-            self._journal.change(_limits(options), options.sync)
+        if wanted.config.journal != old.journal:
+            self._journal.change(_limits(wanted.config.journal), wanted.config.journal.sync)
         await self._devices.close(wanted)
-        blank = await self._brokers.change(wanted, ways)
+        blank = await self._brokers.change(wanted, change.ways)
         if _decides(old) != _decides(wanted.config):
-            await self._alerting.change(wanted.config, book, self._devices.presences())
+            await self._alerting.change(wanted.config, change.book, self._devices.presences())
         await self._devices.open(wanted)
         self._post_status()
         for delivery in blank:
             for presence in self._presences.values():
                 delivery.board.post(delivery.topics.availability(presence))
-        if MAIN_BROKER in {delivery.name for delivery in blank}:
+        if self._brokers[MAIN_BROKER] in blank:
             self._control.retire()
         self._surroundings.adjust(wanted.config)
         changed, self._changed = self._changed, asyncio.Event()
@@ -373,10 +290,12 @@ class _Gateway:
                 delivery.post_counters()
 
 
-def _book(config: Config) -> Rulebook:
-    return rulebook(config.rules, config.devices, config.gateway.zone)
-
-
 def _decides(config: Config) -> tuple[object, ...]:
     """All that rules depend on."""
     return config.rules, config.notify, config.devices, config.gateway.zone
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

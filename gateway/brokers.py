@@ -101,9 +101,7 @@ class Brokers:
     def _begin(self, delivery: Delivery) -> None:
         assert self._group is not None
         supervisor = Supervisor()
-        task = self._group.create_task(
-            supervisor.run([delivery.child()]), name=f"forwarder: {delivery.name}"
-        )
+        task = self._group.create_task(supervisor.run([delivery.child()]), name=f"forwarder: {delivery.name}")
         self._couriers[delivery.name] = _Courier(supervisor, task)
 
     async def _end(self, delivery: Delivery) -> None:
@@ -117,9 +115,7 @@ class Brokers:
 
 def ways_to(config: Config, brokers: Iterable[str]) -> Ways:
     """To these of its brokers. Reads certificates. Raises: ConfigError, when the TLS files cannot be used."""
-    return {
-        name: Broker.ways(config.brokers[name], client_id=config.client_id(name)) for name in brokers
-    }
+    return {name: Broker.ways(config.brokers[name], client_id=config.client_id(name)) for name in brokers}
 
 
 def new_ways(plan: Plan) -> Ways:

@@ -15,7 +15,6 @@ from gateway.source import Source
 from gateway.supervisor import Supervisor
 from gateway.units import written_duration
 
-
 KIND = "devices"
 
 

@@ -8,6 +8,7 @@ Who may write to the socket may ask: its folder is the service's own.
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import Refused, Unreachable
+from gateway.errors import Refused, Unreachable, UsageError
 from gateway.request import LARGEST, Verb, carried_out, failed, parsed
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ async def intercom(path: Path | None, verbs: Mapping[str, Verb]) -> AsyncIterato
     finally:
         if path is not None and server is not None:
             server.close()
-            path.unlink(missing_ok=True)
+            _remove(path)
 
 
 def folder() -> Path | None:
@@ -48,20 +49,26 @@ def folder() -> Path | None:
     return next(_folders(), None)
 
 
-def ask(verb: str, gateway: str | None = None) -> dict[str, Any]:
-    """The answer of the gateway that runs on this machine; `gateway`: its name, if there are several.
+def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False) -> dict[str, Any]:
+    """The answer of the gateway that runs on this machine.
+
+    Args:
+        verb: what is asked for.
+        gateway: the name of the one that is meant; None: there is only one.
+        or_the_only_one: whether another one will do, if it is the only one.
 
     Raises: Refused, as it says; Unreachable, when none answers.
     """
-    sockets = {path.stem: path for folder in _folders() for path in sorted(folder.glob(f"**/*{SUFFIX}"))}
-    if gateway is not None:
-        sockets = {name: path for name, path in sockets.items() if name == gateway}
-    if not sockets:
+    running = {path.stem: path for folder in _folders() for path in sorted(folder.glob(f"**/*{SUFFIX}"))}
+    if gateway in running:
+        path = running[gateway]
+    elif not running or (gateway is not None and not or_the_only_one):
         which = f"gateway {gateway}" if gateway else "gateway"
         raise Unreachable(f"no {which} runs on this machine, or this user may not see it: try sudo")
-    if len(sockets) > 1:
-        raise Refused(f"several gateways run here: say which with --gateway: {', '.join(sockets)}")
-    [path] = sockets.values()
+    elif len(running) > 1:
+        raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(running)}")
+    else:
+        [path] = running.values()
     return asyncio.run(_ask(path, verb))
 
 
@@ -95,20 +102,33 @@ def _folders() -> Iterator[Path]:
 async def _listening(path: Path, verbs: Mapping[str, Verb]) -> asyncio.Server | None:
     callers: set[asyncio.StreamWriter] = set()
     try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        if path.is_socket():
-            if await _somebody_answers(path):
-                log.warning("%s: another gateway of this name answers there", path)
-                return None
-            path.unlink()
-        server = await asyncio.start_unix_server(partial(_answer, verbs, callers), path, limit=LARGEST)
-        path.chmod(0o600)
-    except OSError as error:
-        log.warning(
-            "%s: requests from this machine cannot be taken: %s", path, error.strerror or error
+        if await _somebody_answers(path):
+            log.warning("%s: another gateway of this name answers there", path)
+            return None
+        return await asyncio.start_unix_server(
+            partial(_answer, verbs, callers), sock=_bound(path), limit=LARGEST
         )
+    except OSError as error:
+        log.warning("%s: requests from this machine cannot be taken: %s", path, error.strerror or error)
         return None
-    return server
+
+
+def _bound(path: Path) -> socket.socket:
+    """In the place of one that a process before us has left. Raises: OSError."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    _remove(path)
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 async def _somebody_answers(path: Path) -> bool:
@@ -131,11 +151,12 @@ async def _answer(
     try:
         async with asyncio.timeout(PATIENCE_S):
             line = await reader.readline()
-        if len(callers) > MOST_CALLERS:
-            raise Refused("too many ask at once")
         request = parsed(line)
-        verb = request.pop("verb", None)
-        answer = await carried_out(verbs, str(verb), request)
+        verb = str(request.pop("verb", ""))
+        if len(callers) > MOST_CALLERS:
+            answer = failed("too many ask at once")
+        else:
+            answer = await carried_out(verbs, verb, request)
     except Refused as error:
         answer = failed(str(error))
     except ValueError:

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -187,7 +188,7 @@ class Journal:
                 _tell_unwanted(waiting, stream.name, reader)
 
     @property
-    def devices(self) -> Set[str]:
+    def devices(self) -> AbstractSet[str]:
         """All that ever had a reading here."""
         return self._state.seqs.keys()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.errors import Rejected, Unreachable
@@ -23,7 +23,7 @@ class Route:
     publisher: Publisher
     topics: Topics
     by_metric: bool = False
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     last_words: Callable[[], Iterable[Message]]
     ack_timeout_s: float
 

@@ -83,9 +83,7 @@ class Post:
             return []
         records = await stream.after("mqtt", stream.cursor("mqtt"), limit=100_000)
         found = [(each.device, each.payload) for each in records if each.device.startswith("alerts/")]
-        return [
-            (topic, orjson.loads(payload)["state"] if payload else "cleared") for topic, payload in found
-        ]
+        return [(topic, orjson.loads(payload)["state"] if payload else "cleared") for topic, payload in found]
 
     def drain(self) -> None:
         """The broker is back, and has taken all that there is."""
@@ -238,5 +236,9 @@ async def test_what_was_not_said_yet_of_a_rule_that_is_switched_off_moves_nothin
     )
     async with Post.at_work(tmp_path, f"{valve}{ONCALL}{told}{orders}enabled = false\n") as post:
         await asyncio.sleep(1)
-        assert await post.published() == [("alerts/hot", "firing"), ("alerts/hot", "resolved"), ("alerts/hot", "cleared")]
+        assert await post.published() == [
+            ("alerts/hot", "firing"),
+            ("alerts/hot", "resolved"),
+            ("alerts/hot", "cleared"),
+        ]
         assert post.done == []

@@ -414,7 +414,7 @@ def test_alert_whose_rule_is_gone_is_resolved(values: Values) -> None:
     assert (alert.severity, alert.labels, alert.message) == (
         "critical",
         {"team": "heat"},
-        "the rule, or what it was about, is gone",
+        GONE,
     )
     assert after.engine.standing() == []
 
