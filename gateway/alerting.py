@@ -14,6 +14,7 @@ from gateway.config import Config
 from gateway.journal.journal import Journal
 from gateway.journal.opening import boot_id
 from gateway.kept import text
+from gateway.logs import MessageId, about
 from gateway.model import Alert, AlertState, Clock, Observation
 from gateway.notify.delivery import outbox
 from gateway.notify.notice import alert_of, plain
@@ -142,8 +143,8 @@ class Alerting:
 
     async def _notify(self) -> None:
         await self._notifiers.run(
-            Child(name=f"notify {each.name}", run=each.run, restart=Backoff(*RETRY))
-            for each in self.outboxes.values()
+            Child(name=f"notify {name}", run=each.run, restart=Backoff(*RETRY), fields=about(receiver=name))
+            for name, each in self.outboxes.items()
         )
 
     async def _act_on(self) -> None:
@@ -190,7 +191,10 @@ class Alerting:
             if name in self.outboxes:
                 self.outboxes[name].restore(kept)
             elif kept["waiting"]:
-                log.warning("notify %s: is not configured any more; what it had to tell is dropped", name)
+                log.warning(
+                    "notify %s: is not configured any more; what it had to tell is dropped", name,
+                    extra=about(receiver=name),
+                )  # fmt: skip
         self.actions.restore(parts["actions"], {name: rule.do for name, rule in self._rules.items()})
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
         self._topics = {(text(rule), text(device)): text(topic) for rule, device, topic in parts["topics"]}
@@ -299,6 +303,13 @@ def _log(alert: Alert) -> None:
     quiet = "".join(f", {label} by {alert.labels[label]}" for label in QUIET if label in alert.labels)
     if alert.state is AlertState.FIRING:
         level = logging.INFO if quiet else logging.WARNING
-        log.log(level, "alert %s: firing%s: %s", name, quiet, alert.message)
+        log.log(
+            level, "alert %s: firing%s: %s", name, quiet, alert.message,
+            extra=about(MessageId.ALERT_FIRING, rule=alert.rule, device=alert.device),
+        )  # fmt: skip
     else:
-        log.info("alert %s: %s%s", name, alert.state, quiet)
+        message_id = MessageId.ALERT_RESOLVED if alert.state is AlertState.RESOLVED else None
+        log.info(
+            "alert %s: %s%s", name, alert.state, quiet,
+            extra=about(message_id, rule=alert.rule, device=alert.device),
+        )  # fmt: skip

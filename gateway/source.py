@@ -12,6 +12,7 @@ from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions, Writable
 from gateway.bus import EventBus
 from gateway.errors import LinkAbsent, LinkError, LinkLost, LinkSilent, Refused
 from gateway.filters.chain import Chain
+from gateway.logs import MessageId, about
 from gateway.model import Availability, Clock, Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import Child, Report
@@ -20,6 +21,12 @@ from gateway.units import written_duration
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
+
+NEWS = {
+    Presence.ONLINE: MessageId.DEVICE_ONLINE,
+    Presence.STALE: MessageId.DEVICE_STALE,
+    Presence.OFFLINE: MessageId.DEVICE_OFFLINE,
+}
 
 STRETCH = 16
 """Readings that a device may put on the bus before it looks whether there is room for them: looking, and
@@ -68,7 +75,14 @@ class Source:
 
     def child(self) -> Child:
         restart = Backoff(first_s=min(FIRST_RETRY_S, self._options.retry_max), cap_s=self._options.retry_max)
-        return Child(name=self.name, run=self.run, restart=restart, changed=self.announce)
+        return Child(
+            name=self.name,
+            run=self.run,
+            restart=restart,
+            changed=self.announce,
+            fields=about(device=self.name, port=self._options.port),
+            news=NEWS,
+        )
 
     async def run(self, report: Report) -> None:
         """Raises: LinkError, when the port cannot be opened or goes away, or nobody answers."""
@@ -210,7 +224,10 @@ class Source:
             if self._is_asked:
                 what = "answers refused, broken or missing"
             reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
-            log.warning("%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons)
+            log.warning(
+                "%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons,
+                extra=about(device=self.name, port=self._options.port),
+            )  # fmt: skip
 
     def _filter(self, chain: Chain, reading: Reading) -> bool:
         """Whether anything of it passes."""

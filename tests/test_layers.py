@@ -15,7 +15,7 @@ LINES = [
     ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
     ["gateway.accounts", "gateway.alerting", "gateway.control", "gateway.tallies"],
-    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
+    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions"],
     ["gateway.config"],
     ["gateway.rules"],
     [
@@ -26,6 +26,7 @@ LINES = [
         "gateway.supervisor",
         "gateway.remembrance",
     ],
+    ["gateway.logs"],
     ["gateway.pacing", "gateway.clock", "gateway.filters", "gateway.kept", "gateway.request"],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway import __version__, app, config
-from gateway.logs import start_logging
+from gateway.logs import MessageId, about, start_logging
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +21,15 @@ THREADS_MAY_TAKE_S = 1.0
 def run(path: Path, *, debug: bool) -> int:
     """Raises: ConfigError; Unreachable when the embedded broker cannot start."""
     loaded = config.load(path)
-    start_logging("debug" if debug else loaded.gateway.log_level)
+    start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format)
     for warning in loaded.warnings:
         log.warning("%s", warning)
     count = len(loaded.devices)
     devices = "1 device" if count == 1 else f"{count} devices"
-    log.info("sallyport %s: gateway %s, %s", __version__, loaded.gateway.name, devices)
+    log.info(
+        "sallyport %s: gateway %s, %s", __version__, loaded.gateway.name, devices,
+        extra=about(MessageId.GATEWAY_STARTED),
+    )  # fmt: skip
 
     # Opening a port and looking up a name block a thread each, and a stuck one must not keep others from theirs.
     executor = ThreadPoolExecutor(4 * len(loaded.devices) + 8, thread_name_prefix="worker")
@@ -57,7 +60,7 @@ async def _until_signalled(loaded: config.Config) -> None:
             log.warning("%s again: stopping at once", number.name)
             logging.shutdown()
             os._exit(128 + number)
-        log.info("%s: stopping", number.name)
+        log.info("%s: stopping", number.name, extra=about(MessageId.GATEWAY_STOPPING))
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

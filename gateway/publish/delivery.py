@@ -2,6 +2,8 @@ from collections.abc import Callable
 
 from gateway.config import MqttOptions
 from gateway.journal.journal import Journal
+from gateway.logs import MessageId, about
+from gateway.model import Presence
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
 from gateway.publish.forwarder import Forwarder
@@ -11,6 +13,8 @@ from gateway.publish.publisher import Message
 from gateway.publish.topics import Topics
 from gateway.publish.way import publisher_to_any
 from gateway.supervisor import Child
+
+NEWS = {Presence.ONLINE: MessageId.BROKER_CONNECTED, Presence.OFFLINE: MessageId.BROKER_LOST}
 
 
 class Delivery:
@@ -45,7 +49,11 @@ class Delivery:
             ack_timeout_s=mqtt.ack_timeout,
         )
         self.child = Child(
-            name=title, run=self.forwarder.run, restart=Backoff(first_s=0.5, cap_s=mqtt.retry_max)
+            name=title,
+            run=self.forwarder.run,
+            restart=Backoff(first_s=0.5, cap_s=mqtt.retry_max),
+            fields=about(broker=name),
+            news=NEWS,
         )
 
     def post_counters(self) -> None:

@@ -35,13 +35,14 @@ class Forwarder:
         last_words: Callable[[], Iterable[Message]],
         ack_timeout_s: float,
     ) -> None:
-        """`name`: whose cursor it is in the journal."""
+        """`name`: the broker's, in the configuration; whose cursor it is in the journal."""
         self.connected = False
         self.connects = 0
-        refusals = Refusals()
+        refusals = Refusals(name)
         layout = topics.by_metric if by_metric else topics.by_device
         self.readings = Lane(journal, journal.readings, name, layout, refusals=refusals, pace=pace)
         self.urgent = Lane(journal, journal.urgent, name, topics.urgent, refusals=refusals)
+        self._name = name
         self._board = board
         self._publisher = publisher
         self._last_words = last_words
@@ -67,7 +68,7 @@ class Forwarder:
                 self.connected = False
 
     async def _converse(self, session: Session, report: Report) -> None:
-        window = Window(session, ack_timeout_s=self._ack_timeout_s)
+        window = Window(session, ack_timeout_s=self._ack_timeout_s, broker=self._name)
         self._notices_under_way = 0
         for lane in (self.readings, self.urgent):
             lane.begin(self._publisher.name, session.maximum_packet_size)
