@@ -93,7 +93,9 @@ class Rationed(logging.Handler):
             summary = self._withheld.pop(kind, None)
             if summary is not None:
                 within = written_duration(self._period_s)
-                summary["msg"] = f"{count} more like this within {within}, the last one: {summary['msg']}"
+                summary["msg"] = (
+                    f"{count} more like this in the last {within}, the last one: {summary['msg']}"
+                )
                 self._outlet.emit(logging.makeLogRecord(summary))
 
 

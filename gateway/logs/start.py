@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Literal, TextIO
 
 from gateway.logs.fields import MessageId, about
-from gateway.logs.forms import Form, as_json, coloured, plain, prefixed, prefixed_json
+from gateway.logs.forms import Form, as_json, coloured, plain, prefixed, prefixed_json, priority
 from gateway.logs.journald import Journald, leads_to_journald
+from gateway.logs.line import escaped
 from gateway.logs.rationed import Rationed
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,12 @@ def start_logging(level: str, form: LogFormat = "auto") -> None:
     # At debug level serialx shows the raw bytes, which is what one looks for then.
     logging.getLogger("serialx").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     sys.excepthook = _log_bug
+
+
+def complaint(text: str) -> str:
+    """What ends a command, as one line for standard error."""
+    prefix = f"<{priority(logging.ERROR)}>" if leads_to_journald(sys.stderr, os.environ) else ""
+    return prefix + escaped(text)
 
 
 def _outlet(form: LogFormat, stream: TextIO, environment: Mapping[str, str]) -> logging.Handler:

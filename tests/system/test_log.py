@@ -133,13 +133,13 @@ def test_logging_that_is_started_again_goes_on_in_the_new_way() -> None:
     )
     lines = done.stderr.splitlines()
     assert [line[28:] for line in lines[:20]] == [str(number) for number in range(20)]
-    assert lines[20][28:] == "10 more like this within 1m, the last one: 29"
+    assert lines[20][28:] == "10 more like this in the last 1m, the last one: 29"
     assert [json.loads(line)["message"] for line in lines[21:]] == ["still"]
 
 
 def test_process_that_ends_tells_of_what_was_withheld() -> None:
     done = _python("start_logging('info')\nfor number in range(30): logging.warning('%d', number)\n")
-    assert done.stderr.splitlines()[-1].endswith("10 more like this within 1m, the last one: 29")
+    assert done.stderr.splitlines()[-1].endswith("10 more like this in the last 1m, the last one: 29")
 
 
 def test_error_that_ends_the_process_cannot_forge_a_line_either() -> None:
@@ -153,12 +153,22 @@ def test_error_that_ends_the_process_cannot_forge_a_line_either() -> None:
     assert rest[-1] == f"    {forged}\\x1b[2J"
 
 
+def test_command_that_fails_colours_no_terminal_either(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "run", "--config", f"{tmp_path}/{ESCAPE}[31m\n.toml"],
+        capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert done.returncode
+    assert ESCAPE not in done.stderr
+    assert rf"{tmp_path}/\x1b[31m\n.toml" in done.stderr
+
+
 # In a box.
 
-UNIT = f"""\
+UNIT = """\
 [Service]
 ExecStartPre=-/usr/bin/mkdir -p /run/site
-ExecStart=/usr/local/bin/sallyport run --config {SHARED}/gateway.toml
+ExecStart=/usr/local/bin/sallyport run --config {config}
 Environment=STATE_DIRECTORY=/run/site
 """
 
@@ -169,6 +179,9 @@ name = "test"
 [mqtt]
 url = "mqtt://127.0.0.1:1883"
 retry_max = "200ms"
+
+[journal]
+path = "memory"
 
 [devices.boiler]
 driver = "json"
@@ -187,95 +200,109 @@ when = "boiler.temperature > 80"
 HOT = "#!/bin/sh\nwhile sleep 0.1; do printf '{\"temperature\":85}\\n'; done\n"
 
 
+class Site:
+    """A gateway under systemd, and what is in the journal about this one run."""
+
+    def __init__(self, box: Box, unit: str) -> None:
+        self.box = box
+        self.unit = unit
+        self.since = f"--since=@{box.sh('date +%s.%N')}"
+
+    @classmethod
+    @contextmanager
+    def running(cls, box: Box, config: str, unit: str = "logging") -> Iterator["Site"]:
+        site = cls(box, unit)
+        (box.shared / "logging.toml").write_text(config)
+        box.write(f"/etc/systemd/system/{unit}.service", UNIT.format(config=SHARED / "logging.toml"))
+        box.systemctl("daemon-reload")
+        box.systemctl("start", unit)
+        try:
+            yield site
+        finally:
+            box.systemctl("stop", unit)
+            box.sh(f"rm /etc/systemd/system/{unit}.service; systemctl daemon-reload; systemctl reset-failed")
+
+    def found(self, *matches: str) -> list[dict[str, Any]]:
+        self.box.run("journalctl", "--sync")
+        command = ["journalctl", "-u", self.unit, "-o", "json", self.since, *matches]
+        return [json.loads(line) for line in self.box.run(*command, check=False).stdout.splitlines()]
+
+    def finds(self, *matches: str, text: str = "") -> dict[str, Any]:
+        """Waits for it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not (those := [each for each in self.found(*matches) if text in each["MESSAGE"]]):
+            assert time.monotonic() < deadline, [each["MESSAGE"] for each in self.found()]
+            time.sleep(0.1)
+        [entry] = those
+        return entry
+
+
 @pytest.fixture(scope="module")
-def site(box: Box) -> Iterator[Box]:
-    """A gateway under systemd with a broker and a boiler that is too hot, which is then unplugged; it was stopped."""
-    (box.shared / "gateway.toml").write_text(CONFIG)
-    box.write("/etc/systemd/system/sallyport.service", UNIT)
+def site(box: Box) -> Site:
+    """With a broker, and a boiler that is too hot, and then unplugged; and it has been stopped."""
     box.write("/run/hot", HOT, mode="755")
-    box.systemctl("daemon-reload")
     box.systemctl("start", "mosquitto")
-    with box.started("socat", "pty,link=/dev/boiler,rawer", "exec:/run/hot"):
-        box.systemctl("start", "sallyport")
-        _wait_for(box, MessageId.ALERT_FIRING, "RULE=overheat")
-    _wait_for(box, MessageId.DEVICE_OFFLINE, "DEVICE=boiler")
-    box.systemctl("stop", "sallyport")
-    yield box
+    with (
+        box.started("socat", "pty,link=/dev/boiler,rawer", "exec:/run/hot") as boiler,
+        Site.running(box, CONFIG, "sallyport") as running,
+    ):
+        running.finds(f"MESSAGE_ID={MessageId.ALERT_FIRING}", "RULE=overheat")
+        boiler.terminate()
+        running.finds(f"MESSAGE_ID={MessageId.DEVICE_OFFLINE}", "DEVICE=boiler")
     box.systemctl("stop", "mosquitto")
-    box.sh("rm /etc/systemd/system/sallyport.service; systemctl daemon-reload")
+    return running
 
 
-def _found(box: Box, *matches: str) -> list[dict[str, Any]]:
-    box.run("journalctl", "--sync")
-    done = box.run("journalctl", "-u", "sallyport", "-o", "json", *matches, check=False)
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def _wait_for(box: Box, message_id: MessageId, *matches: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not _found(box, f"MESSAGE_ID={message_id}", *matches):
-        assert time.monotonic() < deadline, [each["MESSAGE"] for each in _found(box)]
-        time.sleep(0.1)
-
-
-def test_operator_finds_a_line_by_its_device_and_what_has_happened(site: Box) -> None:
-    [online] = _found(site, "DEVICE=boiler", f"MESSAGE_ID={MessageId.DEVICE_ONLINE}")
+def test_operator_finds_a_line_by_its_device_and_what_has_happened(site: Site) -> None:
+    online = site.finds("DEVICE=boiler", f"MESSAGE_ID={MessageId.DEVICE_ONLINE}")
     assert online["MESSAGE"].startswith("boiler: online")
     assert online["PORT"] == "/dev/boiler"
     assert online["PRIORITY"] == "6"
     assert online["SYSLOG_IDENTIFIER"] == "sallyport"
-    [gone] = _found(site, "DEVICE=pump", f"MESSAGE_ID={MessageId.DEVICE_OFFLINE}")
+    gone = site.finds("DEVICE=pump", f"MESSAGE_ID={MessageId.DEVICE_OFFLINE}")
     assert gone["MESSAGE"] == "pump: offline: /dev/pump: no such device"
     assert gone["PRIORITY"] == "4"
-    [alert] = _found(site, "RULE=overheat", f"MESSAGE_ID={MessageId.ALERT_FIRING}")
-    assert alert["DEVICE"] == "boiler"
-    assert [each["MESSAGE"] for each in _found(site, f"MESSAGE_ID={MessageId.BROKER_CONNECTED}")] == [
-        "broker: online"
-    ]
+    assert site.finds("RULE=overheat", f"MESSAGE_ID={MessageId.ALERT_FIRING}")["DEVICE"] == "boiler"
+    assert (
+        site.finds("BROKER=mqtt", f"MESSAGE_ID={MessageId.BROKER_CONNECTED}")["MESSAGE"] == "broker: online"
+    )
 
 
-def test_first_and_last_words_are_found_with_those_of_their_unit(site: Box) -> None:
-    told = [each.get("MESSAGE_ID") for each in _found(site)]
+def test_first_and_last_words_are_found_with_those_of_their_unit(site: Site) -> None:
+    told = [each.get("MESSAGE_ID") for each in site.found()]
     assert MessageId.GATEWAY_STARTED in told
     assert told.count(MessageId.GATEWAY_STOPPED) >= 2
 
 
-def test_nothing_is_said_twice(site: Box) -> None:
-    """As fields and on standard error as well."""
-    ours = [
-        each for each in _found(site) if each.get("_TRANSPORT") in ("journal", "stdout") and "_PID" in each
-    ]
-    assert ours
-    assert {each["_TRANSPORT"] for each in ours if each["SYSLOG_IDENTIFIER"] == "sallyport"} == {"journal"}
+def test_nothing_is_said_twice(site: Site) -> None:
+    """As fields, and on standard error as well."""
+    ours = [each for each in site.found() if each["SYSLOG_IDENTIFIER"] == "sallyport"]
+    assert {each["_TRANSPORT"] for each in ours} == {"journal"}
 
 
 @pytest.mark.parametrize("command", re.findall(r"^\$ (journalctl .*)$", PAGE, re.MULTILINE))
-def test_examples_of_the_page_are_ones_that_journalctl_takes(site: Box, command: str) -> None:
-    done = site.run(*shlex.split(command), "--no-pager", check=False)
+def test_examples_of_the_page_find_something(site: Site, command: str) -> None:
+    done = site.box.run(*shlex.split(command), site.since, "--no-pager", check=False)
     assert done.stderr == ""
-    # Nothing was lost here.
-    assert ("-- No entries --" in done.stdout) == ("a06e95561d32473a9549711c8485da6f" in command)
+    nothing_was_lost = MessageId.READINGS_WERE_LOST in command
+    assert ("-- No entries --" in done.stdout) is nothing_was_lost
 
 
-def test_text_is_lines_with_their_priority_and_json_is_objects(site: Box) -> None:
-    for form in ("text", "json"):
-        (site.shared / "gateway.toml").write_text(CONFIG.replace("[mqtt]", f'log_format = "{form}"\n[mqtt]'))
-        since = site.sh("date +%s.%N")
-        site.systemctl("start", "sallyport")
-        deadline = time.monotonic() + PATIENCE_S
-        while not (
-            found := [
-                each for each in _found(site, f"--since=@{since}") if "pump: offline" in each["MESSAGE"]
-            ]
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        site.systemctl("stop", "sallyport")
-        [line] = found
-        assert line["PRIORITY"] == "4"
-        assert line["_TRANSPORT"] == "stdout"
-        assert "MESSAGE_ID" not in line
-        if form == "json":
-            assert json.loads(line["MESSAGE"])["device"] == "pump"
-        else:
-            assert line["MESSAGE"] == "pump: offline: /dev/pump: no such device"
+def test_text_is_lines_with_their_priority(box: Box) -> None:
+    with Site.running(box, CONFIG.replace("[mqtt]", 'log_format = "text"\n[mqtt]')) as site:
+        line = site.finds(text="pump: offline")
+    assert line["MESSAGE"] == "pump: offline: /dev/pump: no such device"
+    assert (line["PRIORITY"], line["_TRANSPORT"]) == ("4", "stdout")
+
+
+def test_json_is_objects_with_their_priority(box: Box) -> None:
+    with Site.running(box, CONFIG.replace("[mqtt]", 'log_format = "json"\n[mqtt]')) as site:
+        line = site.finds(text="pump: offline")
+    assert json.loads(line["MESSAGE"])["device"] == "pump"
+    assert (line["PRIORITY"], line["_TRANSPORT"]) == ("4", "stdout")
+
+
+def test_mistake_in_the_configuration_is_an_error(box: Box) -> None:
+    with Site.running(box, CONFIG.replace('name = "test"', 'nam = "test"')) as site:
+        line = site.finds("-p", "err", text="nam")
+    assert line["MESSAGE"].startswith(f"{SHARED}/logging.toml:2:1: gateway.nam: unknown key")

@@ -32,7 +32,7 @@ def test_of_what_goes_on_and_on_some_lines_pass_and_one_says_how_many_more_there
     clock.now = PERIOD_S
     handler.handle(record("board: rejected %d", 100, extra=about(device="board")))
     assert outlet.texts[MOST:] == [
-        f"{100 - MOST} more like this within 1m, the last one: board: rejected 99",
+        f"{100 - MOST} more like this in the last 1m, the last one: board: rejected 99",
         "board: rejected 100",
     ]
     handler.close()
@@ -44,7 +44,7 @@ def test_summary_is_about_the_same_and_as_important() -> None:
         handler.handle(record("50 %% of %s", "x", level=logging.ERROR, extra=about(device="boiler")))
     handler.close()
     summary = outlet.records[-1]
-    assert summary.getMessage() == "2 more like this within 1m, the last one: 50 % of x"
+    assert summary.getMessage() == "2 more like this in the last 1m, the last one: 50 % of x"
     assert summary.levelno == logging.ERROR
     assert summary.levelname == "ERROR"
     assert vars(summary)["DEVICE"] == "boiler"
@@ -94,7 +94,7 @@ def test_tracebacks_are_rationed_and_what_is_withheld_holds_on_to_nothing() -> N
     gc.collect()
     assert gone() is None
     handler.close()
-    assert outlet.texts == ["a bug", "1 more like this within 1m, the last one: a bug"]
+    assert outlet.texts == ["a bug", "1 more like this in the last 1m, the last one: a bug"]
     assert outlet.records[-1].exc_info is None
 
 
@@ -135,8 +135,8 @@ def test_period_ends_by_itself_when_nothing_more_is_logged() -> None:
     handler.close()
     assert outlet.texts == [
         "a", "b",
-        "2 more like this within 50ms, the last one: a",
-        "2 more like this within 50ms, the last one: b",
+        "2 more like this in the last 50ms, the last one: a",
+        "2 more like this in the last 50ms, the last one: b",
     ]  # fmt: skip
 
 
