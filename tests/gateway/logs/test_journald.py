@@ -30,7 +30,7 @@ def stream() -> io.StringIO:
 
 @pytest.fixture
 def journald(peer: JournaldSocket, stream: io.StringIO) -> Iterator[Journald]:
-    handler = Journald(stream, peer.path, patience_s=0.05)
+    handler = Journald(stream, peer.path, patience_s=0.2)
     yield handler
     handler.close()
 
