@@ -19,9 +19,13 @@ LogFormat = Literal["auto", "text", "json"]
 
 
 def start_logging(level: str, form: LogFormat = "auto") -> None:
-    """From now on; may be called again, when the configuration has changed."""
-    outlet = Rationed(_outlet(form, sys.stderr, os.environ))
-    logging.basicConfig(level=level.upper(), handlers=[outlet], force=True)
+    """From now on; may be called again, when the configuration has changed. Rations go on in the same form."""
+    root = logging.getLogger()
+    if not any(each.name == form for each in root.handlers):
+        outlet = Rationed(_outlet(form, sys.stderr, os.environ))
+        outlet.name = form
+        logging.basicConfig(handlers=[outlet], force=True)
+    root.setLevel(level.upper())
     # Libraries speak through our own lines; at their own info level they would report each packet.
     for library in ("asyncio", "mqtt"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -137,6 +137,19 @@ def test_logging_that_is_started_again_goes_on_in_the_new_way() -> None:
     assert [json.loads(line)["message"] for line in lines[21:]] == ["still"]
 
 
+def test_other_level_leaves_the_rations_as_they_are() -> None:
+    done = _python(
+        "start_logging('info')\n"
+        "for level in ('info', 'warning', 'info'):\n"
+        "    start_logging(level)\n"
+        "    for number in range(10): logging.info('%d', number)\n"
+        "    for number in range(10): logging.warning('%d', number)\n"
+    )
+    lines = [line[28:] for line in done.stderr.splitlines()]
+    assert lines.count("9") == 4
+    assert lines[-1] == "10 more like this in the last 1m, the last one: 9"
+
+
 def test_process_that_ends_tells_of_what_was_withheld() -> None:
     done = _python("start_logging('info')\nfor number in range(30): logging.warning('%d', number)\n")
     assert done.stderr.splitlines()[-1].endswith("10 more like this in the last 1m, the last one: 29")

@@ -9,7 +9,7 @@ from gateway.logs import MessageId, about
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "logs.md").read_text()
 
-AWAITED = {"GATEWAY_READY", "CONFIGURATION_APPLIED", "CONFIGURATION_REFUSED", "GATEWAY_SICK"}
+AWAITED = {"GATEWAY_READY", "GATEWAY_SICK"}
 """What other parts of the gateway are still to say."""
 
 
