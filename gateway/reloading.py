@@ -120,11 +120,10 @@ class Reloading:
             wanted = plan(self._running(), new)
             change = await asyncio.to_thread(_prepared, wanted)
         except ConfigError as error:
-            refused = about(MessageId.CONFIGURATION_REFUSED)
-            problems = len(error.problems)
-            log.warning("reload: refused, everything stays as it was: %d problems", problems, extra=refused)
-            for problem in error.problems:
-                log.warning("reload: %s", problem, extra=refused)
+            log.warning(
+                "reload: refused, everything stays as it was: %d problems", len(error.problems),
+                extra=about(MessageId.CONFIGURATION_REFUSED, trace=str(error)),
+            )  # fmt: skip
             self._service.ready()
             raise
         for warning in new.warnings:
