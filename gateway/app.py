@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import chain, repeat
 
 import drivers
-from gateway import __version__, wire
+from gateway import __version__, vitals, wire
 from gateway.accounts import Accounts
 from gateway.alerting import Alerting
 from gateway.bus import EventBus, Overflow, Subscription
@@ -15,6 +15,7 @@ from gateway.clock import system_clock
 from gateway.config import MAIN_BROKER, Config, rulebook
 from gateway.control import Control
 from gateway.errors import Refused
+from gateway.health import Health, Patience, Pulse
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
@@ -39,7 +40,13 @@ full mailbox is followed by so long a pause, which leaves the machine to the for
 short enough for some 30,000 readings/s and more while no broker is there."""
 
 
-async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) -> None:
+STOP_SPARE_S = 60.0
+"""What a stop may take besides `gateway.stop_timeout`: the journal alone waits for half of it for a slow disk."""
+
+
+async def run(
+    config: Config, stop: asyncio.Event, clock: Clock = system_clock, health: Health | None = None
+) -> None:
     """The gateway, until `stop` is set and everything read has been handed on.
 
     Raises: Unreachable, when the embedded broker cannot start; JournalError, when another process has the
@@ -51,7 +58,7 @@ async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) 
                 await stack.enter_async_context(embedded_broker(mqtt.embedded_port))
         troubled = asyncio.Event()
         journal = await stack.enter_async_context(_journal(config, clock, lambda _: troubled.set()))
-        await _Gateway(config, journal, clock, troubled).run(stop)
+        await _Gateway(config, journal, clock, troubled).run(stop, health or Health())
 
 
 def _journal(
@@ -109,7 +116,7 @@ class _Gateway:
             connected=lambda: main.connected,
         )
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, health: Health) -> None:
         self._post_status()
         readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
         presences = self._bus.subscribe(
@@ -135,7 +142,10 @@ class _Gateway:
                 posting = group.create_task(self._post(presences), name="availability")
                 reading = group.create_task(self._read(), name="devices")
                 tallying = group.create_task(self._tallies.run(self._bus), name="tallies")
+                await asyncio.sleep(0)  # they all have begun
+                health.ready(lambda: self._pulses(health.patience), self._status)
                 await stop.wait()
+                health.stopping(self._config.gateway.stop_timeout + STOP_SPARE_S)
 
                 # Cancel the sources, drain the rest.
                 listening.cancel()
@@ -174,6 +184,14 @@ class _Gateway:
                 await asyncio.wait([notifying])
                 await self._alerting.finish()
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
+
+    def _pulses(self, patience: Patience) -> Iterator[Pulse]:
+        return vitals.pulses(
+            self._bus, self._journal, self._alerting, self._sources, self._deliveries, patience=patience
+        )
+
+    def _status(self) -> str:
+        return vitals.status(self._journal, self._sources, self._deliveries)
 
     async def _write(self, device: str, metric: str, value: Value) -> None:
         """Raises: Refused; LinkError; FrameError."""

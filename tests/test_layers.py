@@ -14,6 +14,7 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
+    ["gateway.vitals"],
     ["gateway.accounts", "gateway.alerting", "gateway.control", "gateway.tallies"],
     ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
     ["gateway.config"],
@@ -25,6 +26,7 @@ LINES = [
         "gateway.journal",
         "gateway.supervisor",
         "gateway.remembrance",
+        "gateway.health",
     ],
     [
         "gateway.pacing",
@@ -33,6 +35,7 @@ LINES = [
         "gateway.kept",
         "gateway.request",
         "gateway.systemd",
+        "gateway.stacks",
     ],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]

@@ -1,6 +1,7 @@
 """`sallyport run`: the daemon."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -11,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway import __version__, app, config
+from gateway.health import Health
 from gateway.logs import start_logging
+from gateway.systemd import ServiceManager
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,8 @@ def run(path: Path, *, debug: bool) -> int:
     devices = "1 device" if count == 1 else f"{count} devices"
     log.info("sallyport %s: gateway %s, %s", __version__, loaded.gateway.name, devices)
 
+    # Of a thread that keeps the interpreter to itself nobody else can say where it is.
+    faulthandler.enable()
     # Opening a port and looking up a name block a thread each, and a stuck one must not keep others from theirs.
     executor = ThreadPoolExecutor(4 * len(loaded.devices) + 8, thread_name_prefix="worker")
     runner = asyncio.Runner(debug=debug)
@@ -62,4 +67,6 @@ async def _until_signalled(loaded: config.Config) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-    await app.run(loaded, stop)
+    health = Health(ServiceManager.from_environment())
+    with health.watched():
+        await app.run(loaded, stop, health=health)

@@ -31,6 +31,7 @@ class Delivery:
         self.name = name
         self.topics = Topics(prefix=mqtt.prefix, gateway=gateway)
         self.board = Noticeboard()
+        self.ack_timeout_s = mqtt.ack_timeout
         self._counters = counters
         batched = mqtt.catch_up == "batched"
         self.forwarder = Forwarder(

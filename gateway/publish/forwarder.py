@@ -46,12 +46,19 @@ class Forwarder:
         self._publisher = publisher
         self._last_words = last_words
         self._ack_timeout_s = ack_timeout_s
+        self._window: Window | None = None
         self._refusals = refusals
         self._notices_under_way = 0
 
     @property
     def waiting(self) -> int:
         return self.readings.waiting + self.urgent.waiting
+
+    @property
+    def progress(self) -> object:
+        """Another value whenever the broker has been sent something, or has answered."""
+        deferrals = self._window.deferrals if self._window is not None else 0
+        return self.connects, self.readings.progress, self.urgent.progress, deferrals
 
     async def run(self, report: Report) -> None:
         """Raises: Unreachable, when the broker is away or does not answer."""
@@ -67,7 +74,7 @@ class Forwarder:
                 self.connected = False
 
     async def _converse(self, session: Session, report: Report) -> None:
-        window = Window(session, ack_timeout_s=self._ack_timeout_s)
+        window = self._window = Window(session, ack_timeout_s=self._ack_timeout_s)
         self._notices_under_way = 0
         for lane in (self.readings, self.urgent):
             lane.begin(self._publisher.name, session.maximum_packet_size)
