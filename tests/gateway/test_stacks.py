@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
@@ -12,7 +12,7 @@ async def _wait_for_ever() -> None:
     await asyncio.Event().wait()
 
 
-async def _readings() -> AsyncIterator[int]:
+async def _readings() -> AsyncGenerator[int, None]:
     yield 1
     await _wait_for_ever()
 
