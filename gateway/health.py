@@ -94,7 +94,8 @@ class Health:
         self._still_s = 0.0
         self._now_s = 0.0  # while the loop turns: when it stands still, nobody else is to blame
         self._marks: dict[str, _Mark] = {}
-        self._sick: dict[str, float] = {}
+        self.stuck: Mapping[str, float] = {}
+        """What is stuck, and for how many seconds."""
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -136,7 +137,7 @@ class Health:
         # After a longer time it was the whole process, or the machine, that stood still.
         elapsed_s = min(elapsed_s, 2 * self.patience.look_s)
         sick = self._examined(loop, elapsed_s)
-        before, self._sick = self._sick, sick
+        before, self.stuck = self.stuck, sick
         self._log(loop, before)
         if sick:
             name = max(sick, key=sick.__getitem__)
@@ -147,13 +148,13 @@ class Health:
             self._may_take_s -= elapsed_s
             self.manager.extend(EXTENSION_S)
 
-    def _examined(self, loop: asyncio.AbstractEventLoop, elapsed_s: float) -> dict[str, float]:
+    def _examined(self, loop: asyncio.AbstractEventLoop, elapsed_s: float) -> Mapping[str, float]:
         """What is sick, and for how long it has been stuck."""
         if not self._turned:
             self._still_s += elapsed_s
             if self._still_s < self.patience.loop_s:
-                return self._sick
-            return {**self._sick, LOOP: self._still_s}
+                return self.stuck
+            return {**self.stuck, LOOP: self._still_s}
         self._still_s = 0.0
         self._now_s += elapsed_s
         before, self._marks = self._marks, {}
@@ -174,19 +175,19 @@ class Health:
         """In the loop."""
         self._felt = tuple(self._pulses())
         self._turned = True
-        if not self._sick:
+        if not self.stuck:
             self.manager.status(self._status())
 
     def _log(self, loop: asyncio.AbstractEventLoop, before: Mapping[str, float]) -> None:
-        for name in before.keys() - self._sick.keys():
+        for name in before.keys() - self.stuck.keys():
             log.warning("health: %s: goes on", name)
-        for name in self._sick.keys() - before.keys():
+        for name in self.stuck.keys() - before.keys():
             log.critical(
                 "health: %s: stuck: nothing has moved for %.0f s, and something waits. %s Please report this, with"
                 " what every task and thread is doing:",
-                name, self._sick[name], self._outlook(),
+                name, self.stuck[name], self._outlook(),
             )  # fmt: skip
-        if self._sick and not before:
+        if self.stuck and not before:
             for stack in chain(stacks.tasks(loop), stacks.threads()):
                 log.critical("health: %s", stack)
 
