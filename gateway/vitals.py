@@ -1,7 +1,7 @@
 """What the parts at work say of themselves: to `health`, and in one line to whoever asks the service manager."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from gateway.alerting import Alerting
 from gateway.bus import EventBus
@@ -20,7 +20,7 @@ def pulses(
     bus: EventBus,
     journal: Journal,
     alerting: Alerting,
-    sources: Sequence[Source],
+    sources: Iterable[Source],
     deliveries: Iterable[Delivery],
     *,
     patience: Patience,
@@ -28,10 +28,10 @@ def pulses(
     """Who else takes part in the work waits for one of these, or ends with an error that ends the gateway."""
     yield from of_disks(journal, alerting.remembrance, patience)
     yield from of_mailboxes(bus, patience)
-    for each in deliveries:
-        yield of_forwarder(each.name, each.forwarder, journal, each.ack_timeout_s + patience.forwarder_s)
-    for name, outbox in alerting.outboxes.items():
-        yield Pulse(f"notify {name}", outbox.sending, outbox.attempts, LONGEST_ATTEMPT_S + patience.hand_s)
+    for delivery in deliveries:
+        yield of_forwarder(delivery.name, delivery.forwarder, journal, patience)
+    for each in alerting.receivers:
+        yield Pulse(f"notify {each.name}", each.sending, each.attempts, LONGEST_ATTEMPT_S + patience.hand_s)
     yield from of_ports(sources, patience)
 
 
@@ -48,15 +48,16 @@ def of_mailboxes(bus: EventBus, patience: Patience) -> Iterator[Pulse]:
             yield Pulse(f"reader of the bus: {mail.name}", mail.busy, mail.taken, patience.mailbox_s)
 
 
-def of_forwarder(name: str, forwarder: Forwarder, journal: Journal, patience_s: float) -> Pulse:
+def of_forwarder(name: str, forwarder: Forwarder, journal: Journal, patience: Patience) -> Pulse:
     # A backlog that the disk refuses to give is asked for again and again.
     waits = forwarder.connected and forwarder.waiting and not journal.trouble
+    patience_s = forwarder.ack_timeout_s + patience.forwarder_s
     return Pulse(f"forwarder: {name}", waits, forwarder.progress, patience_s)
 
 
-def of_ports(sources: Sequence[Source], patience: Patience) -> Iterator[Pulse]:
+def of_ports(sources: Iterable[Source], patience: Patience) -> Iterator[Pulse]:
     """Devices that share a port open it one after the other: while one of them gets on, none is stuck."""
-    handled = Counter[str]()
+    sources, handled = tuple(sources), Counter[str]()
     for source in sources:
         handled[source.port] += source.handled
     for source in sources:
@@ -64,15 +65,16 @@ def of_ports(sources: Sequence[Source], patience: Patience) -> Iterator[Pulse]:
         yield Pulse(name, source.handling, handled[source.port], patience.hand_s)
 
 
-def status(journal: Journal, sources: Sequence[Source], deliveries: Sequence[Delivery]) -> str:
+def status(journal: Journal, sources: Iterable[Source], deliveries: Iterable[Delivery]) -> str:
     """Such as `12 devices, 11 online, broker connected, backlog 0`."""
-    devices = "1 device" if len(sources) == 1 else f"{len(sources)} devices"
-    online = sum(source.online for source in sources)
-    connected = sum(delivery.forwarder.connected for delivery in deliveries)
-    if len(deliveries) == 1:
+    online = [source.online for source in sources]
+    forwarders = [delivery.forwarder for delivery in deliveries]
+    devices = "1 device" if len(online) == 1 else f"{len(online)} devices"
+    connected = sum(forwarder.connected for forwarder in forwarders)
+    if len(forwarders) == 1:
         brokers = "broker connected" if connected else "broker not connected"
     else:
-        brokers = f"{connected} of {len(deliveries)} brokers connected"
-    backlog = max(delivery.forwarder.waiting for delivery in deliveries)
+        brokers = f"{connected} of {len(forwarders)} brokers connected"
+    backlog = max(forwarder.waiting for forwarder in forwarders)
     trouble = f", readings are held in memory: {journal.trouble}" if journal.trouble else ""
-    return f"{devices}, {online} online, {brokers}, backlog {backlog}{trouble}"
+    return f"{devices}, {sum(online)} online, {brokers}, backlog {backlog}{trouble}"

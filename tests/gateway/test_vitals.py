@@ -17,7 +17,7 @@ from gateway.health import Health, Patience, Pulse
 from gateway.journal.record import Entry
 from gateway.model import Clock, Reading, Stamp
 from gateway.pacing.backoff import Backoff
-from gateway.publish.forwarder import Forwarder
+from gateway.publish.forwarder import Forwarder, Route
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Answer, Message, Publisher
 from gateway.publish.topics import Topics
@@ -31,7 +31,6 @@ from tests.support.scripted_driver import Instrument, loop_clock
 
 PATIENCE = Patience()
 ACK_TIMEOUT_S = 20.0
-FORWARDER_S = ACK_TIMEOUT_S + PATIENCE.forwarder_s
 
 
 async def _stuck(pulses: Callable[[], Iterable[Pulse]], seconds: float) -> set[str]:
@@ -192,10 +191,9 @@ class _Session:
 @asynccontextmanager
 async def _forwarding(publisher: Publisher) -> AsyncIterator[tuple[Forwarder, MemoryJournal]]:
     journal = MemoryJournal("mqtt")
-    forwarder = Forwarder(
-        journal, Noticeboard(), publisher, Topics(prefix="p", gateway="g"), name="mqtt", last_words=list,
-        ack_timeout_s=ACK_TIMEOUT_S,
-    )  # fmt: skip
+    topics = Topics(prefix="p", gateway="g")
+    route = Route(publisher=publisher, topics=topics, last_words=list, ack_timeout_s=ACK_TIMEOUT_S)
+    forwarder = Forwarder(journal, Noticeboard(), name="mqtt", route=route)
     child = Child(name="broker", run=forwarder.run, restart=Backoff(first_s=0.5, cap_s=30))
     running = asyncio.create_task(Supervisor().run([child]))
     try:
@@ -222,7 +220,7 @@ async def test_forwarder_whose_broker_is_the_one_that_does_not_move_is_well(trou
         await _read(journal, 1000)
 
         def pulses() -> list[Pulse]:
-            return [vitals.of_forwarder("main", forwarder, journal, FORWARDER_S)]
+            return [vitals.of_forwarder("main", forwarder, journal, PATIENCE)]
 
         assert await _stuck(pulses, 3600) == set()
         assert forwarder.waiting
@@ -234,7 +232,7 @@ async def test_forwarder_that_sends_nothing_of_what_waits_though_it_could_is_stu
         await asyncio.sleep(1)
 
         def pulses() -> list[Pulse]:
-            return [vitals.of_forwarder("main", forwarder, journal, FORWARDER_S)]
+            return [vitals.of_forwarder("main", forwarder, journal, PATIENCE)]
 
         assert await _stuck(pulses, 600) == set()  # connected, and nothing to do
         window = forwarder._window

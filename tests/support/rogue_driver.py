@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import re
+import sys
 import threading
 import time
 from collections import Counter
@@ -60,8 +61,11 @@ class _Rogue:
                 raise LinkLost("the port went away")
             case "kills the disk's thread":
                 [disk] = [each for each in threading.enumerate() if each.name == "journal_0"]
+                assert disk.ident is not None
+                while sys._current_frames()[disk.ident].f_code.co_name != "_worker":
+                    time.sleep(0.001)  # until it waits for something to do, so that nothing else is hit
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(disk.ident or 0), ctypes.py_object(SystemExit)
+                    ctypes.c_ulong(disk.ident), ctypes.py_object(SystemExit)
                 )
 
 
