@@ -38,7 +38,8 @@ def start_broker(box: Box, further: str = "") -> None:
     """`further`: lines for mosquitto's configuration, such as another listener."""
     box.write("/etc/broker.conf", BROKER + further)
     box.sh(
-        f"systemctl stop mosquitto; rm -f {SHARED}/mosquitto.sock; systemd-run --quiet --unit broker mosquitto -c /etc/broker.conf;"
+        f"systemctl stop mosquitto; rm -f {SHARED}/mosquitto.sock;"
+        "systemd-run --quiet --unit broker mosquitto -c /etc/broker.conf;"
         f"until [ -S {SHARED}/mosquitto.sock ]; do sleep 0.02; done"
     )
 
@@ -63,6 +64,6 @@ def clear(box: Box) -> None:
     """Nobody serves, counts or is configured any more."""
     box.sh(
         "systemctl stop 'sallyport*'; systemctl stop broker board remote hook || true; systemctl reset-failed;"
-        "rm -rf /etc/broker.conf /etc/sallyport/*.toml /etc/sallyport/ca.pem /etc/sallyport/credentials/* /var/lib/sallyport"
-        " /etc/systemd/system/sallyport*.d; systemctl daemon-reload"
+        "rm -rf /etc/broker.conf /etc/systemd/system/sallyport*.d /var/lib/sallyport"
+        " /etc/sallyport/*.toml /etc/sallyport/ca.pem /etc/sallyport/credentials/*; systemctl daemon-reload"
     )

@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,11 +58,11 @@ TRIES: dict[str, Callable[[], object]] = {
     "write to /etc": lambda: write("/etc/probe"),
     "write to /var": lambda: write("/var/lib/probe"),
     "write to /run": lambda: write("/run/probe"),
-    "read the files of credentials": lambda: os.listdir("/etc/sallyport/credentials"),
-    "look into /root": lambda: os.listdir("/root"),
-    "look into /home": lambda: os.listdir("/home/somebody"),
-    "see others' temporary files": lambda: os.stat("/tmp/somebody's"),
-    "see others' processes": lambda: os.stat("/proc/1/cmdline"),
+    "read the files of credentials": lambda: [*Path("/etc/sallyport/credentials").iterdir()],
+    "look into /root": lambda: [*Path("/root").iterdir()],
+    "look into /home": lambda: [*Path("/home/somebody").iterdir()],
+    "see others' temporary files": lambda: Path("/tmp/somebody's").stat(),
+    "see others' processes": lambda: Path("/proc/1/cmdline").stat(),
     "change the kernel": lambda: write("/proc/sys/kernel/core_pattern"),
     "open the memory": lambda: open_device("/dev/probe-mem"),
     "open another device": lambda: open_device("/dev/probe-tun"),
@@ -71,7 +72,7 @@ TRIES: dict[str, Callable[[], object]] = {
     "open a netlink socket": lambda: open_socket(socket.AF_NETLINK, socket.SOCK_RAW),
     "listen below 1024": lambda: socket.create_server(("127.0.0.1", 81)).close(),
     "become root": lambda: os.setuid(0),
-    "leave something that becomes root": lambda: os.chmod(os.environ["STATE_DIRECTORY"], 0o4700),
+    "leave something that becomes root": lambda: Path(os.environ["STATE_DIRECTORY"]).chmod(0o4700),
     "make a namespace": lambda: call("unshare", NEW_USER_NAMESPACE),
     "mount": lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None),
     "follow another process": lambda: call("ptrace", 16, os.getppid(), None, None),
@@ -98,4 +99,4 @@ def facts() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({**facts(), **{name: outcome(attempt) for name, attempt in TRIES.items()}}))
+    json.dump({**facts(), **{name: outcome(attempt) for name, attempt in TRIES.items()}}, sys.stdout)

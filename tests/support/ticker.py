@@ -10,17 +10,16 @@ import time
 import tty
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 
 if __name__ == "__main__":
-    link, user, every_s = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    link, user, every_s = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     ours, theirs = os.openpty()
     tty.setraw(theirs)
     os.set_blocking(ours, False)
     shutil.chown(os.ttyname(theirs), user)
-    with suppress(FileNotFoundError):
-        os.unlink(link)
-    os.symlink(os.ttyname(theirs), link)
-    print("counting", flush=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.ttyname(theirs))
     for number in count(1):
         with suppress(BlockingIOError):
             os.write(ours, b'{"n":%d}\n' % number)
