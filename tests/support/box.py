@@ -80,8 +80,7 @@ class Box:
         self._command("poweroff")
 
     def install_quickly(self) -> None:
-        """As this tree is now: as scripts/install does it, but without a venv of its own. Nothing is configured, enabled
-        or started."""
+        """This tree, as scripts/install does it, but without a venv of its own. Nothing is configured or started."""
         self.write("/opt/sallyport/current/bin/sallyport", _GATEWAY, mode="755")
         self.sh(f". {PROJECT}/scripts/service; cd {PROJECT}; put_in_place .")
 
