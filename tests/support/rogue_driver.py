@@ -87,12 +87,18 @@ def _no_decoder(_options: Any) -> Any:
 DRIVER = Driver(summary="does not behave", options=Options, decoder=_no_decoder, open=_open)
 
 
+def entry_point() -> Mapping[str, str]:
+    """What pip leaves beside the package: files of a folder `sallyport_rogue-1.dist-info` where Python looks."""
+    return {
+        "METADATA": "Metadata-Version: 2.1\nName: sallyport-rogue\nVersion: 1\n",
+        "entry_points.txt": "[sallyport.drivers]\nrogue = tests.support.rogue_driver:DRIVER\n",
+    }
+
+
 def installed(folder: Path) -> Mapping[str, str]:
-    """As pip leaves it: in a folder that the environment, which this is, names."""
+    """Here, for a process with this environment."""
     about = folder / "sallyport_rogue-1.dist-info"
     about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: sallyport-rogue\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(
-        "[sallyport.drivers]\nrogue = tests.support.rogue_driver:DRIVER\n"
-    )
+    for name, text in entry_point().items():
+        (about / name).write_text(text)
     return {"PYTHONPATH": str(folder)}
