@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from math import inf, isfinite
 
 from drivers.asking import Asker
@@ -130,6 +130,15 @@ class Source:
         except LinkError:
             self._port_open = self._opened  # where another instrument answers, the port is open
             raise
+        finally:
+            self._handle("")
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """For whoever cancels `run`, while it waits for the end: a driver may hang in its own clean-up."""
+        self._handle("closing")
+        try:
+            yield
         finally:
             self._handle("")
 
