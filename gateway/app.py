@@ -201,9 +201,14 @@ class _Gateway:
 
     def _pulses(self) -> Iterator[Pulse]:
         return vitals.pulses(
-            self._bus, self._journal, self._alerting, self._devices, self._brokers,
+            self._bus,
+            self._journal,
+            alerting=self._alerting,
+            sources=self._devices,
+            deliveries=self._brokers,
+            reloading=self._reloading,
             patience=self._surroundings.health.patience,
-        )  # fmt: skip
+        )
 
     def _status(self) -> str:
         return vitals.status(self._journal, self._devices, self._brokers)

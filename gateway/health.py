@@ -64,8 +64,9 @@ class Patience:
     stick that tidies up, answers within half a minute or so."""
     hand_s: float = 120.0
     """For a port to be opened or shut and a notice to be handed over, each of which has a shorter time of its own."""
-    rescue_s: float = 600.0
-    """For a damaged journal to be read and copied: 512 MB on a slow card."""
+    long_s: float = 600.0
+    """For a damaged journal to be read and copied, 512 MB on a slow card; and for a reload, which closes one port after
+    the other."""
 
     @classmethod
     def within(cls, watchdog_s: float) -> Self:

@@ -69,6 +69,8 @@ class Reloading:
             "reload": partial(self._wish, for_real=True),
             "plan": partial(self._wish, for_real=False),
         }
+        self.under_way = False
+        self.ended = 0
         self._file = file
         self._running = running
         self._carry_out = carry_out
@@ -81,11 +83,14 @@ class Reloading:
             group.create_task(self._heed(signalled), name="reload signal")
             while True:
                 wish = await self._wishes.get()
+                self.under_way = True
                 try:
                     wish.grant(await (self._reload() if wish.for_real else self._look()))
                 except ConfigError as error:
                     wish.refuse(str(error))
                 finally:
+                    self.under_way = False
+                    self.ended += 1
                     wish.refuse("the gateway is being stopped, or has failed: see its log")
 
     def end(self) -> None:
