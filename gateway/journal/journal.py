@@ -11,6 +11,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -80,6 +81,10 @@ class Journal:
         self.losses = Losses()
         self.size = 0
         """Bytes on the disk."""
+        self.unanswered = self.answered = 0
+        """Calls of the disk: under way, and ended."""
+        self.reopening = False
+        """One of them opens the files anew, which may take long: damaged ones are saved."""
         self._used: float | None = None
         readers = tuple(readers)
         self.readings, self.urgent = self._streams = tuple(
@@ -87,15 +92,14 @@ class Journal:
         )
         self._path = path
         self._limits = limits
-        self._always = sync_s == 0
-        self._tick_s = LONGEST_TICK_S if sync_s is None else min(LONGEST_TICK_S, sync_s * TICKS)
-        self._forced = sync_s is not None
+        self._pace(sync_s)
         self._clock = clock
         self._boot = boot
         self._troubled = troubled
         self._loop = asyncio.get_running_loop()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._files: Files | None = None
+        self._adjusted = True  # the database knows the limits, and whether it is forced to the disk
         self._state = State()
         self._saved: State | None = None
         self._saved_at = self._opened_at = self._loop.time()
@@ -164,6 +168,33 @@ class Journal:
                     await closing
             finally:
                 journal._disk.shutdown(wait=False)
+
+    def change(self, limits: Limits, sync_s: float | None) -> None:
+        """From now on; see `open`."""
+        self._limits = limits
+        self._pace(sync_s)
+        self._adjusted = False
+        if not self._always:
+            for stream in self._streams:
+                stream.show(stream.last)
+        self._wake()
+
+    def add_reader(self, reader: str) -> None:
+        """One more, who gets what some other one has still to take."""
+        for stream in self._streams:
+            stream.add_reader(reader)
+        self._note_commit()
+
+    def drop_reader(self, reader: str) -> None:
+        """Nobody reads in its name any more; what nobody else waits for goes."""
+        for stream in self._streams:
+            if waiting := stream.drop_reader(reader):
+                _tell_unwanted(waiting, stream.name, reader)
+
+    @property
+    def devices(self) -> AbstractSet[str]:
+        """All that ever had a reading here."""
+        return self._state.seqs.keys()
 
     def last_seq(self, device: str) -> int:
         """Where its numbers go on, in this process or after one before it."""
@@ -322,6 +353,11 @@ class Journal:
     def _wake(self) -> None:
         self._work_to_do.set()
 
+    def _pace(self, sync_s: float | None) -> None:
+        self._always = sync_s == 0
+        self._tick_s = LONGEST_TICK_S if sync_s is None else min(LONGEST_TICK_S, sync_s * TICKS)
+        self._forced = sync_s is not None
+
     # On the disk.
 
     async def _open(self) -> None:
@@ -343,10 +379,7 @@ class Journal:
             stream.cursors = {reader: max(cursors.get(reader, 0), oldest) for reader in stream.cursors}
             for reader in cursors.keys() - stream.cursors.keys():
                 if (waiting := stream.last - max(cursors[reader], oldest)) > 0:
-                    log.warning(
-                        "journal: %d %s waited for broker %s, which is not configured any more: it will not get them",
-                        waiting, stream.name, reader,
-                    )  # fmt: skip
+                    _tell_unwanted(waiting, stream.name, reader)
         self._nearly_full = self.readings.extent != NOTHING
         self._used = await self._on_time(files.store.used)
         self._saved, self._saved_last = self._now_state(), self.readings.last
@@ -362,6 +395,13 @@ class Journal:
         """In the disk's thread: whoever waits for it may be cancelled, and the files want to be closed then."""
         self._files = opening()
         return self._files
+
+    async def _open_anew(self, opening: Callable[[], Files]) -> Files:
+        self.reopening = True
+        try:
+            return await self._on_time(self._opened, opening)
+        finally:
+            self.reopening = False
 
     def _close_files(self) -> None:
         if self._files is not None:
@@ -610,9 +650,16 @@ class Journal:
 
     async def _working_files(self) -> Files:
         """Raises: sqlite3.Error, OSError; JournalError."""
+        files = await self._files_that_work()
+        if not self._adjusted:
+            await self._on_time(files.store.adjust, self._limits, forced=self._forced)
+            self._adjusted = True
+        return files
+
+    async def _files_that_work(self) -> Files:
         if self._files is None:
             opened = self._opening(opening.start_over, self._limits, self._now_state(), run=self.run)
-            files = await self._on_time(self._opened, opened)
+            files = await self._open_anew(opened)
             self._turn_slate(files, self._now_state())
         elif not self.trouble:
             return self._files
@@ -632,7 +679,7 @@ class Journal:
             if damaged:
                 self._unreadable = 0
             slate = self._files.slate
-            files = await self._on_time(self._opened, opened)
+            files = await self._open_anew(opened)
             if files.slate is not slate:
                 self._turn_slate(files, self._now_state())
         for stream in self._streams:
@@ -686,4 +733,16 @@ class Journal:
             timer.cancel()
 
     async def _on_disk(self, work: Callable[..., T], *args: object, **options: object) -> T:
-        return await self._loop.run_in_executor(self._disk, partial(work, *args, **options))
+        self.unanswered += 1
+        try:
+            return await self._loop.run_in_executor(self._disk, partial(work, *args, **options))
+        finally:
+            self.unanswered -= 1
+            self.answered += 1
+
+
+def _tell_unwanted(waiting: int, what: str, reader: str) -> None:
+    log.warning(
+        "journal: %d %s waited for broker %s, which is not configured any more: it will not get them",
+        waiting, what, reader,
+    )  # fmt: skip
