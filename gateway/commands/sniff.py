@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,19 +78,23 @@ def run(port: str, *, ask: bool, wait: str, names: Iterable[str] = ()) -> int:
         wait_s = duration(wait)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    found = asyncio.run(_sniff(port, sorted(names or drivers.names()), ask=ask, wait_s=wait_s))
+    found = asyncio.run(recognise(port, names, ask=ask, wait_s=wait_s, tell=_tell))
     if found is None:
         return 1
     print(section(found, port))
     return 0
 
 
-async def _sniff(port: str, names: list[str], *, ask: bool, wait_s: float) -> Finding | None:
-    talkative, found = await _listen(port, names, wait_s)
+async def recognise(
+    port: str, names: Iterable[str] = (), *, ask: bool, wait_s: float, tell: Callable[[str], None]
+) -> Finding | None:
+    """What is on a port. `tell` is called with each line of the evidence. Raises: LinkError."""
+    considered = sorted(names or drivers.names())
+    talkative, found = await _listen(port, considered, wait_s, tell)
     if found is None and ask:
-        found = await _ask(port, names)
+        found = await _ask(port, considered, tell)
     if found is None:
-        _tell(_advice(talkative=talkative, asked=ask))
+        tell(_advice(talkative=talkative, asked=ask))
     return found
 
 
@@ -105,17 +109,19 @@ def _advice(*, talkative: bool, asked: bool) -> str:
     return "nothing is said. Instruments that speak only when asked are found with --ask"
 
 
-async def _listen(port: str, names: list[str], wait_s: float) -> tuple[bool, Finding | None]:
+async def _listen(
+    port: str, names: list[str], wait_s: float, tell: Callable[[str], None]
+) -> tuple[bool, Finding | None]:
     """Whether anything was said, and by what it was understood."""
     talkative = False
     for line in _lines(names):
-        _tell(f"listening at {line} …")
+        tell(f"listening at {line} …")
         heard, findings = await _listen_at(port, line, names, wait_s)
         if not heard and not talkative:
-            _tell(f"  nothing for {wait_s:.0f} s")
+            tell(f"  nothing for {wait_s:.0f} s")
             return False, None
         talkative = True
-        _tell(f"  {heard} bytes; {_summary(findings)}")
+        tell(f"  {heard} bytes; {_summary(findings)}")
         convincing = [finding for finding in findings if finding.convincing]
         if convincing:
             return True, max(convincing, key=lambda finding: finding.weight)
@@ -178,7 +184,7 @@ def _decoders(names: Iterable[str]) -> Iterator[tuple[str, Decoder]]:
             yield name, driver.decoder(options)
 
 
-async def _ask(port: str, names: Iterable[str]) -> Finding | None:
+async def _ask(port: str, names: Iterable[str], tell: Callable[[str], None]) -> Finding | None:
     asking = [(name, drivers.find(name)) for name in names if drivers.find(name).clues.questions]
     # Those that have little to ask first: an instrument is found the sooner.
     for name, driver in sorted(
@@ -186,16 +192,18 @@ async def _ask(port: str, names: Iterable[str]) -> Finding | None:
     ):
         for line in _lines_of(driver):
             for question in driver.clues.questions:
-                _tell(f"asking as {name} at {line}{_told(question)} …")
-                if (finding := await _answer(name, port, line, question)) is not None:
-                    _tell(f"  answered: {_shown(finding.example)}")
+                tell(f"asking as {name} at {line}{_told(question)} …")
+                if (finding := await _answer(name, port, line, question, tell)) is not None:
+                    tell(f"  answered: {_shown(finding.example)}")
                     return finding
             if "://" in port:
                 break
     return None
 
 
-async def _answer(name: str, port: str, line: LineSetting, question: Mapping[str, Any]) -> Finding | None:
+async def _answer(
+    name: str, port: str, line: LineSetting, question: Mapping[str, Any], tell: Callable[[str], None]
+) -> Finding | None:
     driver = drivers.find(name)
     hasty = {"interval": "100ms", "timeout": "500ms"} if issubclass(driver.options, AskingOptions) else {}
     options = _validated(driver, port, {**hasty, **question, **line._asdict()})
@@ -219,7 +227,7 @@ async def _answer(name: str, port: str, line: LineSetting, question: Mapping[str
     except (LinkAbsent, LinkBusy, LinkDenied):
         raise
     except LinkError as error:
-        _tell(f"  {error}")
+        tell(f"  {error}")
     return None
 
 
