@@ -14,7 +14,16 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
-    ["gateway.accounts", "gateway.alerting", "gateway.control", "gateway.tallies"],
+    [
+        "gateway.accounts",
+        "gateway.alerting",
+        "gateway.control",
+        "gateway.intercom",
+        "gateway.reloading",
+        "gateway.tallies",
+    ],
+    ["gateway.brokers", "gateway.devices"],
+    ["gateway.plan"],
     ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
     ["gateway.config"],
     ["gateway.rules"],
@@ -26,7 +35,14 @@ LINES = [
         "gateway.supervisor",
         "gateway.remembrance",
     ],
-    ["gateway.pacing", "gateway.clock", "gateway.filters", "gateway.kept", "gateway.request"],
+    [
+        "gateway.pacing",
+        "gateway.clock",
+        "gateway.filters",
+        "gateway.kept",
+        "gateway.request",
+        "gateway.systemd",
+    ],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]
 """STYLE's picture, top to bottom; each entry is a room: a module or a whole package."""

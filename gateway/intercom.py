@@ -1,0 +1,176 @@
+"""Requests from this machine, whether or not a broker is there: a line of JSON in, a line of JSON out.
+
+    {"verb": "reload"} → {"status": "ok", "plan": ["restart: devices.boiler (baudrate)"], …}
+
+Who may write to the socket may ask: its folder is the service's own.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.errors import Refused, Unreachable, UsageError
+from gateway.request import LARGEST, Verb, carried_out, failed, parsed
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".sock"
+MOST_CALLERS = 8
+PATIENCE_S = 60.0
+"""For a line of a caller, and for him to take the answer."""
+ANSWER_S = 120.0
+
+
+@asynccontextmanager
+async def intercom(path: Path | None, verbs: Mapping[str, Verb]) -> AsyncIterator[None]:
+    """Answer on this socket. Where it cannot be made, the log says so, and nobody is answered."""
+    server = None if path is None else await _listening(path, verbs)
+    try:
+        yield
+    finally:
+        if path is not None and server is not None:
+            server.close()
+            _remove(path)
+
+
+def folder() -> Path | None:
+    """Where the service manager or the login keeps what lasts as long as we run; None: nowhere.
+
+    Source: systemd.exec(5), RuntimeDirectory=; XDG Base Directory Specification 0.8.
+    """
+    return next(_folders(), None)
+
+
+def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False) -> dict[str, Any]:
+    """The answer of the gateway that runs on this machine.
+
+    Args:
+        verb: what is asked for.
+        gateway: the name of the one that is meant; None: there is only one.
+        or_the_only_one: whether another one will do, if it is the only one.
+
+    Raises: Refused, as it says; Unreachable, when none answers.
+    """
+    running = {path.stem: path for folder in _folders() for path in sorted(folder.glob(f"**/*{SUFFIX}"))}
+    if gateway in running:
+        path = running[gateway]
+    elif not running or (gateway is not None and not or_the_only_one):
+        which = f"gateway {gateway}" if gateway else "gateway"
+        raise Unreachable(f"no {which} runs on this machine, or this user may not see it: try sudo")
+    elif len(running) > 1:
+        raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(running)}")
+    else:
+        [path] = running.values()
+    return asyncio.run(_ask(path, verb))
+
+
+async def _ask(path: Path, verb: str) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_unix_connection(path, limit=16 * LARGEST)
+            writer.write(orjson.dumps({"verb": verb}) + b"\n")
+            line = await reader.readline()
+            writer.close()
+            answer = orjson.loads(line)
+    except PermissionError:
+        raise Unreachable(f"{path}: this user may not ask the gateway: try sudo") from None
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"{path}: the gateway does not answer: {error or 'no answer'}") from None
+    if answer.pop("status", None) != "ok":
+        raise Refused(str(answer.get("error", "the gateway did not say why")))
+    return dict(answer)
+
+
+def _folders() -> Iterator[Path]:
+    ours, _, _ = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")
+    if ours:
+        yield Path(ours)
+        return
+    if os.geteuid() != 0 and (login := os.environ.get("XDG_RUNTIME_DIR")):
+        yield Path(login) / "sallyport"
+    yield Path("/run/sallyport")
+
+
+async def _listening(path: Path, verbs: Mapping[str, Verb]) -> asyncio.Server | None:
+    callers: set[asyncio.StreamWriter] = set()
+    try:
+        if await _somebody_answers(path):
+            log.warning("%s: another gateway of this name answers there", path)
+            return None
+        return await asyncio.start_unix_server(
+            partial(_answer, verbs, callers), sock=_bound(path), limit=LARGEST
+        )
+    except OSError as error:
+        log.warning("%s: requests from this machine cannot be taken: %s", path, error.strerror or error)
+        return None
+
+
+def _bound(path: Path) -> socket.socket:
+    """In the place of one that a process before us has left. Raises: OSError."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    _remove(path)
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+async def _somebody_answers(path: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _answer(
+    verbs: Mapping[str, Verb],
+    callers: set[asyncio.StreamWriter],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """One request; then the caller is left."""
+    callers.add(writer)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            line = await reader.readline()
+        request = parsed(line)
+        verb = str(request.pop("verb", ""))
+        if len(callers) > MOST_CALLERS:
+            answer = failed("too many ask at once")
+        else:
+            answer = await carried_out(verbs, verb, request)
+    except Refused as error:
+        answer = failed(str(error))
+    except ValueError:
+        answer = failed(f"the request is larger than {LARGEST} bytes")
+    except (TimeoutError, OSError):
+        callers.discard(writer)
+        writer.close()
+        return
+    try:
+        writer.write(orjson.dumps(answer) + b"\n")
+        async with asyncio.timeout(PATIENCE_S):
+            await writer.drain()
+    except (TimeoutError, OSError):
+        log.debug("intercom: a caller did not take the answer")
+    finally:
+        callers.discard(writer)
+        writer.close()
