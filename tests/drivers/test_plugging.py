@@ -46,8 +46,8 @@ def log(tmp_path: Path) -> list[Said]:
 
 def test_disconnect_is_told_with_what_the_adapter_was(log: list[Said]) -> None:
     meter, nameless, board, unknown = disconnects(log)
-    assert (meter.at, meter.adapter.serial, meter.adapter.ttys) == (50.0, "A50285BI", {"ttyUSB0"})
-    assert (nameless.adapter.product, nameless.adapter.ttys) == ("USB Serial", {"ttyUSB1"})
+    assert (meter.at, meter.adapter.serial, *meter.adapter.ttys) == (50.0, "A50285BI", "ttyUSB0")
+    assert (nameless.adapter.product, *nameless.adapter.ttys) == ("USB Serial", "ttyUSB1")
     assert board.adapter.ttys == {"ttyACM0"}
     assert unknown.adapter.vid == ""
 
