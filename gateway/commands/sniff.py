@@ -20,6 +20,7 @@ from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
 from drivers.port import Address, SerialPort
 from drivers.ports import lasting, whole
 from gateway.clock import system_clock
+from gateway.commands.listening import plain
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkSilent, UsageError
 from gateway.model import Value
 from gateway.units import duration
@@ -37,6 +38,9 @@ LOOK_EVERY_S = 0.1
 ENOUGH_FRAMES = 2
 LEAST_COVERAGE = {"checksum": 0.3, "form": 0.7, "guess": 0.7}
 """What part of the bytes must lie in good frames, by what a good frame proves; line ends do not lie in any."""
+
+SHOWN = 6
+"""Of the values of an example."""
 
 _RANK = {"checksum": 2, "form": 1, "guess": 0}
 
@@ -135,11 +139,12 @@ def _lines(names: Iterable[str]) -> list[LineSetting]:
     votes: Counter[LineSetting] = Counter()
     for name in names:
         if drivers.find(name).clues.heard:
-            votes.update(dict.fromkeys(_lines_of(drivers.find(name)), 1))
+            votes.update(dict.fromkeys(lines_of(drivers.find(name)), 1))
     return [line for line, _ in votes.most_common()]
 
 
-def _lines_of(driver: Driver) -> list[LineSetting]:
+def lines_of(driver: Driver) -> list[LineSetting]:
+    """How the lines of its instruments are set, the likeliest first."""
     fields = driver.options.model_fields
     default = LineSetting(*(fields[name].default for name in LineSetting._fields))
     return list(dict.fromkeys([default, *driver.clues.lines]))
@@ -188,13 +193,13 @@ async def _ask(port: str, names: Iterable[str], tell: Callable[[str], None]) -> 
     asking = [(name, drivers.find(name)) for name in names if drivers.find(name).clues.questions]
     # Those that have little to ask first: an instrument is found the sooner.
     for name, driver in sorted(
-        asking, key=lambda each: len(_lines_of(each[1])) * len(each[1].clues.questions)
+        asking, key=lambda each: len(lines_of(each[1])) * len(each[1].clues.questions)
     ):
-        for line in _lines_of(driver):
+        for line in lines_of(driver):
             for question in driver.clues.questions:
                 tell(f"asking as {name} at {line}{_told(question)} …")
                 if (finding := await _answer(name, port, line, question, tell)) is not None:
-                    tell(f"  answered: {_shown(finding.example)}")
+                    tell(f"  answered: {shown(finding.example)}")
                     return finding
             if "://" in port:
                 break
@@ -249,25 +254,26 @@ def _summary(findings: Iterable[Finding]) -> str:
     return "; ".join(told) or "no good frames"
 
 
-def section(found: Finding, port: str) -> str:
-    """The table for the configuration."""
+def section(found: Finding, port: str, name: str = "") -> str:
+    """The table for the configuration; without a name of its own, the device is called after its driver."""
     driver = drivers.find(found.name)
-    lines = [f"[devices.{found.name}]", f'driver = "{found.name}"', f"port = {_toml(lasting(port))}"]
-    for name, value in found.line._asdict().items():
-        if driver.options.model_fields[name].default != value:
-            lines.append(f"{name} = {_toml(value)}")
-    lines += [f"{name} = {_toml(value)}" for name, value in found.options.items()]
+    lines = [f"[devices.{name or found.name}]", f'driver = "{found.name}"', f"port = {toml(lasting(port))}"]
+    for key, value in found.line._asdict().items():
+        if driver.options.model_fields[key].default != value:
+            lines.append(f"{key} = {toml(value)}")
+    lines += [f"{key} = {toml(value)}" for key, value in found.options.items()]
     if found.example:
-        lines.append(f"# {_shown(found.example)}")
+        lines.append(f"# {shown(found.example)}")
     return "\n".join(lines)
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """As the configuration has it."""
     match value:
         case dict():
-            return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+            return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
         case list() | tuple():
-            return "[" + ", ".join(map(_toml, value)) + "]"
+            return "[" + ", ".join(map(toml, value)) + "]"
         case _:
             return json.dumps(value, ensure_ascii=False)
 
@@ -277,8 +283,10 @@ def _told(question: Mapping[str, Any]) -> str:
     return "".join(f", {key} {value}" for key, value in question.items() if isinstance(value, str | int))
 
 
-def _shown(values: Mapping[str, Value]) -> str:
-    return " · ".join(f"{name} = {json.dumps(value)}" for name, value in [*values.items()][:6])
+def shown(values: Mapping[str, Value]) -> str:
+    """Some of an instrument's values, on one line."""
+    # Names may come from the instrument: one with a line's end in it would go on after the comment it is put in.
+    return " · ".join(f"{plain(name)} = {json.dumps(value)}" for name, value in [*values.items()][:SHOWN])
 
 
 def _tell(line: str) -> None:
