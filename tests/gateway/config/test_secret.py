@@ -156,6 +156,17 @@ def test_a_missing_secret_says_what_was_looked_for(folder: Path, monkeypatch: py
     )
 
 
+def test_credential_is_found_beside_the_file_by_who_runs_a_command_outside_the_service(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    (folder / "credentials").mkdir()
+    (folder / "credentials/mqtt-password").write_text("kept beside it\n")
+    password = load_text(folder, site(WAYS["credential"])).mqtt.password
+    assert password is not None
+    assert password.get_secret_value() == "kept beside it"
+
+
 @pytest.mark.parametrize("name", ["", "../gateway.toml", "/etc/passwd"])
 def test_a_credential_is_a_name_and_no_path(name: str, folder: Path) -> None:
     assert problem_of(folder, f'{{ credential = "{name}" }}') == "takes a credential's name, not a path"
