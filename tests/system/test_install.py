@@ -75,7 +75,7 @@ def main_pid(box: Box) -> str:
 def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(machine: Box) -> None:
     done = install(machine)
     assert done.returncode == 0, done.stderr
-    for word in ("sudo sallyport ports", "/etc/sallyport/gateway.toml", "journalctl"):
+    for word in ("sudo sallyport init", "/etc/sallyport/gateway.toml", "journalctl"):
         assert word in done.stdout
     assert version_in_use(machine) == __version__
     assert machine.systemctl("is-enabled", "sallyport") == "enabled"
