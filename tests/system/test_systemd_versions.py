@@ -1,4 +1,4 @@
-"""The units under the oldest and a new systemd; the box's own one is in test_service.py. Their trees take a minute to make."""
+"""The units under the oldest systemd and a new one; test_service.py has the box's own. Their trees take a minute to make."""
 
 import re
 from collections.abc import Iterator
