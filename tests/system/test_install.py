@@ -26,9 +26,14 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         yield box
 
 
+@pytest.fixture(scope="module")
+def files_before(machine: Box) -> set[str]:
+    return files(machine)
+
+
 @pytest.fixture
-def installed(machine: Box) -> Iterator[Box]:
-    """With nothing configured but what comes by itself."""
+def installed(machine: Box, files_before: set[str]) -> Iterator[Box]:  # noqa: ARG001 - before it is installed
+    """With an empty configuration."""
     if not version_in_use(machine):
         install(machine)
     configure(machine, "")
@@ -72,7 +77,10 @@ def main_pid(box: Box) -> str:
     return box.properties("sallyport", "MainPID")["MainPID"]
 
 
-def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(machine: Box) -> None:
+def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(
+    machine: Box, files_before: set[str]
+) -> None:
+    assert "/opt/sallyport" not in files_before
     done = install(machine)
     assert done.returncode == 0, done.stderr
     for word in ("sudo sallyport init", "/etc/sallyport/gateway.toml", "journalctl"):
@@ -164,19 +172,18 @@ def test_packages_that_cannot_be_had_leave_everything_as_it_was(installed: Box) 
     assert (main_pid(installed), versions_kept(installed)) == before
 
 
-def test_removal_leaves_configuration_and_journal_and_with_purge_nothing(machine: Box) -> None:
-    if version_in_use(machine):
-        machine.run(CLONE / "scripts/uninstall", "--purge")
-    before = files(machine)
-    assert install(machine).returncode == 0
-    machine.sh(
+def test_removal_leaves_configuration_and_journal_and_with_purge_nothing(
+    installed: Box, files_before: set[str]
+) -> None:
+    installed.systemctl("start", "sallyport")
+    installed.sh(
         "cp /etc/sallyport/gateway.toml /etc/sallyport/other.toml; systemctl enable --now sallyport@other"
     )
-    machine.run(CLONE / "scripts/uninstall")
-    left = files(machine) - before
+    installed.run(CLONE / "scripts/uninstall")
+    left = files(installed) - files_before
     assert {each for each in left if not each.startswith(("/etc/sallyport", "/var/lib/sallyport"))} == set()
     assert {"/etc/sallyport/other.toml", "/var/lib/sallyport/journal.db"} <= left
-    assert machine.run("pgrep", "-u", "sallyport", check=False).returncode == 1
-    machine.run(CLONE / "scripts/uninstall", "--purge")
-    assert files(machine) == before
-    assert machine.run("id", "sallyport", check=False).returncode == 1
+    assert installed.run("pgrep", "-u", "sallyport", check=False).returncode == 1
+    installed.run(CLONE / "scripts/uninstall", "--purge")
+    assert files(installed) == files_before
+    assert installed.run("id", "sallyport", check=False).returncode == 1
