@@ -120,13 +120,20 @@ class _Patient:
             verdict = f"{said.get('state', 'offline')}, says {running}: {reason}"
             others = {pid: name for pid, name in holders.items() if pid not in running.pids}
             return self._refused_to_the_service() or self._offline(verdict, others, _counted(said))
+        if running.plan is not None:
+            return self._finding(
+                State.DOUBTFUL,
+                "not loaded",
+                f"{running} has not heard of it: it is new in the configuration",
+                "sudo sallyport reload",
+            )
         if self._device is not None and not holders.keys() & set(running.pids):
             return None
         return self._finding(
             State.DOUBTFUL,
             "gateway",
             f"{running} may have it, and what it says of it cannot be heard by this user",
-            f"sudo sallyport doctor {self._name}; if that says the same: sudo sallyport reload",
+            f"sudo sallyport doctor {self._name}",
         )
 
     def _offline(self, verdict: str, others: Mapping[int, str], details: Iterable[str]) -> Finding:
