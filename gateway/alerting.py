@@ -64,6 +64,8 @@ class Alerting:
         self._topics: dict[tuple[str, str], str] = {}
         """Where the retained messages are of what fires, by rule and device: the rule may be gone when its end is
         in the journal."""
+        self._spoken: set[str] = set()
+        """Topics at which an alert stands, over or not."""
         path = None if config.journal.in_memory else beside(config.journal.path)
         self._remembrance = Remembrance(path, boot_id(), clock, self._parts)
         self._begin()
@@ -119,17 +121,13 @@ class Alerting:
 
         `presences`: how the devices are.
         """
-        before = {key: self._topic(*key) for key in self.ruling.watched}
         self._config, self._rules = config, _enabled(config)
         await self.receivers.change(config.notify)
         self.ruling.change(book, presences)
         self.actions.change(self._done_by_rules())
         self._deal_out()
         self._weighty()
-        for key in (
-            before.keys() - self.ruling.watched - self._topics.keys()
-        ):  # else it is cleared with its end
-            await self._journal.append_urgent(before[key], NOTHING)
+        await self._clear_topics()
 
     async def finish(self) -> None:
         """The last word of what is remembered."""
@@ -141,6 +139,7 @@ class Alerting:
     async def _judge(self, observations: Subscription[Observation]) -> None:
         for alert in [*self._unsaid]:
             await self._bus.publish(alert)
+        await self._clear_topics()
         await self.ruling.run(observations)
 
     async def _hand_on(self, alerts: Subscription[Alert]) -> None:
@@ -200,6 +199,7 @@ class Alerting:
         self.actions.restore(parts["actions"], self._done_by_rules())
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
         self._topics = {(text(rule), text(device)): text(topic) for rule, device, topic in parts["topics"]}
+        self._spoken = {text(topic) for topic in parts.get("spoken", self._topics.values())}
         self._unsaid += [*unsaid, *gone]
         self._deal_out()
 
@@ -209,6 +209,7 @@ class Alerting:
             "unsaid": [plain(each) for each in self._unsaid],
             "said": [plain(each) for _, each in self._said],
             "topics": [[*key, topic] for key, topic in self._topics.items()],
+            "spoken": sorted(self._spoken),
             "actions": self.actions.kept(),
             "notify": self.receivers.kept(),
         }
@@ -228,16 +229,24 @@ class Alerting:
             self._late[topic] = alert
             return
         await self._journal.append_urgent(topic, wire.encode_alert(alert))
+        self._spoken.add(topic)
         self._unsaid.remove(alert)
         self._said.append((self._journal.urgent.last, alert))
         if alert.state is AlertState.RESOLVED:
             del self._topics[alert.rule, alert.device]
             if (alert.rule, alert.device) not in self.ruling.watched:
-                await self._journal.append_urgent(topic, NOTHING)
+                await self._clear_topics()
 
     async def _publish_late(self) -> None:
         for alert in [*self._late.values()]:
             await self._publish(alert)
+
+    async def _clear_topics(self) -> None:
+        """Where an alert stands that nobody will ever say anything of again."""
+        used = {self._topic(*key) for key in self.ruling.watched}.union(self._topics.values(), self._late)
+        for topic in sorted(self._spoken - used):
+            await self._journal.append_urgent(topic, NOTHING)
+            self._spoken.discard(topic)
 
     async def _catch_up(self) -> None:
         while True:

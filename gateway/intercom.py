@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,16 @@ ANSWER_S = 120.0
 @asynccontextmanager
 async def intercom(path: Path | None, verbs: Mapping[str, Verb]) -> AsyncIterator[None]:
     """Answer on this socket. Where it cannot be made, the log says so, and nobody is answered."""
-    server = None if path is None else await _listening(path, verbs)
-    try:
-        yield
-    finally:
-        if path is not None and server is not None:
-            server.close()
-            _remove(path)
+    async with asyncio.TaskGroup() as group:
+        callers = _Callers(verbs, group)
+        server = None if path is None else await _listening(path, callers)
+        try:
+            yield
+        finally:
+            if path is not None and server is not None:
+                server.close()
+                _remove(path)
+            callers.hang_up()
 
 
 def folder() -> Path | None:
@@ -99,15 +101,12 @@ def _folders() -> Iterator[Path]:
     yield Path("/run/sallyport")
 
 
-async def _listening(path: Path, verbs: Mapping[str, Verb]) -> asyncio.Server | None:
-    callers: set[asyncio.StreamWriter] = set()
+async def _listening(path: Path, callers: "_Callers") -> asyncio.Server | None:
     try:
         if await _somebody_answers(path):
             log.warning("%s: another gateway of this name answers there", path)
             return None
-        return await asyncio.start_unix_server(
-            partial(_answer, verbs, callers), sock=_bound(path), limit=LARGEST
-        )
+        return await asyncio.start_unix_server(callers.greet, sock=_bound(path), limit=LARGEST)
     except OSError as error:
         log.warning("%s: requests from this machine cannot be taken: %s", path, error.strerror or error)
         return None
@@ -140,37 +139,42 @@ async def _somebody_answers(path: Path) -> bool:
     return True
 
 
-async def _answer(
-    verbs: Mapping[str, Verb],
-    callers: set[asyncio.StreamWriter],
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-) -> None:
-    """One request; then the caller is left."""
-    callers.add(writer)
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            line = await reader.readline()
-        request = parsed(line)
-        verb = str(request.pop("verb", ""))
-        if len(callers) > MOST_CALLERS:
-            answer = failed("too many ask at once")
-        else:
-            answer = await carried_out(verbs, verb, request)
-    except Refused as error:
-        answer = failed(str(error))
-    except ValueError:
-        answer = failed(f"the request is larger than {LARGEST} bytes")
-    except (TimeoutError, OSError):
-        callers.discard(writer)
-        writer.close()
-        return
-    try:
-        writer.write(orjson.dumps(answer) + b"\n")
-        async with asyncio.timeout(PATIENCE_S):
-            await writer.drain()
-    except (TimeoutError, OSError):
-        log.debug("intercom: a caller did not take the answer")
-    finally:
-        callers.discard(writer)
-        writer.close()
+class _Callers:
+    def __init__(self, verbs: Mapping[str, Verb], group: asyncio.TaskGroup) -> None:
+        self._verbs = verbs
+        self._group = group
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._group.create_task(self._serve(reader, writer), name="intercom: caller")
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    def hang_up(self) -> None:
+        """Nobody is answered any more."""
+        for task in self._waiting:
+            task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request; then the caller is left."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                line = await reader.readline()
+            writer.write(orjson.dumps(await self._answered(line)) + b"\n")
+            async with asyncio.timeout(PATIENCE_S):
+                await writer.drain()
+        except ValueError:
+            writer.write(orjson.dumps(failed(f"the request is larger than {LARGEST} bytes")) + b"\n")
+        except (TimeoutError, OSError):
+            log.debug("intercom: a caller has gone, or says nothing")
+        finally:
+            writer.close()
+
+    async def _answered(self, line: bytes) -> Mapping[str, Any]:
+        if len(self._waiting) > MOST_CALLERS:
+            return failed("too many ask at once")
+        try:
+            request = parsed(line)
+            return await carried_out(self._verbs, str(request.pop("verb", "")), request)
+        except Refused as error:
+            return failed(str(error))

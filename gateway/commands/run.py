@@ -19,6 +19,7 @@ from gateway.systemd import ServiceManager
 log = logging.getLogger(__name__)
 
 THREADS_MAY_TAKE_S = 1.0
+THREADS_AT_LEAST = 128
 
 _STDIN = 0
 
@@ -36,7 +37,9 @@ def run(path: Path, *, debug: bool) -> int:
     # Of a thread that keeps the interpreter to itself nobody else can say where it is.
     faulthandler.enable()
     # Opening a port and looking up a name block a thread each, and a stuck one must not keep others from theirs.
-    executor = ThreadPoolExecutor(4 * len(loaded.devices) + 8, thread_name_prefix="worker")
+    # A reload may bring more devices; threads are made as they are needed.
+    most = max(4 * len(loaded.devices) + 8, THREADS_AT_LEAST)
+    executor = ThreadPoolExecutor(most, thread_name_prefix="worker")
     runner = asyncio.Runner(debug=debug)
     runner.get_loop().set_default_executor(executor)
     try:

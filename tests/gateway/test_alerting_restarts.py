@@ -206,7 +206,7 @@ async def test_topic_of_an_alert_that_is_over_is_forgotten(tmp_path: Path) -> No
         await post.says(20)
     async with Post.at_work(tmp_path, HOT) as post:
         await post.says(90)
-        assert await post.published() == [("alerts/hot", "firing")]
+        assert await post.published() == [(TOPIC, "cleared"), ("alerts/hot", "firing")]
 
 
 async def test_receiver_that_is_new_is_told_of_what_fires_unless_it_is_quiet(tmp_path: Path) -> None:
