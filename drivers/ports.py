@@ -168,6 +168,14 @@ class Account(NamedTuple):
         further = (grp.getgrnam(group).gr_gid for group in further_groups)
         return cls(name, user.pw_uid, frozenset({*os.getgrouplist(name, user.pw_gid), *further}))
 
+    @classmethod
+    def of_process(cls, pid: int) -> Self:
+        """Raises: OSError, when it has ended."""
+        lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        status = {key: values for key, *values in filter(None, lines)}
+        uid, groups = int(status["Uid:"][1]), [status["Gid:"][1], *status["Groups:"]]
+        return cls(_user_name(uid), uid, frozenset(map(int, groups)))
+
     def may_write(self, file: os.stat_result) -> bool:
         """Read and write it, by its mode: access lists are not looked at."""
         if self.uid == 0:

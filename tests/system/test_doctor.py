@@ -202,8 +202,13 @@ async def test_each_cause_is_told_apart(tmp_path: Path, file: Path) -> None:
             saying(ruined, b'{"t": 21}\n'),
             held(taken.path) as holder,
         ):
-            seen = await doctor(file, *_names(text))
-    assert seen.status == 1
+            hopeless = ("other", "mute")  # every speed is tried in vain
+            seen, others = await asyncio.gather(
+                doctor(file, *(name for name in _names(text) if name not in hopeless)),
+                doctor(file, *hopeless, wait="500ms"),
+            )
+    assert (seen.status, others.status) == (1, 1)
+    seen.findings |= others.findings
     assert {name: each["cause"] for name, each in seen.findings.items()} == {
         "gps": "line settings", "meter": "line settings", "noisy": "disturbed", "ruined": "disturbed",
         "near": "", "far": "no answer",
@@ -333,6 +338,29 @@ async def test_devices_of_a_gateway_that_runs_are_told_by_it_and_not_disturbed(
         "gps": "gateway", "mute": "gateway", "gone": "gateway"
     }  # fmt: skip
     assert alone.findings["gps"]["do"].startswith("sudo sallyport doctor gps")
+
+
+async def test_what_the_gateway_that_runs_has_not_read_yet_is_told(tmp_path: Path, file: Path) -> None:
+    run = {"RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "gps") as gps:
+        text = f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n{IN_MEMORY}'
+        file.write_text(text)
+        other = tmp_path / "other.toml"
+        other.write_text(text + device("gps", gps.path))
+        async with playing("nmea0183", gps), GatewayProcess.running(file) as gateway:
+            await gateway.said("broker: online")
+            before = await doctor(file, **run)
+            file.write_text(other.read_text())
+            changed, elsewhere = await asyncio.gather(doctor(file, **run), doctor(other, **run))
+            await gateway.stop()
+    assert before.cause("config") == "warnings"
+    assert changed.status == 0
+    assert (changed.cause("config"), changed.cause("gps")) == ("not loaded", "not loaded")
+    assert "start: devices.gps" in changed.findings["config"]["details"]
+    assert changed.findings["gps"]["do"] == "sudo sallyport reload"
+    # The same name, but not its configuration: that one is nobody's, and the device is looked at.
+    assert elsewhere.cause("config") == ""
+    assert elsewhere.findings["gps"]["verdict"].startswith("reads: ")
 
 
 async def test_embedded_broker_of_a_gateway_that_runs_is_no_obstacle(tmp_path: Path, file: Path) -> None:

@@ -58,6 +58,17 @@ def test_port_that_the_service_may_not_open_is_found_by_root_who_may(service: Bo
     assert board["do"].startswith("sudo usermod -aG tape sallyport")
 
 
+def test_port_that_the_gateway_cannot_open_is_told_while_it_runs(service: Box) -> None:
+    start_broker(service)
+    start_board(service, user="root")
+    configure(service)
+    service.sh('port=$(readlink -f /run/board); chgrp tape "$port"; chmod 660 "$port"')
+    service.systemctl("start", "sallyport")
+    board = doctor(service)["board"]
+    assert board["cause"] == "permission"
+    assert board["do"].startswith("sudo usermod -aG tape sallyport")
+
+
 def test_sort_of_port_that_the_units_sandbox_does_not_know_is_told_with_the_line_it_needs(
     service: Box,
 ) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 import drivers
+from drivers.driver import LineSetting
 from drivers.instrument import PtyInstrument
+from drivers.ports import FoundPort
 from gateway import cli, config
 from gateway.commands.init import document
 from gateway.commands.simulate import play
+from gateway.commands.sniff import Finding
 from tests.support.stranger import stranger
 from tests.support.usb_tree import Adapter, Machine
 
@@ -101,6 +104,15 @@ def test_as_root_it_is_for_the_group_of_its_folder(tmp_path: Path) -> None:
     assert cli.main(["init", str(folder / "gateway.toml"), "--force"]) == 0
     kept = (folder / "gateway.toml").stat()
     assert (kept.st_uid, kept.st_gid) == (65534, 0)
+
+
+def test_what_an_instrument_says_of_itself_does_not_get_out_of_its_comment(
+    tmp_path: Path, file: Path
+) -> None:
+    port = FoundPort("/dev/ttyUSB0", str(tmp_path), None, "evil\n[mqtt]")
+    finding = Finding("json", LineSetting(9600), example={"evil\n[journal]\nx": "\n[rules]"})
+    file.write_text(document([port], {port.path: finding}))
+    assert config.load(file).devices.keys() == {"json"}
 
 
 @pytest.mark.usefixtures("machine")

@@ -68,10 +68,12 @@ async def _examine(
         raise UsageError(
             f"{path} has no device {unknown[0]!r}: there are {', '.join(read.devices) or 'none'}"
         )
-    if not names or read.config is None:
-        report.add(read.finding)
     async with _slowly("asking the gateway that runs …"):
         running = await find_running(path, read.config)
+    if not names or read.config is None:
+        report.add(
+            machine.not_loaded(read.finding, running.plan) if running and running.plan else read.finding
+        )
     if not names:
         await _look_around(read, service, report, runs=running is not None)
     devices = {name: options for name, options in read.devices.items() if not names or name in names}

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from gateway.commands.doctor.trial import Bench, Trial
 from gateway.commands.rules.chronicle import clocked
 from gateway.commands.sniff import shown, toml
 from gateway.config.page import dotted
-from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError
+from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
 from gateway.units import written_duration
 
 LATELY_S = 24 * 3600.0
@@ -78,7 +79,7 @@ class _Patient:
         running = self._around.running
         if running is not None and (told := await asyncio.to_thread(self._as_told, running)) is not None:
             return told
-        if (refused := self._refused_to_the_service()) is not None:
+        if (refused := self._refused_to_the_gateway()) is not None:
             return refused
         try:
             trial = await self._bench.as_it_is()
@@ -119,14 +120,21 @@ class _Patient:
             reason = said.get("reason", "it has not been opened yet")
             verdict = f"{said.get('state', 'offline')}, says {running}: {reason}"
             others = {pid: name for pid, name in holders.items() if pid not in running.pids}
-            return self._refused_to_the_service() or self._offline(verdict, others, _counted(said))
+            return self._refused_to_the_gateway() or self._offline(verdict, others, _counted(said))
+        if running.plan is not None:
+            return self._finding(
+                State.DOUBTFUL,
+                "not loaded",
+                f"{running} has not heard of it: it is new in the configuration",
+                "sudo sallyport reload",
+            )
         if self._device is not None and not holders.keys() & set(running.pids):
             return None
         return self._finding(
             State.DOUBTFUL,
             "gateway",
             f"{running} may have it, and what it says of it cannot be heard by this user",
-            f"sudo sallyport doctor {self._name}; if that says the same: sudo sallyport reload",
+            f"sudo sallyport doctor {self._name}",
         )
 
     def _offline(self, verdict: str, others: Mapping[int, str], details: Iterable[str]) -> Finding:
@@ -144,25 +152,32 @@ class _Patient:
 
     # What it is like to open it
 
-    def _refused_to_the_service(self) -> Finding | None:
-        service = self._around.service
-        if service is None or self._device is None:
+    def _refused_to_the_gateway(self) -> Finding | None:
+        """Blocks briefly."""
+        service, port = self._around.service, self._stat()
+        if self._device is None or port is None:
             return None
-        device, port = Path(self._device), self._stat()
-        if port is None:
-            return None
-        if not service.admits(device, port):
+        if service is not None and not service.admits(Path(self._device), port):
             line = f"DeviceAllow=char-{os.major(port.st_rdev)} rw"
             return self._finding(
                 State.WRONG,
                 "sandbox",
-                f"the sandbox of {service.name} does not let it open ports such as {device}",
+                f"the sandbox of {service.name} does not let it open ports such as {self._device}",
                 f"sudo systemctl edit {service.name}, and write [Service] and, below it, {line}",
             )
-        if service.account is None or service.account.may_write(port):
+        account = self._account()
+        if account is None or account.may_write(port):
             return None
-        why, remedy = ports.refusal(port, service.account)
+        why, remedy = ports.refusal(port, account)
         return self._finding(State.WRONG, "permission", f"{self._options.port}: {why}", remedy)
+
+    def _account(self) -> Account | None:
+        """Who runs the gateway, or would; None if that may be anybody."""
+        around = self._around
+        if around.running is not None and len(around.running.pids) == 1:
+            with suppress(OSError):
+                return Account.of_process(around.running.pids[0])
+        return None if around.service is None else around.service.account
 
     def _stat(self) -> os.stat_result | None:
         """None if it is not there, or not any more."""
@@ -175,13 +190,13 @@ class _Patient:
         """Blocks briefly."""
         match error:
             case LinkDenied() if (port := self._stat()) is not None:
-                ours, service = Account.ours(), self._around.service
+                ours, theirs = Account.ours(), self._account()
                 why, remedy = ports.refusal(port, ours)
-                if service is not None and service.account is not None:  # it may: that was looked at before
+                if theirs is not None:  # it may: that was looked at before
                     return self._finding(
                         State.DOUBTFUL,
                         "not looked at",
-                        f"user {service.account.name} of the service may open it, and you, user {ours.name}, may not",
+                        f"user {theirs.name} of the gateway may open it, and you, user {ours.name}, may not",
                         f"sudo sallyport doctor {self._name}",
                     )
                 return self._finding(State.WRONG, "permission", f"{self._options.port}: {why}", remedy)
@@ -233,7 +248,12 @@ class _Patient:
         right = answering == bench.line or trial.proves(bench.driver)
         if not right and "://" not in self._options.port:
             for line in bench.other_lines(answering, silent=not trial.heard):
-                other = await bench.otherwise(line, patient=bool(trial.heard))
+                try:
+                    other = await bench.otherwise(line, patient=bool(trial.heard))
+                except (LinkAbsent, LinkBusy, LinkDenied, LinkLost):
+                    raise
+                except LinkError:  # a port that cannot be set so
+                    continue
                 if other.proves(bench.driver) and other.reads:
                     self.answers_at = line
                     return self._finding(

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drivers.driver import DriverOptions
@@ -56,6 +56,18 @@ def configuration(path: Path) -> Read:
         ),
         loaded,
         loaded.devices,
+    )
+
+
+def not_loaded(finding: Finding, plan: Sequence[str]) -> Finding:
+    """Of a file that has changed since the gateway read it; `plan`: what a reload would do."""
+    return replace(
+        finding,
+        state=State.DOUBTFUL,
+        cause="not loaded",
+        verdict=f"{finding.verdict}; but the gateway that runs has not read it since it was changed",
+        remedy="sudo sallyport reload",
+        details=(*finding.details, *plan),
     )
 
 

@@ -11,6 +11,7 @@ from gateway import intercom
 from gateway.commands.listening import messages, parsed
 from gateway.config import Config
 from gateway.errors import Refused, Unreachable
+from gateway.plan import NOTHING
 from gateway.publish.broker import Broker
 from gateway.publish.topics import Topics
 
@@ -26,6 +27,8 @@ class Running:
     pids: Sequence[int]
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Of each, what the gateway says: its availability, and what was counted."""
+    plan: Sequence[str] | None = None
+    """What the file says that it does not do yet; None if it could not be asked itself."""
 
     def __str__(self) -> str:
         return f"the gateway that runs (pid {', '.join(map(str, self.pids))})"
@@ -36,17 +39,26 @@ async def running(path: Path, config: Config | None) -> Running | None:
 
     It is asked itself, where we may do that, and its brokers otherwise.
     """
-    if config is not None:
-        try:
-            answer = await asyncio.to_thread(intercom.ask, "devices", config.gateway.name)
-        except (Unreachable, Refused):
-            pass
-        else:
-            return Running([answer["pid"]], answer["devices"])
+    if (
+        config is not None
+        and (answer := await asyncio.to_thread(_asked, path, config.gateway.name)) is not None
+    ):
+        return answer
     pids = await asyncio.to_thread(_processes, path)
     if not pids:
         return None
     return Running(pids, {} if config is None else await _published(config))
+
+
+def _asked(path: Path, gateway: str) -> Running | None:
+    """None where it may not be asked, or is one of the same name with another configuration."""
+    try:
+        devices, plan = (intercom.ask(verb, gateway) for verb in ("devices", "plan"))
+        if not Path(f"/proc/{devices['pid']}/cwd", plan["file"]).samefile(path):
+            return None
+    except (Unreachable, Refused, OSError):
+        return None
+    return Running([devices["pid"]], devices["devices"], [] if plan["plan"] == [NOTHING] else plan["plan"])
 
 
 def _processes(config: Path) -> list[int]:
