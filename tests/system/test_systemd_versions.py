@@ -1,4 +1,4 @@
-"""The units under the oldest systemd and a new one (test_service.py: the box's own). Making their trees takes a minute."""
+"""The units under the oldest systemd and a new one; test_service.py has the box's own. Their trees take a minute."""
 
 import re
 from collections.abc import Iterator
