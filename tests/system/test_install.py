@@ -73,6 +73,10 @@ def online_as(subscriber: Subscriber, version: str) -> bool:
     return bool(subscriber.on("/status")[-1].get("version") == version)
 
 
+def until_it_is(box: Box, state: str) -> None:
+    box.sh(f"until [ $(systemctl is-active sallyport) = {state} ]; do sleep 0.1; done", timeout=100)
+
+
 def main_pid(box: Box) -> str:
     return box.properties("sallyport", "MainPID")["MainPID"]
 
@@ -106,6 +110,7 @@ async def test_upgrade_and_downgrade_under_load_lose_nothing(installed: Box) -> 
     start_broker(installed)
     start_board(installed)
     configure(installed)
+    installed.write("/etc/sallyport/requirements.txt", "rich\n")
     async with subscribed(installed) as subscriber:
         installed.systemctl("restart", "sallyport")
         for clone, version in ((newer, "99.0.0"), (CLONE, __version__)):
@@ -120,6 +125,7 @@ async def test_upgrade_and_downgrade_under_load_lose_nothing(installed: Box) -> 
     assert [each["seq"] for each in readings] == [*range(1, len(readings) + 1)]
     assert len({each["run"] for each in readings}) == 1
     assert installed.read("/etc/sallyport/gateway.toml") == CONFIG
+    installed.sh("/opt/sallyport/current/bin/python -c 'import rich'; rm /etc/sallyport/requirements.txt")
     assert [folder.partition("-")[0] for folder in versions_kept(installed)] == [__version__, "99.0.0"]
 
 
@@ -147,6 +153,21 @@ async def test_version_that_does_not_become_ready_is_taken_back(installed: Box) 
         seqs = [each["seq"] for each in subscriber.readings()]
     assert seqs == [*range(1, len(seqs) + 1)]
     assert "Nice=1" not in installed.systemctl("cat", "sallyport")
+
+
+@pytest.mark.slow
+def test_installation_that_is_interrupted_leaves_the_old_version_at_work(installed: Box) -> None:
+    slow = other_clone(installed, "99.0.3", "echo 'import time; time.sleep(50)' >>gateway/app.py")
+    installed.systemctl("restart", "sallyport")
+    before = versions_kept(installed)
+    with installed.started(slow / "scripts/install", "--offline", WHEELHOUSE):
+        until_it_is(installed, "activating")
+        assert "Another scripts/install" in install(installed).stderr
+    until_it_is(installed, "active")
+    installed.sh("flock /opt/sallyport/.lock true")
+    assert versions_kept(installed) == before
+    assert version_in_use(installed) == __version__
+    assert main_pid(installed) in installed.sh("pgrep -u sallyport")
 
 
 def test_version_that_does_not_take_the_configuration_is_refused_before_anything_stops(
