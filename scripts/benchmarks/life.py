@@ -67,7 +67,7 @@ class Gateway:
 
 
 def main() -> int:
-    starts, stops = [], []
+    starts, stops, efforts = [], [], []
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         folder = Path(name)
         broker = stack.enter_context(Mosquitto.running(folder))
@@ -76,6 +76,7 @@ def main() -> int:
             begun = time.monotonic()
             with Gateway.ready(folder, broker, hall) as gateway:
                 starts.append(time.monotonic() - begun)
+                efforts.append(gateway.spent()[0])
                 time.sleep(1)
                 begun = time.monotonic()
                 gateway.stop()
@@ -90,6 +91,7 @@ def main() -> int:
             gateway.stop()
     idle = (cpu_after_s - cpu_s) / IDLE_S
     print(f"start to READY, {PORTS} devices   {_written(starts)}")
+    print(f"  of it, CPU time            {_written(efforts)}")
     print(f"stop, with nothing left      {_written(stops)}")
     print(
         f"idle, {PORTS} silent devices     {idle:.3%} of a core, {(woken_after - woken) / IDLE_S:.1f} wake-ups/s"
