@@ -121,7 +121,8 @@ class Devices:
         tasks = self._aides.pop(name, [])
         if name in self._reading:
             tasks.append(self._reading.pop(name))
-        await _ended(tasks)
+        with self._sources[name].closing():
+            await _ended(tasks)
 
     async def _tell_rejected(self) -> None:
         for pause_s in chain([60], repeat(3600)):

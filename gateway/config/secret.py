@@ -37,7 +37,9 @@ def _credential(name: str, folder: Path) -> str:
     """From the service manager, or, for commands outside the service, from where our units give it the files."""
     if not name or "/" in name:
         raise _refusal("takes a credential's name, not a path")
-    advice = f"add LoadCredential={name}:/path/to/the/file to the [Service] of the systemd unit"
+    advice = (
+        f"put it into /etc/sallyport/credentials/{name}, run systemctl daemon-reload and restart the service"
+    )
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     beside = folder / "credentials"
     if not directory and os.access(beside / name, os.R_OK):

@@ -286,3 +286,19 @@ async def test_devices_on_one_port_wait_for_each_other_and_not_for_ever(turn_s: 
 
 def _no_decoder(_options: object) -> NoReturn:
     raise NotImplementedError
+
+
+def test_document_says_how_patient_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs/watchdog.md").read_text()
+    table = text[text.index("| stuck is |") : text.index("The log then says")]
+    told = [line.split("|")[3].strip() for line in table.splitlines()[2:] if line]
+    rescue, hand = PATIENCE.rescue_s / 60, PATIENCE.hand_s / 60
+    notice = hand + vitals.LONGEST_ATTEMPT_S / 60
+    assert told == [
+        f"{PATIENCE.loop_s:g} s",
+        f"{PATIENCE.mailbox_s:g} s",
+        f"`ack_timeout` and {PATIENCE.forwarder_s:g} s",
+        f"{PATIENCE.disk_s:g} s ({rescue:g} min while a damaged journal is saved)",
+        f"{hand:g} min",
+        f"{notice:g} min",
+    ]

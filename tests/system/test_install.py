@@ -1,41 +1,39 @@
 """scripts/install and scripts/uninstall on a machine that has never seen Sallyport, run by a real systemd."""
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gateway import __version__
-from tests.support.box import PROJECT, SHARED, Box
+from tests.support.box import Box
 from tests.support.box_site import CONFIG, clear, configure, start_board, start_broker, subscribed
+from tests.support.clone import CLONE, WHEELHOUSE, files, put_clone
 from tests.support.gateway_process import until
-from tests.support.wheelhouse import core_of_the_lock, wheelhouse
+from tests.support.subscriber import Subscriber
 
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(240)]
-
-CLONE = Path("/root/clone")
-CLONED = "config drivers gateway scripts systemd LICENSE README.md pyproject.toml requirements.lock"
-
-FILES = "find / -xdev -path /root/clone -prune -o -path /srv -prune -o -path /tmp -prune -o -path '/var/log/*' -prune -o -print"
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     shared = tmp_path_factory.mktemp("machine")
-    shutil.copytree(wheelhouse(), shared / "wheelhouse")
     with Box.running(shared, kind="-install") as box:
-        box.sh(f"mkdir {CLONE}; cd {PROJECT}; cp -r {CLONED} {CLONE}")
-        box.write(CLONE / "requirements.lock", core_of_the_lock())
-        box.write("/root/files-before", box.sh(FILES))
+        put_clone(box)
         yield box
 
 
+@pytest.fixture(scope="module")
+def files_before(machine: Box) -> set[str]:
+    return files(machine)
+
+
 @pytest.fixture
-def installed(machine: Box) -> Iterator[Box]:
-    """With nothing configured but what comes by itself."""
+def installed(machine: Box, files_before: set[str]) -> Iterator[Box]:  # noqa: ARG001 - before it is installed
+    """With an empty configuration."""
     if not version_in_use(machine):
         install(machine)
     configure(machine, "")
@@ -44,7 +42,7 @@ def installed(machine: Box) -> Iterator[Box]:
 
 
 def install(box: Box, clone: Path = CLONE) -> subprocess.CompletedProcess[str]:
-    return box.run(clone / "scripts/install", "--offline", SHARED / "wheelhouse", check=False, timeout=200)
+    return box.run(clone / "scripts/install", "--offline", WHEELHOUSE, check=False, timeout=200)
 
 
 def other_clone(box: Box, version: str, change: str = "true") -> Path:
@@ -71,20 +69,28 @@ def versions_kept(box: Box) -> list[str]:
     return box.sh("find /opt/sallyport -mindepth 1 -maxdepth 1 -type d -printf '%f\\n' | sort").splitlines()
 
 
+def online_as(subscriber: Subscriber, version: str) -> bool:
+    return bool(subscriber.on("/status")[-1].get("version") == version)
+
+
 def main_pid(box: Box) -> str:
     return box.properties("sallyport", "MainPID")["MainPID"]
 
 
-def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(machine: Box) -> None:
+def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(
+    machine: Box, files_before: set[str]
+) -> None:
+    assert "/opt/sallyport" not in files_before
     done = install(machine)
     assert done.returncode == 0, done.stderr
-    for word in ("sudo sallyport ports", "/etc/sallyport/gateway.toml", "journalctl"):
+    for word in ("sudo sallyport init", "/etc/sallyport/gateway.toml", "journalctl"):
         assert word in done.stdout
     assert version_in_use(machine) == __version__
     assert machine.systemctl("is-enabled", "sallyport") == "enabled"
     assert machine.systemctl("is-active", "sallyport") == "active"
-    owners = "/etc/sallyport /etc/sallyport/gateway.toml /etc/sallyport/credentials /var/lib/sallyport /opt/sallyport/current/."
-    assert machine.sh(f"stat -c '%U:%G %a' {owners}").splitlines() == [
+    configuration = "/etc/sallyport /etc/sallyport/gateway.toml /etc/sallyport/credentials"
+    kept = f"{configuration} /var/lib/sallyport /opt/sallyport/current/."
+    assert machine.sh(f"stat -c '%U:%G %a' {kept}").splitlines() == [
         "root:sallyport 2750",
         "root:sallyport 640",
         "root:root 700",
@@ -107,7 +113,7 @@ async def test_upgrade_and_downgrade_under_load_lose_nothing(installed: Box) -> 
             done = await asyncio.to_thread(install, installed, clone)
             assert done.returncode == 0, done.stderr
             assert version_in_use(installed) == version
-            await until(lambda version=version: subscriber.on("/status")[-1].get("version") == version)
+            await until(partial(online_as, subscriber, version))
         await subscriber.has(len(subscriber.readings()) + 20)
         installed.systemctl("stop", "sallyport")
         readings = subscriber.readings()
@@ -166,22 +172,18 @@ def test_packages_that_cannot_be_had_leave_everything_as_it_was(installed: Box) 
     assert (main_pid(installed), versions_kept(installed)) == before
 
 
-def test_removal_leaves_configuration_and_journal_and_with_purge_nothing(installed: Box) -> None:
+def test_removal_leaves_configuration_and_journal_and_with_purge_nothing(
+    installed: Box, files_before: set[str]
+) -> None:
+    installed.systemctl("start", "sallyport")
     installed.sh(
         "cp /etc/sallyport/gateway.toml /etc/sallyport/other.toml; systemctl enable --now sallyport@other"
     )
-    before = {*installed.read("/root/files-before").splitlines()}
-    left = installed.sh(f"{CLONE}/scripts/uninstall >&2; {FILES}")
-    kept = {
-        each
-        for each in {*left.splitlines()} - before
-        if not each.startswith(("/etc/sallyport", "/var/lib/sallyport"))
-    }
-    assert kept <= {"/root/files-before"}
-    assert "/var/lib/sallyport/journal.db" in left
-    assert installed.read("/etc/sallyport/other.toml")
+    installed.run(CLONE / "scripts/uninstall")
+    left = files(installed) - files_before
+    assert {each for each in left if not each.startswith(("/etc/sallyport", "/var/lib/sallyport"))} == set()
+    assert {"/etc/sallyport/other.toml", "/var/lib/sallyport/journal.db"} <= left
     assert installed.run("pgrep", "-u", "sallyport", check=False).returncode == 1
-    left = installed.sh(f"{CLONE}/scripts/uninstall --purge >&2; {FILES}")
-    assert {*left.splitlines()} - before <= {"/root/files-before"}
-    assert before - {*left.splitlines()} == set()
+    installed.run(CLONE / "scripts/uninstall", "--purge")
+    assert files(installed) == files_before
     assert installed.run("id", "sallyport", check=False).returncode == 1

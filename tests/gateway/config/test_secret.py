@@ -145,7 +145,9 @@ def test_a_missing_secret_says_what_was_looked_for(folder: Path, monkeypatch: py
         problem_of(folder, '{ file = "/no/such" }')
         == "cannot be read from /no/such: No such file or directory"
     )
-    advice = "add LoadCredential=other:/path/to/the/file to the [Service] of the systemd unit"
+    advice = (
+        "put it into /etc/sallyport/credentials/other, run systemctl daemon-reload and restart the service"
+    )
     assert (
         problem_of(folder, '{ credential = "other" }')
         == f'credential "other" not found in {folder}; {advice}'

@@ -1,4 +1,4 @@
-"""What scripts/install needs of pip's index, fetched once and kept in .venv: boxes have no network."""
+"""A clone of this tree in a box, and what its scripts need of pip's index: boxes have no network."""
 
 import os
 import re
@@ -8,7 +8,11 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from tests.support.box import ROOT
+from tests.support.box import PROJECT, ROOT, SHARED, Box
+
+CLONE = Path("/root/clone")
+WHEELHOUSE = SHARED / "wheelhouse"
+_PARTS = "config docs drivers gateway scripts systemd LICENSE README.md pyproject.toml requirements.lock"
 
 CORE = {
     *("aiomqtt", "annotated-types", "orjson", "paho-mqtt", "pydantic", "pydantic-core", "serialx"),
@@ -17,7 +21,21 @@ CORE = {
 }
 
 
-def wheelhouse() -> Path:
+def put_clone(box: Box) -> None:
+    shutil.copytree(_wheelhouse(), box.shared / "wheelhouse")
+    box.sh(f"mkdir {CLONE}; cd {PROJECT}; cp -r {_PARTS} {CLONE}")
+    box.write(CLONE / "requirements.lock", _core_of_the_lock())
+
+
+def files(box: Box) -> set[str]:
+    """All that is on the disk of a box, but for logs and what a test put there."""
+    others = ("/root/*", "/srv", "/tmp", "/var/log/*", "/var/lib/mosquitto/*")
+    without = "".join(f" -path '{each}' -prune -o" for each in others)
+    return {*box.sh(f"find / -xdev {without} -print").splitlines()}
+
+
+def _wheelhouse() -> Path:
+    """Filled once, and kept in .venv."""
     lock = ROOT / "requirements.lock"
     folder = Path(sys.prefix) / f"wheelhouse-{sha256(lock.read_bytes()).hexdigest()[:12]}"
     if not folder.exists():
@@ -37,7 +55,7 @@ def wheelhouse() -> Path:
     return folder
 
 
-def core_of_the_lock() -> str:
+def _core_of_the_lock() -> str:
     """Without the extras: what a gateway needs at the least, which is installed in half the time."""
     text = (ROOT / "requirements.lock").read_text()
     blocks = re.findall(r"^(?:\S+==(?:.*\\\n)+.*\n)", text, re.MULTILINE)
