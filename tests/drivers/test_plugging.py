@@ -1,7 +1,5 @@
 """Adapters that were pulled out, as the kernel's log tells it."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,15 +79,24 @@ def test_adapter_that_another_one_has_replaced_at_the_same_plug_is_not_blamed(lo
     assert [gone.at for gone in disconnects(later) if gone.adapter.was(BY_ID, METER)] == [50.0]
 
 
-def test_log_that_may_not_be_read_is_none_and_not_empty(tmp_path: Path) -> None:
-    if (
-        shutil.which("journalctl") is not None
-        and subprocess.run(
-            ["journalctl", "--dmesg", "--boot", "--quiet"], capture_output=True, check=False
-        ).stdout
-    ):
-        pytest.skip("journald has the kernel's log on this machine")
+def journald_says(folder: Path, text: str) -> None:
+    """To whoever asks with journalctl."""
+    (folder / "text").write_text(text)
+    (folder / "journalctl").write_text(f"#!/bin/sh\nexec /bin/cat {folder}/text\n")
+    (folder / "journalctl").chmod(0o755)
+
+
+def test_journald_is_asked_where_the_kernel_may_not_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert kernel_log(tmp_path / "nothing") is None
+    journald_says(tmp_path, "")  # as to users who may not read it
+    assert kernel_log(tmp_path / "nothing") is None
+    unprintable = '{"__MONOTONIC_TIMESTAMP": "1", "MESSAGE": [27, 91]}\n'
+    gone = '{"__MONOTONIC_TIMESTAMP": "50000000", "MESSAGE": "usb 1-1: USB disconnect, device number 5"}\n'
+    journald_says(tmp_path, unprintable + gone)
+    assert kernel_log(tmp_path / "nothing") == [Said(50.0, "usb 1-1: USB disconnect, device number 5")]
 
 
 def test_kernels_own_log_is_read_to_its_end() -> None:

@@ -17,8 +17,12 @@ from gateway.commands.doctor import examination
 for name in drivers.DRIVERS: drivers.find(name)  # the interpreter may stand where a stranger cannot go
 os.setgroups([])
 os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
-os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
-sys.exit(cli.main(sys.argv[1:]))
+os.setresuid({NOBODY}, {NOBODY}, 0)
+try:
+    status = cli.main(sys.argv[1:])
+finally:
+    os.setresuid(0, 0, 0)  # for coverage, which writes what it has seen
+sys.exit(status)
 """
 
 

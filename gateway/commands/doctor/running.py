@@ -68,12 +68,12 @@ def _processes(config: Path) -> list[int]:
             argv = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if _is_gateway(argv) and _runs_with(folder, argv, config):
+        if is_gateway(argv) and runs_with(folder, argv, config):
             found.append(int(folder.name))
     return sorted(found)
 
 
-def _is_gateway(argv: Sequence[str]) -> bool:
+def is_gateway(argv: Sequence[str]) -> bool:
     """`sallyport run`, also through Python, or `python -m gateway run`."""
     if "run" not in argv:
         return False
@@ -81,7 +81,7 @@ def _is_gateway(argv: Sequence[str]) -> bool:
     return [*before[-2:]] == ["-m", "gateway"] or (bool(before) and Path(before[-1]).name == "sallyport")
 
 
-def _runs_with(process: Path, argv: Sequence[str], config: Path) -> bool:
+def runs_with(process: Path, argv: Sequence[str], config: Path) -> bool:
     """Whoever does not say otherwise is taken to run with it."""
     said = ""
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
