@@ -131,7 +131,9 @@ class _Gateway:
         self._reloading = Reloading(
             surroundings.file, lambda: self._config, self._carry_out, surroundings.health.manager
         )
-        self.verbs: Mapping[str, Verb] = {**self._alerting.desk.verbs, **self._reloading.verbs}
+        self.verbs: Mapping[str, Verb] = {
+            **self._alerting.desk.verbs, **self._reloading.verbs, "devices": self._devices.tell,
+        }  # fmt: skip
         """What can be asked for."""
         self._control = self._new_control()
 

@@ -14,7 +14,7 @@ from gateway.config import Config, load, rulebook
 from gateway.errors import ConfigError, Refused
 from gateway.logs import MessageId, about
 from gateway.plan import Plan, plan
-from gateway.request import Request, Verb
+from gateway.request import Nothing, Verb
 from gateway.rules.rulebook import Rulebook
 from gateway.systemd import ServiceManager
 
@@ -43,10 +43,6 @@ class _Wish:
     def refuse(self, why: str) -> None:
         if not self.answer.done():
             self.answer.set_exception(Refused(why))
-
-
-class _Nothing(Request):
-    """A request that has nothing to say but its verb."""
 
 
 class Reloading:
@@ -107,7 +103,7 @@ class Reloading:
 
     async def _wish(self, request: dict[str, Any], *, for_real: bool) -> Mapping[str, Any]:
         """Raises: Refused, with all that is wrong with the file."""
-        _Nothing.of(request)
+        Nothing.of(request)
         wish = _Wish(for_real, asyncio.get_running_loop().create_future())
         self._wishes.put_nowait(wish)
         return await wish.answer
