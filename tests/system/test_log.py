@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gateway.logs import MessageId
-from tests.support.box import SHARED, Box
+from tests.support.box import Box
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess
 
 pytestmark = pytest.mark.real_time
@@ -181,9 +181,14 @@ def test_command_that_fails_colours_no_terminal_either(tmp_path: Path) -> None:
 
 UNIT = """\
 [Service]
-ExecStartPre=-/usr/bin/mkdir -p /run/site
-ExecStart=/usr/local/bin/sallyport run --config {config}
-Environment=STATE_DIRECTORY=/run/site
+ExecStart=/usr/local/bin/sallyport run --config /etc/{unit}.toml
+User=daemon
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectSystem=strict
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 """
 
 CONFIG = """\
@@ -226,15 +231,16 @@ class Site:
     @contextmanager
     def running(cls, box: Box, config: str, unit: str = "logging") -> Iterator["Site"]:
         site = cls(box, unit)
-        (box.shared / "logging.toml").write_text(config)
-        box.write(f"/etc/systemd/system/{unit}.service", UNIT.format(config=SHARED / "logging.toml"))
+        box.write(f"/etc/{unit}.toml", config)
+        box.write(f"/etc/systemd/system/{unit}.service", UNIT.format(unit=unit))
         box.systemctl("daemon-reload")
         box.systemctl("start", unit)
         try:
             yield site
         finally:
             box.systemctl("stop", unit)
-            box.sh(f"rm /etc/systemd/system/{unit}.service; systemctl daemon-reload; systemctl reset-failed")
+            box.sh(f"rm /etc/{unit}.toml /etc/systemd/system/{unit}.service; systemctl daemon-reload")
+            box.systemctl("reset-failed")
 
     def found(self, *matches: str) -> list[dict[str, Any]]:
         self.box.run("journalctl", "--sync")
@@ -257,7 +263,7 @@ def site(box: Box) -> Site:
     box.write("/run/hot", HOT, mode="755")
     box.systemctl("start", "mosquitto")
     with (
-        box.started("socat", "pty,link=/dev/boiler,rawer", "exec:/run/hot") as boiler,
+        box.started("socat", "pty,link=/dev/boiler,rawer,mode=666", "exec:/run/hot") as boiler,
         Site.running(box, CONFIG, "sallyport") as running,
     ):
         running.finds(f"MESSAGE_ID={MessageId.ALERT_FIRING}", "RULE=overheat")
@@ -319,4 +325,4 @@ def test_json_is_objects_with_their_priority(box: Box) -> None:
 def test_mistake_in_the_configuration_is_an_error(box: Box) -> None:
     with Site.running(box, CONFIG.replace('name = "test"', 'nam = "test"')) as site:
         line = site.finds("-p", "err", text="nam")
-    assert line["MESSAGE"].startswith(f"{SHARED}/logging.toml:2:1: gateway.nam: unknown key")
+    assert line["MESSAGE"].startswith("/etc/logging.toml:2:1: gateway.nam: unknown key")

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 from gateway.logs import MessageId, about
+from gateway.logs.line import MOST_FIELD, MOST_TEXT, MOST_TRACE
+from gateway.logs.rationed import MOST, PERIOD_S
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "logs.md").read_text()
@@ -54,3 +56,10 @@ def test_only_what_is_given_is_a_field() -> None:
     assert about(MessageId.BUG, device="boiler", receiver="oncall") == {
         "MESSAGE_ID": MessageId.BUG, "DEVICE": "boiler", "RECEIVER": "oncall",
     }  # fmt: skip
+
+
+def test_page_has_the_numbers_of_the_program() -> None:
+    assert f"{MOST} lines pass in a minute" in PAGE
+    assert PERIOD_S == 60
+    bounds = f"no longer than {MOST_TEXT:,} characters, a field {MOST_FIELD}, a traceback {MOST_TRACE:,}"
+    assert bounds in PAGE
