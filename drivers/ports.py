@@ -241,7 +241,7 @@ def holding(port: str) -> dict[int, str]:
     pids = set(_locking(device))
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(os.path.realpath(descriptor) == device for descriptor in (process / "fd").iterdir()):
+            if any(_leads_to(descriptor, device) for descriptor in (process / "fd").iterdir()):
                 pids.add(int(process.name))
         except OSError:
             continue  # it ended meanwhile, or it is not ours to look into
@@ -252,6 +252,12 @@ def holding(port: str) -> dict[int, str]:
         except OSError:
             continue  # ended, or in a container that we do not see into
     return found
+
+
+def _leads_to(descriptor: Path, device: str) -> bool:
+    """Raises: OSError, when one of them has gone."""
+    # A container's device may have the same name, and is another one.
+    return os.path.realpath(descriptor) == device and descriptor.samefile(device)
 
 
 def _locking(device: str) -> Iterator[int]:
