@@ -13,7 +13,7 @@ from tests.support.clone import CLONE, WHEELHOUSE, files, put_clone
 from tests.support.gateway_process import until
 from tests.support.mosquitto import program
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real_time, pytest.mark.timeout(240), pytest.mark.xdist_group("deb")]
 
 PACKAGE = f"{CLONE}/dist/sallyport.deb"
 

@@ -9,7 +9,10 @@ from tests.support.box import PROJECT, Box
 from tests.support.box_site import clear, configure
 from tests.system.test_service import adjust, check_probe, check_units, probed
 
-pytestmark = [pytest.mark.real_time, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    *(pytest.mark.real_time, pytest.mark.slow),
+    *(pytest.mark.timeout(600), pytest.mark.xdist_group("versions")),
+]
 
 READY = """\
 [Service]
