@@ -21,6 +21,7 @@ from gateway.journal.store import Limits
 from gateway.model import Availability, Clock, Gap, Reading, Value
 from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
+from gateway.recovery import Recovery
 from gateway.source import Source
 from gateway.supervisor import Supervisor
 from gateway.tallies import Tallies
@@ -188,6 +189,7 @@ class _Gateway:
             for source in self._sources:
                 group.create_task(source.watch(), name=f"{source.name}: staleness")
                 group.create_task(source.wake(), name=f"{source.name}: filters")
+            group.create_task(Supervisor().run([Recovery(self._sources).child]), name="recovery")
             group.create_task(self._tell_rejected(), name="broken frames")
 
     async def _tell_rejected(self) -> None:

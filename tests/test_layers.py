@@ -14,7 +14,7 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
-    ["gateway.accounts", "gateway.alerting", "gateway.control", "gateway.tallies"],
+    ["gateway.accounts", "gateway.alerting", "gateway.control", "gateway.recovery", "gateway.tallies"],
     ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
     ["gateway.config"],
     ["gateway.rules"],
