@@ -2,20 +2,20 @@
 
 recorded           = read - filtered + made, less what is still on the bus
 recorded           = journaled + refused
-found + journaled  = acknowledged + set aside + evicted + waiting, for each broker
+found + journaled  = joined after + acknowledged + set aside + evicted + waiting, for each broker
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gateway import wire
+from gateway.devices import Devices
 from gateway.journal.journal import Journal
 from gateway.model import Clock, Gap
 from gateway.publish.delivery import Delivery
-from gateway.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +24,16 @@ class Accounts:
     def __init__(
         self,
         journal: Journal,
-        sources: Iterable[Source],
+        devices: Devices,
         clock: Clock,
         *,
         alerting: Callable[[], Mapping[str, Any]],
     ) -> None:
         """`alerting`: what the rules count of themselves."""
         self._alerting = alerting
-        self.deliveries: Sequence[Delivery] = ()
+        self.brokers: Iterable[Delivery] = ()
         self._journal = journal
-        self._sources = tuple(sources)
+        self._devices = devices
         self._clock = clock
         self._since = clock()
         self._first = journal.readings.last
@@ -61,7 +61,7 @@ class Accounts:
                         "dropped": source.tally_dropped().total(),
                         "lost": self._lost[source.name],
                     }
-                    for source in self._sources
+                    for source in self._devices
                 },
                 "journal": {
                     "recorded": self._journal.appended,
@@ -69,13 +69,13 @@ class Accounts:
                     "refused": self._journal.refused,
                 },
                 "rules": self._alerting(),
-                "brokers": {each.name: _of(each) for each in self.deliveries},
+                "brokers": {each.name: _of(each) for each in self.brokers},
             },
         )
 
     def tell(self, kept_in: Path | None) -> None:
         """The last lines of the log: everything read has gone somewhere."""
-        for source in self._sources:
+        for source in self._devices:
             for what, tally in (
                 ("rejected", source.tally_rejected()),
                 ("dropped", source.tally_dropped()),
@@ -84,30 +84,31 @@ class Accounts:
                 if tally:
                     reasons = ", ".join(f"{count} {reason}" for reason, count in tally.most_common())
                     log.info("%s: %s: %s", source.name, what, reasons)
-        filtered = sum(source.filtered for source in self._sources)
-        made = sum(source.made for source in self._sources)
+        gone = self._devices.gone
+        filtered = gone["filtered"] + sum(source.filtered for source in self._devices)
+        made = gone["made"] + sum(source.made for source in self._devices)
         log.info(
             "stopped: %d readings read%s, %d journaled, %d refused by a full journal",
-            sum(source.readings for source in self._sources),
+            gone["read"] + sum(source.readings for source in self._devices),
             f", less {filtered} filtered, and {made} made by filters" if filtered or made else "",
             self.journaled, self._journal.refused,
         )  # fmt: skip
-        for delivery in self.deliveries:
+        for delivery in self.brokers:
             lane = delivery.forwarder.readings
             log.info(
                 "stopped: %s: %d acknowledged, %d set aside, %d forced out of the journal, %d left; %d were found",
-                delivery.child.name, lane.acknowledged, lane.set_aside, lane.evicted, lane.waiting, lane.found,
+                delivery.title, lane.acknowledged, lane.set_aside, lane.evicted, lane.waiting, lane.found,
             )  # fmt: skip
             if lane.waiting and kept_in is None:
                 log.warning(
                     "the %s has not taken the last %d readings: they are lost",
-                    delivery.child.name,
+                    delivery.title,
                     lane.waiting,
                 )
             elif lane.waiting:
                 log.info(
                     "the %s has not taken %d readings: they stay in %s",
-                    delivery.child.name,
+                    delivery.title,
                     lane.waiting,
                     kept_in,
                 )
@@ -118,6 +119,7 @@ def _of(delivery: Delivery) -> dict[str, int]:
     return {
         "connects": delivery.forwarder.connects,
         "found": lane.found,
+        "joined_after": delivery.joined_after,
         "sent": lane.sent,
         "repeated": lane.repeated,
         "acknowledged": lane.acknowledged,

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_S = 0.5
 RETRY_MAX_S = 5.0
 """The longest wait between two attempts at a device."""
+NOT_ANY_MORE = "the rule does not say so any more"
 MOST_BUGS = 3
 """So many times a write may end in a bug of ours before it gives way to the others."""
 
@@ -169,7 +170,14 @@ class Actions:
             if _is_done_by(actions.get(order.cause.rule, ()), order):
                 self._put(order)
             else:
-                self._count(order, "given_up", "the rule does not say so any more")
+                self._count(order, "given_up", NOT_ANY_MORE)
+
+    def change(self, actions: Mapping[str, Sequence[Action]]) -> None:
+        """What a rule does not do any more is given up, but for the write that is being tried."""
+        for queue in self._queues.values():
+            for order in [*queue.orders.values()]:
+                if order is not queue.in_hand and not _is_done_by(actions.get(order.cause.rule, ()), order):
+                    self._settle(queue, order, "given_up", NOT_ANY_MORE)
 
     def _put(self, order: _Order) -> None:
         queue = self._queues.setdefault(order.device, _Queue())

@@ -3,21 +3,21 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway import wire
 from gateway.actions import Actions, Write
 from gateway.bus import EventBus, Overflow, Subscription
-from gateway.config import Config
+from gateway.config import Config, RuleOptions
+from gateway.config.actions import Action
 from gateway.journal.journal import Journal
 from gateway.journal.opening import boot_id
 from gateway.kept import text
-from gateway.model import Alert, AlertState, Clock, Observation
-from gateway.notify.delivery import outbox
+from gateway.model import Alert, AlertState, Availability, Clock, Observation
 from gateway.notify.notice import alert_of, plain
-from gateway.notify.outbox import Outbox
+from gateway.notify.receivers import Receivers
 from gateway.pacing.backoff import Backoff
 from gateway.publish.topics import safe
 from gateway.remembrance import Memento, Remembrance
@@ -36,6 +36,8 @@ QUIET = (ACKNOWLEDGED, SILENCED, INHIBITED)
 ACTIONS_S = 1.0
 """So long devices may take for what rules tell them when the gateway is stopped; the rest is done after its start."""
 MOST_SAID = 1000
+NOTHING = b""
+"""As a retained message: there is none any more."""
 LATE_S = 5.0
 RETRY = 1.0, 60.0
 """Seconds after which an outbox that met a bug of ours is run again: first, at most."""
@@ -52,7 +54,7 @@ class Alerting:
         self._journal = journal
         self._clock = clock
         self._write = write
-        self._rules = {name: rule for name, rule in config.rules.items() if rule.enabled}
+        self._rules = _enabled(config)
         self._unsaid: list[Alert] = []
         """Given out by the engine, and not yet in the journal."""
         self._late: dict[str, Alert] = {}
@@ -62,6 +64,8 @@ class Alerting:
         self._topics: dict[tuple[str, str], str] = {}
         """Where the retained messages are of what fires, by rule and device: the rule may be gone when its end is
         in the journal."""
+        self._spoken: set[str] = set()
+        """Topics at which an alert stands, over or not."""
         path = None if config.journal.in_memory else beside(config.journal.path)
         self._remembrance = Remembrance(path, boot_id(), clock, self._parts)
         self._begin()
@@ -71,7 +75,6 @@ class Alerting:
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 self._remembrance.set_aside(error)
                 self._begin()
-        self._notifiers = Supervisor()
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Hear what is published from now on. It ends with the five `finish…`, in their order."""
@@ -83,7 +86,7 @@ class Alerting:
         self._judging = group.create_task(self._judge(observations), name="rules")
         self._handing = group.create_task(self._hand_on(alerts), name="alerts")
         self._acting = group.create_task(self._act_on(), name="actions")
-        self._notifying = group.create_task(self._notify(), name="notifications")
+        self._notifying = group.create_task(self.receivers.run(), name="notifications")
         self._remembering = [
             group.create_task(self._remembrance.run(), name="what rules remember"),
             group.create_task(self._catch_up(), name="late alerts"),
@@ -106,10 +109,21 @@ class Alerting:
 
     def finish_notifying(self) -> asyncio.Task[None]:
         """What waits to be told is tried once more by the task that is returned, which may be cancelled."""
-        for each in self.outboxes.values():
-            each.end()
-        self._notifiers.hasten()
+        self.receivers.end()
         return self._notifying
+
+    async def change(self, config: Config, book: Rulebook, presences: Iterable[Availability]) -> None:
+        """Other rules and receivers from now on: what fires, waits or was told goes on where it was.
+
+        `presences`: how the devices are.
+        """
+        self._config, self._rules = config, _enabled(config)
+        await self.receivers.change(config.notify)
+        self.ruling.change(book, presences)
+        self.actions.change(self._done_by_rules())
+        self._deal_out()
+        self._weighty()
+        await self._clear_topics()
 
     async def finish(self) -> None:
         """The last word of what is remembered."""
@@ -121,6 +135,7 @@ class Alerting:
     async def _judge(self, observations: Subscription[Observation]) -> None:
         for alert in [*self._unsaid]:
             await self._bus.publish(alert)
+        await self._clear_topics()
         await self.ruling.run(observations)
 
     async def _hand_on(self, alerts: Subscription[Alert]) -> None:
@@ -140,12 +155,6 @@ class Alerting:
             self._weighty()
         await self._publish_late()
 
-    async def _notify(self) -> None:
-        await self._notifiers.run(
-            Child(name=f"notify {each.name}", run=each.run, restart=Backoff(*RETRY))
-            for each in self.outboxes.values()
-        )
-
     async def _act_on(self) -> None:
         await Supervisor().run([Child(name="actions", run=self.actions.run, restart=Backoff(*RETRY))])
 
@@ -162,45 +171,33 @@ class Alerting:
             "pending": sum(each.state is AlertState.PENDING for each in standing),
             "unknown": {name: counts for name, counts in unknown.items() if counts},
             "actions": self.actions.counters(),
-            "notify": {name: each.counters() for name, each in self.outboxes.items()},
+            "notify": self.receivers.counters(),
         }
 
     def _begin(self) -> None:
         self.ruling = Judge(self._book, self._bus, self._clock, changed=self._changed, given_out=self._unsaid)
-        self.desk = Desk(self.ruling.engine, self.ruling.now, self.ruling.put, self._remembered)
+        self.desk = Desk(lambda: self.ruling.engine, self.ruling.now, self.ruling.put, self._remembered)
         self.actions = Actions(self._write, self._clock, self._weighty)
-        self.outboxes: Mapping[str, Outbox] = {
-            name: outbox(
-                name,
-                options,
-                gateway=self._config.gateway.name,
-                clock=self._clock,
-                changed=self._weighty,
-                settled=self._remembrance.settled,
-            )
-            for name, options in self._config.notify.items()
-        }
+        self.receivers = Receivers(
+            self._config.notify,
+            gateway=self._config.gateway.name,
+            clock=self._clock,
+            changed=self._weighty,
+            settled=self._remembrance.settled,
+        )
 
     def _restore(self, memento: Memento) -> None:
         parts = memento.parts
         unsaid = [alert_of(each) for each in parts["unsaid"]]
         if not memento.same_boot:
             unsaid = [*(alert_of(each) for each in parts["said"]), *unsaid]
-        for name, kept in parts["notify"].items():
-            if name in self.outboxes:
-                self.outboxes[name].restore(kept)
-            elif kept["waiting"]:
-                log.warning("notify %s: is not configured any more; what it had to tell is dropped", name)
-        self.actions.restore(parts["actions"], {name: rule.do for name, rule in self._rules.items()})
+        self.receivers.restore(parts["notify"])
+        self.actions.restore(parts["actions"], self._done_by_rules())
         gone = self.ruling.engine.restore(parts["rules"], self._clock(), memento.outage_s)
         self._topics = {(text(rule), text(device)): text(topic) for rule, device, topic in parts["topics"]}
+        self._spoken = {text(topic) for topic in parts.get("spoken", self._topics.values())}
         self._unsaid += [*unsaid, *gone]
-        for alert in self.ruling.engine.standing():
-            for name, each in self.outboxes.items():
-                if name not in self._told_of(alert):
-                    each.withdraw(alert.rule, alert.device)
-                elif _is_loud(alert) and not each.knows(alert.rule, alert.device):
-                    each.take(alert)  # the receiver is new, or the rule's word for it is
+        self._deal_out()
 
     def _parts(self) -> Mapping[str, Any]:
         return {
@@ -208,8 +205,9 @@ class Alerting:
             "unsaid": [plain(each) for each in self._unsaid],
             "said": [plain(each) for _, each in self._said],
             "topics": [[*key, topic] for key, topic in self._topics.items()],
+            "spoken": sorted(self._spoken),
             "actions": self.actions.kept(),
-            "notify": {name: each.kept() for name, each in self.outboxes.items()},
+            "notify": self.receivers.kept(),
         }
 
     def _act(self, alert: Alert) -> None:
@@ -217,7 +215,7 @@ class Alerting:
         self.actions.take(alert, rule.do if rule is not None else ())
 
     async def _publish(self, alert: Alert) -> None:
-        topic = self._topic(alert)
+        topic = self._topic(alert.rule, alert.device)
         older = self._late.pop(topic, None)
         if older is not None and older is not alert:
             self._unsaid.remove(older)
@@ -227,14 +225,24 @@ class Alerting:
             self._late[topic] = alert
             return
         await self._journal.append_urgent(topic, wire.encode_alert(alert))
+        self._spoken.add(topic)
         self._unsaid.remove(alert)
         self._said.append((self._journal.urgent.last, alert))
         if alert.state is AlertState.RESOLVED:
             del self._topics[alert.rule, alert.device]
+            if (alert.rule, alert.device) not in self.ruling.watched:
+                await self._clear_topics()
 
     async def _publish_late(self) -> None:
         for alert in [*self._late.values()]:
             await self._publish(alert)
+
+    async def _clear_topics(self) -> None:
+        """Where an alert stands that nobody will ever say anything of again."""
+        used = {self._topic(*key) for key in self.ruling.watched}.union(self._topics.values(), self._late)
+        for topic in sorted(self._spoken - used):
+            await self._journal.append_urgent(topic, NOTHING)
+            self._spoken.discard(topic)
 
     async def _catch_up(self) -> None:
         while True:
@@ -260,25 +268,37 @@ class Alerting:
         self._weighty()
         await self._remembrance.settled()
 
-    def _topic(self, alert: Alert) -> str:
+    def _topic(self, name: str, device: str) -> str:
         """Below `alerts/`: one for each rule, and each device of a rule for several."""
-        rule = self._rules.get(alert.rule)
+        rule = self._rules.get(name)
         several = rule is not None and rule.each is not None
-        now = f"alerts/{safe(alert.rule)}/{safe(alert.device)}" if several else f"alerts/{safe(alert.rule)}"
-        return self._topics.get((alert.rule, alert.device), now)
+        now = f"alerts/{safe(name)}/{safe(device)}" if several else f"alerts/{safe(name)}"
+        return self._topics.get((name, device), now)
 
     def _tell(self, alert: Alert) -> None:
         """The end of an alert is for whoever was told of its beginning, whatever the rule says by then."""
         quiet = alert.state is AlertState.FIRING and not _is_loud(alert)
         told_of = self._told_of(alert)
-        for name, each in self.outboxes.items():
-            if name in told_of:
+        for each in self.receivers:
+            if each.name in told_of:
                 if quiet:
                     each.withdraw(alert.rule, alert.device)
                 else:
                     each.take(alert)
             elif alert.state is AlertState.RESOLVED and each.knows(alert.rule, alert.device):
                 each.take(alert)
+
+    def _deal_out(self) -> None:
+        """What fires is for whom the rules name now."""
+        for alert in self.ruling.engine.standing():
+            for each in self.receivers:
+                if each.name not in self._told_of(alert):
+                    each.withdraw(alert.rule, alert.device)
+                elif _is_loud(alert) and not each.knows(alert.rule, alert.device):
+                    each.take(alert)  # the receiver is new, or the rule's word for it is
+
+    def _done_by_rules(self) -> Mapping[str, Sequence[Action]]:
+        return {name: rule.do for name, rule in self._rules.items()}
 
     def _told_of(self, alert: Alert) -> Collection[str]:
         rule = self._rules.get(alert.rule)
@@ -288,6 +308,10 @@ class Alerting:
 def beside(journal: Path) -> Path:
     """Where rules remember, for a gateway with this journal."""
     return journal.with_name(f"{journal.name}-rules.json")
+
+
+def _enabled(config: Config) -> Mapping[str, RuleOptions]:
+    return {name: rule for name, rule in config.rules.items() if rule.enabled}
 
 
 def _is_loud(alert: Alert) -> bool:

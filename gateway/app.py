@@ -2,30 +2,32 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from itertools import chain, repeat
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import drivers
 from gateway import __version__, wire
 from gateway.accounts import Accounts
 from gateway.alerting import Alerting
+from gateway.brokers import Brokers
 from gateway.bus import EventBus, Overflow, Subscription
 from gateway.clock import system_clock
-from gateway.config import MAIN_BROKER, Config, rulebook
+from gateway.config import MAIN_BROKER, Config, JournalOptions
 from gateway.control import Control
-from gateway.errors import Refused
+from gateway.devices import Devices
+from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
-from gateway.model import Availability, Clock, Gap, Reading, Value
-from gateway.publish.delivery import Delivery
+from gateway.model import Availability, Clock, Gap, Reading, Removal
 from gateway.publish.embedded import embedded_broker
 from gateway.recovery import Recovery
-from gateway.source import Source
+from gateway.reloading import Change, Reloading, compiled
+from gateway.request import Verb
 from gateway.supervisor import Supervisor
+from gateway.systemd import ServiceManager
 from gateway.tallies import Tallies
-from gateway.units import written_duration
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,31 @@ full mailbox is followed by so long a pause, which leaves the machine to the for
 short enough for some 30,000 readings/s and more while no broker is there."""
 
 
-async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) -> None:
+def _nothing_to_adjust(_config: Config) -> None:
+    """There is nothing around it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the process around it gives a gateway."""
+
+    service: ServiceManager = field(default_factory=ServiceManager)
+    file: Path | None = None
+    """The configuration, to be read again; None: it cannot be."""
+    reload: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody wants that to be done."""
+    adjust: Callable[[Config], None] = _nothing_to_adjust
+    """Called when another configuration has taken effect, for what is not the gateway's own, such as the log."""
+    intercom: Path | None = None
+    """The socket on which requests from this machine come in."""
+
+
+async def run(
+    config: Config,
+    stop: asyncio.Event,
+    clock: Clock = system_clock,
+    surroundings: Surroundings = Surroundings(),
+) -> None:
     """The gateway, until `stop` is set and everything read has been handed on.
 
     Raises: Unreachable, when the embedded broker cannot start; JournalError, when another process has the
@@ -52,151 +78,160 @@ async def run(config: Config, stop: asyncio.Event, clock: Clock = system_clock) 
                 await stack.enter_async_context(embedded_broker(mqtt.embedded_port))
         troubled = asyncio.Event()
         journal = await stack.enter_async_context(_journal(config, clock, lambda _: troubled.set()))
-        await _Gateway(config, journal, clock, troubled).run(stop)
+        gateway = _Gateway(config, journal, clock, troubled, surroundings)
+        await stack.enter_async_context(intercom(surroundings.intercom, gateway.verbs))
+        await gateway.run(stop)
 
 
 def _journal(
     config: Config, clock: Clock, troubled: Callable[[str], None]
 ) -> AbstractAsyncContextManager[Journal]:
     options = config.journal
-    limits = Limits(
+    path = None if options.in_memory else options.path
+    return Journal.open(
+        path, readers=config.brokers, limits=_limits(options), sync_s=options.sync, clock=clock, troubled=troubled
+    )  # fmt: skip
+
+
+def _limits(options: JournalOptions) -> Limits:
+    return Limits(
         max_size=options.max_size, max_age_s=options.max_age, min_free=options.min_free,
         drop_oldest=options.when_full == "drop_oldest",
     )  # fmt: skip
-    path = None if options.in_memory else options.path
-    return Journal.open(
-        path, readers=config.brokers, limits=limits, sync_s=options.sync, clock=clock, troubled=troubled
-    )
 
 
 class _Gateway:
-    def __init__(self, config: Config, journal: Journal, clock: Clock, troubled: asyncio.Event) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, clock: Clock, troubled: asyncio.Event, surroundings: Surroundings
+    ) -> None:  # fmt: skip
         """`troubled`: set when the journal falls into trouble, and when that is over."""
         self._config = config
         self._clock = clock
         self._since_ns = clock().wall_ns
         self._troubled = troubled
+        self._surroundings = surroundings
         self._bus = EventBus()
         self._journal = journal
-        self._sources = [
-            Source(
-                name, drivers.find(options.driver), options, self._bus, clock, last_seq=journal.last_seq(name)
-            )
-            for name, options in config.devices.items()
-        ]
-        book = rulebook(config.rules, config.devices, config.gateway.zone)
-        self._alerting = Alerting(config, book, self._bus, journal, clock, write=self._write)
-        self._accounts = Accounts(journal, self._sources, clock, alerting=self._alerting.counters)
-        self._deliveries = self._accounts.deliveries = [
-            Delivery(
-                name,
-                mqtt,
-                journal,
-                gateway=config.gateway.name,
-                client_id=config.client_id(name),
-                counters=self._accounts.as_json,
-                title="broker" if name == MAIN_BROKER else f"broker {name}",
-            )
-            for name, mqtt in config.brokers.items()
-        ]
-
-        self._tallies = Tallies(journal, self._sources, self._deliveries, clock)
-        main = self._deliveries[0].forwarder
-        self._control = Control(
-            config.mqtt,
-            self._alerting.desk.verbs,
-            gateway=config.gateway.name,
-            client_id=config.client_id(),
-            connected=lambda: main.connected,
+        self._devices = Devices(config.devices, self._bus, clock, last_seq=journal.last_seq)
+        self._alerting = Alerting(
+            config, compiled(config), self._bus, journal, clock, write=self._devices.write
         )
+        self._accounts = Accounts(journal, self._devices, clock, alerting=self._alerting.counters)
+        self._brokers = Brokers(config, journal, counters=self._accounts.as_json)
+        self._accounts.brokers = self._brokers
+        self._tallies = Tallies(journal, self._devices, self._brokers, clock)
+        self._presences: dict[str, Availability] = {}
+        """As they were posted last."""
+        self._changed = asyncio.Event()
+        """Set when another configuration takes effect."""
+        self._reloading = Reloading(
+            surroundings.file, lambda: self._config, self._carry_out, surroundings.service
+        )
+        self.verbs: Mapping[str, Verb] = {**self._alerting.desk.verbs, **self._reloading.verbs}
+        """What can be asked for."""
+        self._control = self._new_control()
 
     async def run(self, stop: asyncio.Event) -> None:
         self._post_status()
+        for device in self._journal.devices - self._config.devices.keys():
+            self._clear(device)
         readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
         presences = self._bus.subscribe(
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
         )
         gaps = self._bus.subscribe(Gap, name="gaps", capacity=MAILBOX, overflow=Overflow.WAIT)
-        supervisors = {delivery: Supervisor() for delivery in self._deliveries}
         with readings, presences, gaps:
             async with asyncio.TaskGroup() as group:
-                forwarding = {
-                    delivery: group.create_task(
-                        supervisor.run([delivery.child]), name=f"forwarder: {delivery.name}"
+                tasks = {
+                    name: group.create_task(work, name=name)
+                    for name, work in (
+                        ("control", self._listen()),
+                        ("gaps", self._record_gaps(gaps)),
+                        ("losses", self._publish_gaps()),
+                        ("counters", self._publish_counters()),
+                        ("status", self._tell_trouble()),
+                        ("recorder", self._record(readings)),
+                        ("availability", self._post(presences)),
+                        ("devices", self._devices.run()),
+                        ("recovery", Supervisor().run([Recovery(self._devices).child])),
+                        ("tallies", self._tallies.run(self._bus)),
+                        ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
-                    for delivery, supervisor in supervisors.items()
                 }
+                self._brokers.start(group)
                 self._alerting.start(group)
-                listening = group.create_task(Supervisor().run([self._control.child]), name="control")
-                announcing = group.create_task(self._record_gaps(gaps), name="gaps")
-                losing = group.create_task(self._publish_gaps(), name="losses")
-                counting = group.create_task(self._publish_counters(), name="counters")
-                telling = group.create_task(self._tell_trouble(), name="status")
-                recording = group.create_task(self._record(readings), name="recorder")
-                posting = group.create_task(self._post(presences), name="availability")
-                reading = group.create_task(self._read(), name="devices")
-                tallying = group.create_task(self._tallies.run(self._bus), name="tallies")
+                await asyncio.sleep(0)  # all of them have begun
+                self._surroundings.service.ready()
                 await stop.wait()
-
-                # Cancel the sources, drain the rest.
-                listening.cancel()
-                await self._alerting.finish_actions()
-                reading.cancel()
-                tallying.cancel()
-                await asyncio.wait([reading, tallying, listening])
-                for source in self._sources:
-                    await source.announce_stop()
-                await self._alerting.finish_judging()
-                losing.cancel()
-                await asyncio.wait([losing])
-                self._bus.close()
-                await recording
-                await posting
-                await announcing
-                await self._alerting.finish_handing()
-                while (gap := self._journal.take_gap()) is not None:
-                    await self._record_gap(gap)
-                counting.cancel()
-                telling.cancel()
-                notifying = self._alerting.finish_notifying()
-                self._journal.seal()
-                for supervisor in supervisors.values():
-                    supervisor.hasten()
-                # Only for what can be handed over now, or would be lost: the rest waits on the disk.
-                kept = not self._config.journal.in_memory and not self._journal.trouble
-                working = [
-                    task
-                    for each, task in forwarding.items()
-                    if each.forwarder.connected or (each.forwarder.waiting and not kept)
-                ]
-                await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
-                for task in (*forwarding.values(), notifying):
-                    task.cancel()
-                await asyncio.wait([notifying])
-                await self._alerting.finish()
+                self._surroundings.service.stopping()
+                await self._finish(tasks)
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
 
-    async def _write(self, device: str, metric: str, value: Value) -> None:
-        """Raises: Refused; LinkError; FrameError."""
-        for source in self._sources:
-            if source.name == device:
-                return await source.write(metric, value)
-        raise Refused("there is no such device any more")
+    async def _finish(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
+        """Cancel the sources, drain the rest."""
+        await _cancelled(tasks["reloads"], tasks["control"])
+        self._reloading.end()
+        await self._alerting.finish_actions()
+        await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"])
+        for source in self._devices:
+            await source.announce_stop()
+        await self._alerting.finish_judging()
+        await _cancelled(tasks["losses"])
+        self._bus.close()
+        await tasks["recorder"]
+        await tasks["availability"]
+        await tasks["gaps"]
+        await self._alerting.finish_handing()
+        while (gap := self._journal.take_gap()) is not None:
+            await self._record_gap(gap)
+        await _cancelled(tasks["counters"], tasks["status"])
+        notifying = self._alerting.finish_notifying()
+        self._journal.seal()
+        # Only for what can be handed over now, or would be lost: the rest waits on the disk.
+        kept = not self._config.journal.in_memory and not self._journal.trouble
+        working = self._brokers.working(kept=kept)
+        await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
+        self._brokers.give_up()
+        await _cancelled(notifying)
+        await self._alerting.finish()
 
-    async def _read(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(Supervisor().run(source.child() for source in self._sources), name="supervisor")
-            for source in self._sources:
-                group.create_task(source.watch(), name=f"{source.name}: staleness")
-                group.create_task(source.wake(), name=f"{source.name}: filters")
-            group.create_task(Supervisor().run([Recovery(self._sources).child]), name="recovery")
-            group.create_task(self._tell_rejected(), name="broken frames")
+    async def _carry_out(self, change: Change) -> None:
+        """Those that have to go first, then what decides, then those that come."""
+        wanted = change.plan
+        old, self._config = self._config, wanted.config
+        if wanted.config.journal != old.journal:
+            self._journal.change(_limits(wanted.config.journal), wanted.config.journal.sync)
+        await self._devices.close(wanted)
+        blank = await self._brokers.change(wanted, change.ways)
+        if _decides(old) != _decides(wanted.config):
+            await self._alerting.change(wanted.config, change.book, self._devices.presences())
+        await self._devices.open(wanted)
+        self._post_status()
+        for delivery in blank:
+            for presence in self._presences.values():
+                delivery.board.post(delivery.topics.availability(presence))
+        if self._brokers[MAIN_BROKER] in blank:
+            self._control.retire()
+        self._surroundings.adjust(wanted.config)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
-    async def _tell_rejected(self) -> None:
-        for pause_s in chain([60], repeat(3600)):
-            await asyncio.sleep(pause_s)
-            for source in self._sources:
-                source.tell_rejected(within=written_duration(pause_s))
+    async def _listen(self) -> None:
+        while True:
+            await Supervisor().run([self._control.child])
+            self._control = self._new_control()
+
+    def _new_control(self) -> Control:
+        main = self._brokers[MAIN_BROKER].forwarder
+        return Control(
+            self._config.mqtt,
+            self.verbs,
+            gateway=self._config.gateway.name,
+            client_id=self._config.client_id(),
+            connected=lambda: main.connected,
+        )
+
+    # From the bus to the journal and the brokers.
 
     async def _record(self, readings: Subscription[Reading]) -> None:
         async for batch in readings.batches():
@@ -222,13 +257,23 @@ class _Gateway:
 
     async def _post(self, presences: Subscription[Availability]) -> None:
         async for presence in presences:
-            for delivery in self._deliveries:
+            if isinstance(presence, Removal):
+                self._clear(presence.device)
+                continue
+            self._presences[presence.device] = presence
+            for delivery in self._brokers:
                 delivery.board.post(delivery.topics.availability(presence))
+
+    def _clear(self, device: str) -> None:
+        """Nothing is to stand at a broker of a device that is not there any more."""
+        self._presences.pop(device, None)
+        for delivery in self._brokers:
+            delivery.board.clear(delivery.topics.of_availability(device))
 
     def _post_status(self) -> None:
         trouble = self._journal.trouble
         held = f"readings are held in memory: {trouble}" if trouble else ""
-        for delivery in self._deliveries:
+        for delivery in self._brokers:
             delivery.board.post(delivery.topics.online(self._since_ns, __version__, held))
 
     async def _tell_trouble(self) -> None:
@@ -239,6 +284,20 @@ class _Gateway:
 
     async def _publish_counters(self) -> None:
         while True:
-            await asyncio.sleep(self._config.gateway.status_interval)
-            for delivery in self._deliveries:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._config.gateway.status_interval):
+                    await self._changed.wait()
+                continue
+            for delivery in self._brokers:
                 delivery.post_counters()
+
+
+def _decides(config: Config) -> tuple[object, ...]:
+    """All that rules depend on."""
+    return config.rules, config.notify, config.devices, config.gateway.zone
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

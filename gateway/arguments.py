@@ -66,12 +66,25 @@ def _gateway_commands(command: _Command) -> None:
         "check",
         "check a configuration without starting anything",
         "Check a configuration file and list every problem in it, one a line. Starts nothing.\n"
-        "With --connect, also open each port and the broker once and say what was found.",
+        "With --connect, also open each port and the broker once and say what was found. With --plan, also say\n"
+        "what a reload would start, stop and change in the gateway that runs here.",
     )
     check.add_argument(
         "file", metavar="FILE", type=Path, nargs="?", help="the configuration (default: as for run)"
     )
     check.add_argument("--connect", action="store_true", help="open the ports and the broker too")
+    check.add_argument(
+        "--plan", action="store_true", help="ask the gateway that runs here what a reload would do"
+    )
+
+    reload = command(
+        "reload",
+        "have the running gateway use its configuration as it is now",
+        "Have the gateway that runs on this machine read its configuration again. If there is a problem in it, all\n"
+        "problems are listed and everything stays as it was. Else only what differs is started, stopped or changed:\n"
+        "other ports stay open, and no reading is lost. Prints what was done.",
+    )
+    reload.add_argument("--gateway", metavar="NAME", help="which one, where several run")
 
     demo = command(
         "demo",

@@ -50,7 +50,13 @@ def _run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from gateway.commands import check
 
-    return check.run(_config_path(args.file), connect=args.connect)
+    return check.run(_config_path(args.file), connect=args.connect, plans=args.plan)
+
+
+def _reload(args: argparse.Namespace) -> int:
+    from gateway.commands import reload
+
+    return reload.run(args.gateway)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -183,6 +189,7 @@ def _config_path(given: Path | None) -> Path:
 _COMMANDS = {
     "run": _run,
     "check": _check,
+    "reload": _reload,
     "demo": _demo,
     "tail": _tail,
     "journal": _journal,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -17,15 +17,12 @@ from gateway.publish.broker import Broker
 from gateway.publish.failover import Failover
 from gateway.publish.publisher import Message
 from gateway.publish.topics import Topics
+from gateway.request import LARGEST, Verb, carried_out, failed, parsed
 from gateway.supervisor import STABLE_S, Child, Report, first_cause
 
 log = logging.getLogger(__name__)
 
-Verb = Callable[[dict[str, Any]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
-"""Carries a request out and returns what to answer. Raises: Refused, with the reason."""
-
-LARGEST_PAYLOAD = 64 * 1024
-_LARGEST_PACKET = 4 * LARGEST_PAYLOAD
+LARGEST_PACKET = 4 * LARGEST
 """Up to here there is an answer that says it is too large; beyond it a broker of MQTT 5 keeps it to itself."""
 
 MOST_WAITING = 64
@@ -70,7 +67,7 @@ class Control:
         """Whether requests can come in."""
         self._verbs = verbs
         self._topics = Topics(prefix=mqtt.prefix, gateway=gateway)
-        ear = Ear((self._topics.requests,), self._hear, largest=_LARGEST_PACKET)
+        ear = Ear((self._topics.requests,), self._hear, largest=LARGEST_PACKET)
         ways = Broker.ways(mqtt, client_id=f"{client_id}-control")
         self._publisher = Failover([AiomqttPublisher(way, ear=ear) for way in ways])
         self._connected = connected
@@ -79,6 +76,8 @@ class Control:
         self.child = Child(name="control", run=self.run, restart=Backoff(first_s=0.5, cap_s=mqtt.retry_max))
         self._waiting: asyncio.Queue[Heard] = asyncio.Queue(MOST_WAITING)
         self._gone: asyncio.Future[None]
+        self._at_work = asyncio.Lock()
+        self._retired = asyncio.Event()
         self._limiter = Limiter(rate=RATE, burst=BURST)
         self._complained = False
         self._dropped = 0
@@ -86,15 +85,27 @@ class Control:
         self._tell_refused = Throttle(_SAY_EVERY_S)
 
     async def run(self, _report: Report) -> None:
-        """Never returns. Whether the broker is there is for the forwarder to report."""
+        """Returns when it was retired. Whether the broker is there is for the forwarder to report."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_listening(), name="control: connection")
-            while True:
-                heard = await self._waiting.get()
-                gone = self._gone
-                await asyncio.sleep(self._limiter.take(1, asyncio.get_running_loop().time()))
-                # What can no longer be answered is not carried out; what is being carried out is not left halfway.
-                if not gone.done():
+            listening = group.create_task(self._keep_listening(), name="control: connection")
+            answering = group.create_task(self._keep_answering(), name="control: answers")
+            await self._retired.wait()
+            async with self._at_work:
+                answering.cancel()
+            listening.cancel()
+
+    def retire(self) -> None:
+        """Answer what is being carried out, and return: another one takes the requests."""
+        self._retired.set()
+
+    async def _keep_answering(self) -> None:
+        while True:
+            heard = await self._waiting.get()
+            gone = self._gone
+            await asyncio.sleep(self._limiter.take(1, asyncio.get_running_loop().time()))
+            # What can no longer be answered is not carried out; what is being carried out is not left halfway.
+            if not gone.done():
+                async with self._at_work:
                     await self._answer(heard, gone)
 
     async def _keep_listening(self) -> None:
@@ -151,16 +162,16 @@ class Control:
     async def _answer(self, heard: Heard, gone: asyncio.Future[None]) -> None:
         verb = self._topics.verb(heard.topic) or ""
         answer: dict[str, Any] = {}
-        outcome: Mapping[str, Any] = _failed(
+        outcome: Mapping[str, Any] = failed(
             "the gateway stopped, or failed, before this was done: see its log"
         )
         try:
-            request = _parsed(heard.payload)
+            request = parsed(heard.payload)
             if "transaction" in request:
                 answer["transaction"] = _transaction(request.pop("transaction"))
-            outcome = {"status": "ok", **await self._carry_out(verb, request)}
+            outcome = await carried_out(self._verbs, verb, request)
         except Refused as error:
-            outcome = _failed(str(error))
+            outcome = failed(str(error))
         finally:
             taken = self._reply(heard, verb, {**answer, **outcome})
         # One at a time: a broker that acknowledges nothing must not make us hold all answers for it.
@@ -169,12 +180,6 @@ class Control:
         refusal = taken.result() if taken.done() else None
         if refusal is not None and self._tell_refused.passes(asyncio.get_running_loop().time()):
             log.warning("control: the answer to %s did not leave: %s", verb, refusal)
-
-    async def _carry_out(self, verb: str, request: dict[str, Any]) -> Mapping[str, Any]:
-        if verb not in self._verbs:
-            raise Refused(f"there is no such verb; there are {', '.join(sorted(self._verbs))}")
-        result = self._verbs[verb](request)
-        return await result if isinstance(result, Awaitable) else result
 
     def _reply(
         self, heard: Heard, verb: str, answer: Mapping[str, Any]
@@ -191,24 +196,6 @@ class Control:
 
         heard.reply(Message(topic, orjson.dumps(answer)), settle)
         return taken
-
-
-def _failed(why: str) -> dict[str, str]:
-    return {"status": "error", "error": why}
-
-
-def _parsed(payload: bytes) -> dict[str, Any]:
-    if len(payload) > LARGEST_PAYLOAD:
-        raise Refused(f"the request is larger than {LARGEST_PAYLOAD} bytes")
-    if not payload.strip():
-        raise Refused("the request is empty: it must be a JSON object, if only {}")
-    try:
-        request = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise Refused(f"the request is no JSON: {error}") from None
-    if not isinstance(request, dict):
-        raise Refused("the request must be a JSON object, if only {}")
-    return request
 
 
 def _transaction(given: Any) -> str | int:

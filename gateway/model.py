@@ -67,6 +67,11 @@ class Availability(Observation):
 
 
 @dataclass(slots=True, kw_only=True)
+class Removal(Availability):
+    """The device is not configured any more."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Tally(Observation):
     """What the gateway counts of a device, or of itself (device `status`): no reading, and no sign of life."""
 

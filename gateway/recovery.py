@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from math import inf
@@ -81,7 +81,7 @@ class _Supply:
 class Recovery:
     """Devices on one port, by the same name, are silent when all of them are; so are those behind one power switch."""
 
-    def __init__(self, sources: Collection[Source]) -> None:
+    def __init__(self, sources: Iterable[Source]) -> None:
         """`sources`: looked at anew each time."""
         self.child = Child(name="recovery", run=self.run, restart=Backoff(first_s=1.0, cap_s=60.0))
         self._sources = sources

@@ -1,13 +1,20 @@
-"""What somebody asks of the running gateway, checked where it enters."""
+"""What somebody asks of the running gateway, checked where it enters, and carried out."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Self
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.errors import Refused
+
+Verb = Callable[[dict[str, Any]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+"""Carries a request out and returns what to answer. Raises: Refused, with the reason."""
+
+LARGEST = 64 * 1024
+"""Bytes of a request."""
 
 MOST_NAMED = 5
 """Problems of one request; the rest is more of the same."""
@@ -57,3 +64,31 @@ class Request(BaseModel):
         else:
             what = error["msg"].removeprefix("Value error, ")
         return f"{key}: {what}" if key else what
+
+
+def parsed(payload: bytes) -> dict[str, Any]:
+    """Raises: Refused."""
+    if len(payload) > LARGEST:
+        raise Refused(f"the request is larger than {LARGEST} bytes")
+    if not payload.strip():
+        raise Refused("the request is empty: it must be a JSON object, if only {}")
+    try:
+        request = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise Refused(f"the request is no JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise Refused("the request must be a JSON object, if only {}")
+    return request
+
+
+async def carried_out(verbs: Mapping[str, Verb], verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer. Raises: Refused."""
+    if verb not in verbs:
+        raise Refused(f"there is no such verb; there are {', '.join(sorted(verbs))}")
+    result = verbs[verb](request)
+    return {"status": "ok", **(await result if isinstance(result, Awaitable) else result)}
+
+
+def failed(why: str) -> dict[str, Any]:
+    """The answer to what was not carried out."""
+    return {"status": "error", "error": why}

@@ -13,7 +13,7 @@ from drivers.lookout import Lookout
 from gateway.bus import EventBus
 from gateway.errors import LinkAbsent, LinkError, LinkLost, LinkSilent, Refused
 from gateway.filters.chain import Chain
-from gateway.model import Availability, Clock, Presence, Reading, Stamp, Value
+from gateway.model import Availability, Clock, Presence, Reading, Removal, Stamp, Value
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import Child, Report
 from gateway.units import written_duration
@@ -21,6 +21,9 @@ from gateway.units import written_duration
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
+
+IN_PLACE = frozenset({"stale_after", "reopen_after", "power_cycle", "retry_max", "filters"})
+"""Options that can be changed while the port is open: those that are for us, not for the driver."""
 
 STRETCH = 16
 """Readings that a device may put on the bus before it looks whether there is room for them: looking, and
@@ -51,14 +54,17 @@ class Source:
         self.rejected: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
+        self._withheld: Counter[str] = Counter()  # by filters that were there before
         self._driver = driver
         self._options = options
         self._bus = bus
         self._clock = clock
-        self._seq = last_seq
+        self.seq = last_seq
+        """Of the last reading."""
         self._device: Device | None = None
         self._is_asked = False
         self._report: Report | None = None
+        self._said: Availability | None = None
         self._heard_at = 0.0
         self._unanswered = ""  # why the port was shut, if that was because nobody answered
         self._port_open: bool | None = None
@@ -74,16 +80,43 @@ class Source:
         self._chain = Chain(options.filters) if options.filters else None
         self._armed_for = inf
         self._rearm = asyncio.Event()
+        self._retry = Backoff(*_retry(options))
 
     def child(self) -> Child:
-        restart = Backoff(first_s=min(FIRST_RETRY_S, self._options.retry_max), cap_s=self._options.retry_max)
         return Child(
-            name=self.name, run=self.run, restart=restart, changed=self.announce, chance=self._lookout.arrival
+            name=self.name,
+            run=self.run,
+            restart=self._retry,
+            changed=self.announce,
+            chance=self._lookout.arrival,
         )
+
+    def change(self, options: DriverOptions) -> None:
+        """Other ones from now on, different `IN_PLACE` only; `watch` and `wake` are to be run anew."""
+        if options.filters != self._options.filters:
+            self._withheld = self.tally_withheld()
+            self._chain = Chain(options.filters) if options.filters else None
+        if options.stale_after != self._options.stale_after:
+            self.silent_since = None
+        self._retry.first_s, self._retry.cap_s = _retry(options)
+        self._options = options
 
     @property
     def options(self) -> DriverOptions:
         return self._options
+
+    def succeed(self, former: "Source") -> None:
+        """Count on from where it stopped: the same device, opened in another way."""
+        self.seq = former.seq
+        self.readings, self.filtered, self.made = former.readings, former.filtered, former.made
+        self.rejected, self.dropped = former.tally_rejected(), former.tally_dropped()
+        self._withheld = former.tally_withheld()
+        self._told = Counter(self.rejected)
+
+    @property
+    def presence(self) -> Availability | None:
+        """What was said last of the device."""
+        return self._said
 
     async def run(self, report: Report) -> None:
         """Raises: LinkError, when the port cannot be opened or goes away, or nobody answers."""
@@ -151,7 +184,6 @@ class Source:
 
     async def _take_from(self, device: Device, report: Report) -> None:
         """Until it is told to leave the port."""
-        chain = self._chain
         stay = asyncio.timeout(None)
         try:
             async with stay, aclosing(device.readings()) as readings:  # type: ignore[type-var]
@@ -163,13 +195,13 @@ class Source:
                     if report.presence is not Presence.ONLINE:
                         await self._come_online(report, stay)
                     self.readings += 1
+                    chain = self._chain
                     if chain is not None and not self._filter(chain, reading):
                         if not self.filtered % STRETCH:  # a flood must leave turns to others, too
                             await asyncio.sleep(0)
                         continue
-                    self._seq += 1
-                    reading.seq = self._seq
-                    if self._seq % STRETCH:
+                    self.seq = reading.seq = self.seq + 1
+                    if reading.seq % STRETCH:
                         self._bus.put(reading)
                     else:
                         await self._bus.publish(reading)
@@ -221,9 +253,9 @@ class Source:
             elif quiet_for < stale_after:
                 await asyncio.sleep(stale_after - quiet_for)
             else:
+                self._fall_silent()
                 if self._report.presence is not Presence.STALE:
                     self._hush()
-                    self._fall_silent()
                     await self._report.stale(self._silence(self._device, stale_after))
                 await asyncio.sleep(stale_after)
 
@@ -250,7 +282,7 @@ class Source:
 
     def tally_withheld(self) -> Counter[str]:
         """Values that filters did not pass on when they came, by filter."""
-        return Counter() if self._chain is None else self._chain.withheld
+        return self._withheld if self._chain is None else self._withheld + self._chain.withheld
 
     def tally_rejected(self) -> Counter[str]:
         """Broken frames by reason, those of the port that is open included."""
@@ -293,8 +325,8 @@ class Source:
     def _due(self, chain: Chain, at: Stamp) -> Iterator[Reading]:
         for values in chain.tick(at.mono):
             self.made += 1
-            self._seq += 1
-            yield Reading(at=at, device=self.name, values=values, seq=self._seq)
+            self.seq += 1
+            yield Reading(at=at, device=self.name, values=values, seq=self.seq)
 
     def _hush(self) -> None:
         if self._chain is not None:
@@ -324,12 +356,18 @@ class Source:
     async def announce(self, presence: Presence, reason: str) -> None:
         at = self._clock()
         offline = presence is Presence.OFFLINE
-        await self._bus.publish(
-            Availability(
-                at=at, device=self.name, presence=presence, reason=reason, port_open=self._port_open,
-                unproven=offline and (self._port_open is None or self._device is not None or self._stopped),
-            )
+        self._said = Availability(
+            at=at, device=self.name, presence=presence, reason=reason, port_open=self._port_open,
+            unproven=offline and (self._port_open is None or self._device is not None or self._stopped),
         )  # fmt: skip
+        await self._bus.publish(self._said)
+
+    async def announce_removal(self) -> None:
+        """To be called when nothing runs any more: nobody will ever speak of this device again."""
+        reason = "it is not configured any more"
+        await self._bus.publish(
+            Removal(at=self._clock(), device=self.name, presence=Presence.OFFLINE, reason=reason)
+        )
 
     async def announce_stop(self) -> None:
         """To be called when nothing runs any more: that the gateway is stopped is the last that is said."""
@@ -348,3 +386,8 @@ class Source:
                     f" but {refused.total()} broken frames ({why}): is it {self._options.baudrate} baud?"
                 )
         return reason
+
+
+def _retry(options: DriverOptions) -> tuple[float, float]:
+    """The first wait at most, and the longest one."""
+    return min(FIRST_RETRY_S, options.retry_max), options.retry_max

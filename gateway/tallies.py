@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from drivers.driver import NO_ANSWER
 from gateway.bus import EventBus
@@ -53,10 +53,11 @@ class Marks:
 
 class Tallies:
     def __init__(
-        self, journal: Journal, sources: Iterable[Source], deliveries: Sequence[Delivery], clock: Clock
+        self, journal: Journal, sources: Iterable[Source], deliveries: Iterable[Delivery], clock: Clock
     ) -> None:
+        """Sources and deliveries are those that are there at each look."""
         self._journal = journal
-        self._sources = tuple(sources)
+        self._sources = sources
         self._deliveries = deliveries
         self._clock = clock
         self._marks = Marks()

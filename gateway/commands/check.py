@@ -7,7 +7,7 @@ from pathlib import Path
 
 import drivers
 from drivers.driver import DriverOptions
-from gateway import config
+from gateway import config, intercom
 from gateway.clock import system_clock
 from gateway.config import MqttOptions
 from gateway.errors import LinkError, Unreachable
@@ -17,8 +17,8 @@ from gateway.publish.embedded import embedded_broker
 from gateway.publish.way import publisher_to
 
 
-def run(path: Path, *, connect: bool) -> int:
-    """Raises: ConfigError."""
+def run(path: Path, *, connect: bool, plans: bool) -> int:
+    """Raises: ConfigError; with `plans` also Refused and Unreachable, as `intercom.ask`."""
     loaded = config.load(path, knows_service=knows)
     # A certificate that cannot be used is a problem of the configuration too.
     brokers = {
@@ -30,7 +30,22 @@ def run(path: Path, *, connect: bool) -> int:
     names = ", ".join(loaded.devices) or "no devices"
     ways = ", ".join(str(way) for mqtt in loaded.brokers.values() for way in mqtt.ways)
     print(f"{path}: good: gateway {loaded.gateway.name}, {names}, broker {ways}")
+    if plans:
+        _plan(loaded.gateway.name, path)
     return asyncio.run(_connect(loaded, brokers)) if connect else 0
+
+
+def _plan(gateway: str, path: Path) -> None:
+    """Raises: Refused, Unreachable."""
+    answer = intercom.ask("plan", gateway, or_the_only_one=True)
+    theirs = Path(answer["file"])
+    if not (theirs.exists() and path.samefile(theirs)):
+        print(
+            f"warning: the gateway runs with {theirs}, and this is what a reload of that would do",
+            file=sys.stderr,
+        )
+    for line in answer["plan"]:
+        print(f"reload: {line}")
 
 
 async def _connect(loaded: config.Config, brokers: Mapping[str, Sequence[Broker]]) -> int:

@@ -10,12 +10,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gateway import __version__, app, config
+from gateway import __version__, app, config, intercom
 from gateway.logs import start_logging
+from gateway.systemd import ServiceManager
 
 log = logging.getLogger(__name__)
 
 THREADS_MAY_TAKE_S = 1.0
+THREADS_AT_LEAST = 128
+
+_STDIN = 0
 
 
 def run(path: Path, *, debug: bool) -> int:
@@ -29,11 +33,13 @@ def run(path: Path, *, debug: bool) -> int:
     log.info("sallyport %s: gateway %s, %s", __version__, loaded.gateway.name, devices)
 
     # Opening a port and looking up a name block a thread each, and a stuck one must not keep others from theirs.
-    executor = ThreadPoolExecutor(4 * len(loaded.devices) + 8, thread_name_prefix="worker")
+    # A reload may bring more devices; threads are made as they are needed.
+    most = max(4 * len(loaded.devices) + 8, THREADS_AT_LEAST)
+    executor = ThreadPoolExecutor(most, thread_name_prefix="worker")
     runner = asyncio.Runner(debug=debug)
     runner.get_loop().set_default_executor(executor)
     try:
-        runner.run(_until_signalled(loaded))
+        runner.run(_until_signalled(loaded, path, debug=debug))
     finally:
         # A name lookup, a connection attempt or a disk cannot be cancelled: a thread that is stuck in one
         # must not hold up the stop, and the interpreter would wait for it.
@@ -49,8 +55,8 @@ def run(path: Path, *, debug: bool) -> int:
     return 0
 
 
-async def _until_signalled(loaded: config.Config) -> None:
-    stop = asyncio.Event()
+async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) -> None:
+    stop, reload = asyncio.Event(), asyncio.Event()
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
@@ -60,6 +66,28 @@ async def _until_signalled(loaded: config.Config) -> None:
         log.info("%s: stopping", number.name)
         stop.set()
 
+    on_terminal = os.isatty(_STDIN)
+
+    def on_hang_up() -> None:
+        if on_terminal and not os.isatty(_STDIN):  # it was closed, which hangs up, too
+            on_signal(signal.SIGHUP)
+        else:
+            reload.set()
+
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-    await app.run(loaded, stop)
+        loop.add_signal_handler(number, on_signal, number)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup(1) has it
+        loop.add_signal_handler(signal.SIGHUP, on_hang_up)
+    folder = intercom.folder()
+    await app.run(
+        loaded,
+        stop,
+        surroundings=app.Surroundings(
+            service=ServiceManager.from_environment(),
+            file=path,
+            reload=reload,
+            adjust=lambda changed: start_logging("debug" if debug else changed.gateway.log_level),
+            intercom=folder and folder / f"{loaded.gateway.name}{intercom.SUFFIX}",
+        ),
+    )

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    PrivateAttr,
     SerializeAsAny,
     ValidationInfo,
     field_validator,
@@ -132,9 +134,18 @@ class TlsOptions(Table):
     key_password: Secret | None = Field(
         default=None, description="The password of the private key, if it has one."
     )
+    _contents: bytes = PrivateAttr(default=b"")
+    """Of the files, in short: a certificate that was renewed is another one, though it is written in the same words."""
     insecure: bool = Field(
         default=False, description="Believe any broker, whatever its certificate says; for a trial only."
     )
+
+    @model_validator(mode="after")
+    def _remember_the_files(self) -> Self:
+        files = [each for each in (self.ca, self.certificate, self.key) if each is not None]
+        if files:
+            self._contents = sha256(b"".join(each.read_bytes() for each in files)).digest()
+        return self
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> Self:

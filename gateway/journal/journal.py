@@ -11,6 +11,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -87,15 +88,14 @@ class Journal:
         )
         self._path = path
         self._limits = limits
-        self._always = sync_s == 0
-        self._tick_s = LONGEST_TICK_S if sync_s is None else min(LONGEST_TICK_S, sync_s * TICKS)
-        self._forced = sync_s is not None
+        self._pace(sync_s)
         self._clock = clock
         self._boot = boot
         self._troubled = troubled
         self._loop = asyncio.get_running_loop()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._files: Files | None = None
+        self._adjusted = True  # the database knows the limits, and whether it is forced to the disk
         self._state = State()
         self._saved: State | None = None
         self._saved_at = self._opened_at = self._loop.time()
@@ -164,6 +164,33 @@ class Journal:
                     await closing
             finally:
                 journal._disk.shutdown(wait=False)
+
+    def change(self, limits: Limits, sync_s: float | None) -> None:
+        """From now on; see `open`."""
+        self._limits = limits
+        self._pace(sync_s)
+        self._adjusted = False
+        if not self._always:
+            for stream in self._streams:
+                stream.show(stream.last)
+        self._wake()
+
+    def add_reader(self, reader: str) -> None:
+        """One more, who gets what some other one has still to take."""
+        for stream in self._streams:
+            stream.add_reader(reader)
+        self._note_commit()
+
+    def drop_reader(self, reader: str) -> None:
+        """Nobody reads in its name any more; what nobody else waits for goes."""
+        for stream in self._streams:
+            if waiting := stream.drop_reader(reader):
+                _tell_unwanted(waiting, stream.name, reader)
+
+    @property
+    def devices(self) -> AbstractSet[str]:
+        """All that ever had a reading here."""
+        return self._state.seqs.keys()
 
     def last_seq(self, device: str) -> int:
         """Where its numbers go on, in this process or after one before it."""
@@ -322,6 +349,11 @@ class Journal:
     def _wake(self) -> None:
         self._work_to_do.set()
 
+    def _pace(self, sync_s: float | None) -> None:
+        self._always = sync_s == 0
+        self._tick_s = LONGEST_TICK_S if sync_s is None else min(LONGEST_TICK_S, sync_s * TICKS)
+        self._forced = sync_s is not None
+
     # On the disk.
 
     async def _open(self) -> None:
@@ -343,10 +375,7 @@ class Journal:
             stream.cursors = {reader: max(cursors.get(reader, 0), oldest) for reader in stream.cursors}
             for reader in cursors.keys() - stream.cursors.keys():
                 if (waiting := stream.last - max(cursors[reader], oldest)) > 0:
-                    log.warning(
-                        "journal: %d %s waited for broker %s, which is not configured any more: it will not get them",
-                        waiting, stream.name, reader,
-                    )  # fmt: skip
+                    _tell_unwanted(waiting, stream.name, reader)
         self._nearly_full = self.readings.extent != NOTHING
         self._used = await self._on_time(files.store.used)
         self._saved, self._saved_last = self._now_state(), self.readings.last
@@ -610,6 +639,13 @@ class Journal:
 
     async def _working_files(self) -> Files:
         """Raises: sqlite3.Error, OSError; JournalError."""
+        files = await self._files_that_work()
+        if not self._adjusted:
+            await self._on_time(files.store.adjust, self._limits, forced=self._forced)
+            self._adjusted = True
+        return files
+
+    async def _files_that_work(self) -> Files:
         if self._files is None:
             opened = self._opening(opening.start_over, self._limits, self._now_state(), run=self.run)
             files = await self._on_time(self._opened, opened)
@@ -687,3 +723,10 @@ class Journal:
 
     async def _on_disk(self, work: Callable[..., T], *args: object, **options: object) -> T:
         return await self._loop.run_in_executor(self._disk, partial(work, *args, **options))
+
+
+def _tell_unwanted(waiting: int, what: str, reader: str) -> None:
+    log.warning(
+        "journal: %d %s waited for broker %s, which is not configured any more: it will not get them",
+        waiting, what, reader,
+    )  # fmt: skip

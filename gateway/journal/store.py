@@ -224,7 +224,7 @@ class Store:
             db.execute(f"PRAGMA page_size = {PAGE}")
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute(f"PRAGMA synchronous = {'FULL' if forced else 'NORMAL'}")
+            opened.adjust(limits, forced=forced)
             db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
             db.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE}")
             db.execute(
@@ -238,6 +238,11 @@ class Store:
             db.close()
             raise
         return opened
+
+    def adjust(self, limits: Limits, *, forced: bool) -> None:
+        """`forced`: each transaction is on the disk when it ends. Raises: sqlite3.Error."""
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if forced else 'NORMAL'}")
+        self.limits = limits
 
     def create(self, run: str, state: State) -> None:
         """The tables of a new file. Raises: sqlite3.Error."""

@@ -105,6 +105,9 @@ class Stream:
         if offset <= self.cursors[reader]:
             return
         self.cursors[reader] = offset
+        self._forget_delivered()
+
+    def _forget_delivered(self) -> None:
         committed = self.committed
         self.forget(committed)
         while self._overtaken and self._overtaken[0].offset <= committed:
@@ -114,6 +117,18 @@ class Stream:
         self._moved()
 
     # For the journal.
+
+    def add_reader(self, reader: str) -> None:
+        """One more, who gets what some other one has still to take."""
+        self.cursors[reader] = self.committed
+
+    def drop_reader(self, reader: str) -> int:
+        """It has gone, and another one is there; how many records it had still to take."""
+        waiting = self.behind(reader)
+        del self.cursors[reader]
+        self._given.pop(reader, None)
+        self._forget_delivered()
+        return waiting
 
     @property
     def committed(self) -> int:

@@ -1,10 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.config import MqttOptions
 from gateway.journal.journal import Journal
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
-from gateway.publish.forwarder import Forwarder
+from gateway.publish.forwarder import Forwarder, Route
 from gateway.publish.lane import Pace
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Message
@@ -20,36 +20,48 @@ class Delivery:
         self,
         name: str,
         mqtt: MqttOptions,
+        ways: Sequence[Broker],
         journal: Journal,
         *,
         gateway: str,
-        client_id: str,
         counters: Callable[[], bytes],
         title: str,
     ) -> None:
-        """`title`: in the log. Raises: ConfigError, when the TLS files cannot be used."""
+        """`title`: in the log."""
         self.name = name
-        self.topics = Topics(prefix=mqtt.prefix, gateway=gateway)
+        self.title = title
+        self.joined_after = 0
+        """Readings that the gateway had journaled before it had to do with this broker."""
         self.board = Noticeboard()
+        self._gateway = gateway
         self._counters = counters
+        route = self._go_by(mqtt, ways)
+        self.forwarder = Forwarder(journal, self.board, name=name, route=route)
+
+    def change(self, mqtt: MqttOptions, ways: Sequence[Broker]) -> None:
+        """While the forwarder does not run. All notices are to be posted anew."""
+        self.board.take_down_all()
+        self.forwarder.change(self._go_by(mqtt, ways))
+
+    def child(self) -> Child:
+        restart = Backoff(first_s=0.5, cap_s=self._retry_max_s)
+        return Child(name=self.title, run=self.forwarder.run, restart=restart)
+
+    def post_counters(self) -> None:
+        self.board.post(self.topics.counters(self._counters()))
+
+    def _go_by(self, mqtt: MqttOptions, ways: Sequence[Broker]) -> Route:
+        self.topics = Topics(prefix=mqtt.prefix, gateway=self._gateway)
+        self._retry_max_s = mqtt.retry_max
         batched = mqtt.catch_up == "batched"
-        self.forwarder = Forwarder(
-            journal,
-            self.board,
-            publisher_to_any(Broker.ways(mqtt, client_id=client_id), will=self.topics.offline()),
-            self.topics,
-            name=name,
+        return Route(
+            publisher=publisher_to_any(ways, will=self.topics.offline()),
+            topics=self.topics,
             by_metric=mqtt.layout == "metric",
             pace=Pace(batch_topic=self.topics.batch if batched else None, rate=mqtt.catch_up_rate),
             last_words=self._last_words,
             ack_timeout_s=mqtt.ack_timeout,
         )
-        self.child = Child(
-            name=title, run=self.forwarder.run, restart=Backoff(first_s=0.5, cap_s=mqtt.retry_max)
-        )
-
-    def post_counters(self) -> None:
-        self.board.post(self.topics.counters(self._counters()))
 
     def _last_words(self) -> tuple[Message, Message]:
         return self.topics.counters(self._counters()), self.topics.offline()

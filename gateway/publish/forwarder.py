@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.errors import Rejected, Unreachable
@@ -10,9 +11,25 @@ from gateway.publish.lane import Lane, Pace
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Message, Publisher, Session
 from gateway.publish.refusals import Refusals
-from gateway.publish.topics import Topics
+from gateway.publish.topics import Layout, Topics
 from gateway.publish.window import Window
 from gateway.supervisor import Report, first_cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """To one broker: how, and what is said there."""
+
+    publisher: Publisher
+    topics: Topics
+    by_metric: bool = False
+    pace: Pace = field(default_factory=Pace)
+    last_words: Callable[[], Iterable[Message]]
+    ack_timeout_s: float
+
+    @property
+    def layout(self) -> Layout:
+        return self.topics.by_metric if self.by_metric else self.topics.by_device
 
 
 class Forwarder:
@@ -22,40 +39,38 @@ class Forwarder:
     before a backlog of readings, and beside it.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        board: Noticeboard,
-        publisher: Publisher,
-        topics: Topics,
-        *,
-        name: str,
-        by_metric: bool = False,
-        pace: Pace = Pace(),  # noqa: B008 - immutable
-        last_words: Callable[[], Iterable[Message]],
-        ack_timeout_s: float,
-    ) -> None:
+    def __init__(self, journal: Journal, board: Noticeboard, *, name: str, route: Route) -> None:
         """`name`: whose cursor it is in the journal."""
         self.connected = False
         self.connects = 0
-        refusals = Refusals()
-        layout = topics.by_metric if by_metric else topics.by_device
-        self.readings = Lane(journal, journal.readings, name, layout, refusals=refusals, pace=pace)
-        self.urgent = Lane(journal, journal.urgent, name, topics.urgent, refusals=refusals)
+        self._refusals = Refusals()
+        self.readings = Lane(
+            journal, journal.readings, name, route.layout, refusals=self._refusals, pace=route.pace
+        )
+        self.urgent = Lane(journal, journal.urgent, name, route.topics.urgent, refusals=self._refusals)
         self._board = board
-        self._publisher = publisher
-        self._last_words = last_words
-        self._ack_timeout_s = ack_timeout_s
-        self._refusals = refusals
+        self._route = route
+        self._leaving = asyncio.Event()
         self._notices_under_way = 0
 
     @property
     def waiting(self) -> int:
         return self.readings.waiting + self.urgent.waiting
 
+    def change(self, route: Route) -> None:
+        """While it does not run. What was under way is sent again there, in the same order."""
+        self._route = route
+        self._leaving.clear()
+        self.readings.change(route.layout, route.pace)
+        self.urgent.change(route.topics.urgent)
+
+    def leave(self) -> None:
+        """Send nothing more but the last words, and return; the journal keeps the rest."""
+        self._leaving.set()
+
     async def run(self, report: Report) -> None:
         """Raises: Unreachable, when the broker is away or does not answer."""
-        async with self._publisher.connect() as session:
+        async with self._route.publisher.connect() as session:
             self.connected = True
             self.connects += 1
             try:
@@ -67,10 +82,10 @@ class Forwarder:
                 self.connected = False
 
     async def _converse(self, session: Session, report: Report) -> None:
-        window = Window(session, ack_timeout_s=self._ack_timeout_s)
+        window = Window(session, ack_timeout_s=self._route.ack_timeout_s)
         self._notices_under_way = 0
         for lane in (self.readings, self.urgent):
-            lane.begin(self._publisher.name, session.maximum_packet_size)
+            lane.begin(self._route.publisher.name, session.maximum_packet_size)
         self._board.repost_all()
         async with asyncio.TaskGroup() as group:
             helpers = [
@@ -80,19 +95,27 @@ class Forwarder:
                 group.create_task(self._tell_online(window, report), name="online"),
             ]
             await asyncio.sleep(0)  # the notices go first: "online" comes before what it brings
-            if self.urgent.waiting and self.urgent.trusted:
-                await self.urgent.forward(window, until=self.urgent.last)
-            urgent = group.create_task(self.urgent.forward(window), name="urgent")
-            await self.readings.forward(window)
-            await urgent
+            forwarding = group.create_task(self._forward(window), name="records")
+            leaving = group.create_task(self._leaving.wait(), name="leaving")
+            await asyncio.wait([forwarding, leaving], return_when=asyncio.FIRST_COMPLETED)
+            for task in (forwarding, leaving):
+                task.cancel()
+            await asyncio.wait([forwarding])
             while len(self._board) or window.busy:
                 await window.movement()
-            for message in self._last_words():
+            for message in self._route.last_words():
                 await self._notify(window, message)
             while window.busy:
                 await window.movement()
             for helper in helpers:
                 helper.cancel()
+
+    async def _forward(self, window: Window) -> None:
+        if self.urgent.waiting and self.urgent.trusted:
+            await self.urgent.forward(window, until=self.urgent.last)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.urgent.forward(window), name="urgent")
+            await self.readings.forward(window)
 
     async def _tell_online(self, window: Window, report: Report) -> None:
         # Not when it lets us in: a broker that then takes nothing, or hangs up, has not been online.
@@ -110,7 +133,8 @@ class Forwarder:
 
     def _note(self, topic: str, error: Rejected | None) -> None:
         self._notices_under_way -= 1
-        self._refusals.note(self._publisher.name, topic, error)
+        self._board.seen(topic)
+        self._refusals.note(self._route.publisher.name, topic, error)
 
     def _learn_from(self, group: ExceptionGroup[Unreachable]) -> None:
         error = first_cause(group)

@@ -100,11 +100,8 @@ class Lane:
         self._journal = journal
         self._stream = stream
         self._reader = reader
-        self._layout = layout
-        self._pace = pace
         self._breaker = Breaker()
-        self._burst = max(1, int((pace.rate or 0) * BURST_S))
-        self._limiter = Limiter(rate=pace.rate, burst=self._burst) if pace.rate else None
+        self.change(layout, pace)
         self._flights: deque[_Flight] = deque()
         self._cursor = stream.cursor(reader)
         self._at = self._cursor  # the last record that this connection has sent
@@ -119,6 +116,13 @@ class Lane:
         self.idle = True
         """No settlement is due."""
         self._moved = asyncio.Event()
+
+    def change(self, layout: Layout, pace: Pace = Pace()) -> None:  # noqa: B008 - immutable
+        """From the next connection on."""
+        self._layout = layout
+        self._pace = pace
+        self._burst = max(1, int((pace.rate or 0) * BURST_S))
+        self._limiter = Limiter(rate=pace.rate, burst=self._burst) if pace.rate else None
 
     @property
     def waiting(self) -> int:

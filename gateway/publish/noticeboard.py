@@ -15,6 +15,20 @@ class Noticeboard:
         self._notices[message.topic] = self._due[message.topic] = message
         self._posted.set()
 
+    def clear(self, topic: str) -> None:
+        """Nothing is to stand there any more; repeated on each new connection until it has been `seen`."""
+        self.post(Message(topic, b"", retain=True))
+
+    def seen(self, topic: str) -> None:
+        """The broker has taken a notice."""
+        if topic in self._notices and not self._notices[topic].payload and topic not in self._due:
+            del self._notices[topic]
+
+    def take_down_all(self) -> None:
+        """Forget what was to stand there, for topics that will be others."""
+        self._notices.clear()
+        self._due.clear()
+
     def repost_all(self) -> None:
         """A new connection: the broker may have forgotten everything."""
         self._due = dict(self._notices)

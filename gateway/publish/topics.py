@@ -99,10 +99,11 @@ class Topics:
     def counters(self, payload: bytes) -> Message:
         return Message(f"{self.status}/counters", payload, retain=True)
 
+    def of_availability(self, device: str) -> str:
+        return f"{self._device(device)}/availability"
+
     def availability(self, event: Availability) -> Message:
-        return Message(
-            f"{self._device(event.device)}/availability", wire.encode_availability(event), retain=True
-        )
+        return Message(self.of_availability(event.device), wire.encode_availability(event), retain=True)
 
     def online(self, since_ns: int, version: str, journal: str = "") -> Message:
         """`journal`: what troubles it."""

@@ -83,7 +83,7 @@ class _List(Request):
 class Desk:
     def __init__(
         self,
-        engine: Engine,
+        engine: Callable[[], Engine],
         now: Clock,
         out: Callable[[list[Alert]], object],
         remembered: Callable[[], Awaitable[None]],
@@ -91,7 +91,7 @@ class Desk:
         """Begin.
 
         Args:
-            engine: all rules.
+            engine: all rules, as they are now.
             now: when all that happened before has been judged.
             out: takes what the engine gives out, after each request: also nothing, since it may be due earlier now.
             remembered: returns when what has been done outlasts the process; nobody is told before that it is done.
@@ -112,7 +112,7 @@ class Desk:
         at = self._now()
         firing: list[str] = []
         pending: list[str] = []
-        for alert in self._engine.standing():
+        for alert in self._engine().standing():
             if alert.rule == wanted.rule and wanted.device in (None, _ALL, alert.device):
                 (firing if alert.state is AlertState.FIRING else pending).append(alert.device)
         if not firing:
@@ -121,14 +121,14 @@ class Desk:
             names = ", ".join(f'"{device}"' for device in firing)
             raise Refused(f'{wanted.rule}: fires for several devices: {names}; say which, or "*"')
         for device in firing:
-            self._out(self._engine.acknowledge(wanted.rule, device, wanted.by, at))
+            self._out(self._engine().acknowledge(wanted.rule, device, wanted.by, at))
         await self._remembered()
         return {"acknowledged": [{"rule": wanted.rule, "device": device} for device in firing]}
 
     async def _silence(self, request: dict[str, Any]) -> dict[str, Any]:
         wanted = _Quieten.of(request)
         at = self._now()
-        names = {each.name for each in self._engine.silences}
+        names = {each.name for each in self._engine().silences}
         name = wanted.name or next(each for n in count(1) if (each := f"silence-{n}") not in names)
         if len(names) >= MOST_SILENCES and name not in names:
             raise Refused(f"there are {MOST_SILENCES} silences already")
@@ -136,17 +136,17 @@ class Desk:
             name=name, ends_at=at.mono + _left_s(wanted, at), rule=wanted.rule or _ALL,
             device=wanted.device or _ALL, labels=wanted.labels, by=wanted.by,
         )  # fmt: skip
-        self._out(self._engine.silence(silence, at))
+        self._out(self._engine().silence(silence, at))
         await self._remembered()
-        return {**_written(silence, at), "covers": sum(map(silence.matches, self._engine.watches))}
+        return {**_written(silence, at), "covers": sum(map(silence.matches, self._engine().watches))}
 
     async def _unsilence(self, request: dict[str, Any]) -> dict[str, Any]:
         wanted = _Unsilence.of(request)
         at = self._now()
-        names = [each.name for each in self._engine.silences]
+        names = [each.name for each in self._engine().silences]
         if wanted.name not in names:
             raise Refused(f"{wanted.name}: no such silence{_nearest(wanted.name, names)}")
-        self._out(self._engine.unsilence(wanted.name, at))
+        self._out(self._engine().unsilence(wanted.name, at))
         await self._remembered()
         return {"name": wanted.name}
 
@@ -154,21 +154,21 @@ class Desk:
         _List.of(request)
         at = self._now()
         return {
-            "alerts": [_told(alert, at) for alert in self._engine.standing()],
-            "silences": [_written(silence, at) for silence in self._engine.silences],
+            "alerts": [_told(alert, at) for alert in self._engine().standing()],
+            "silences": [_written(silence, at) for silence in self._engine().silences],
         }
 
     def _now(self) -> Stamp:
         """What was due before has been done: a request that is refused must not take alerts with it."""
         at = self._clock()
-        self._out(self._engine.on_time(at))
+        self._out(self._engine().on_time(at))
         return at
 
     def _why_not(self, wanted: _Acknowledge, *, pending: bool) -> str:
         about = f"{wanted.rule}, {wanted.device}" if wanted.device not in (None, _ALL, "") else wanted.rule
         if pending:
             return f"{about}: does not fire yet: it is pending"
-        rules = {watch.rule.name for watch in self._engine.watches}
+        rules = {watch.rule.name for watch in self._engine().watches}
         if wanted.rule not in rules:
             return f"{wanted.rule}: no such rule{_nearest(wanted.rule, rules)}"
         return f"{about}: does not fire"

@@ -1,6 +1,6 @@
 """All rules: events and time in, alerts out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
@@ -19,6 +19,8 @@ PORT_DOWN = "port_down"
 
 ACKNOWLEDGED, SILENCED, INHIBITED = "acknowledged", "silenced", "inhibited"
 """Labels that an alert has while nobody is to be notified of it, and by whom; a rule must not set them."""
+
+GONE = "the rule, or what it was about, is gone"
 
 _SILENCES = -1
 """Their place in the heap: before all rules, at the same moment."""
@@ -105,7 +107,8 @@ class Engine:
         self._firing: dict[str, set[int]] = {}
         self._heap: list[tuple[float, int]] = []
         self._silences: dict[str, Silence] = {}
-        self._spoke: set[str] = set()
+        self.spoken: set[str] = set()
+        """The devices that have been online in this process."""
         self._absent: set[str] = set()
         watching = [watch for watch in watches if watch.rule.enabled]
         graph = {watch.rule.name: set(watch.rule.inhibited_by) for watch in watching}
@@ -314,12 +317,26 @@ class Engine:
         self._look_at_silences(at, alerts)
         return alerts
 
+    def succeed(self, former: "Engine", at: Stamp, *, changed: Collection[str]) -> list[Alert]:
+        """Go on where another one is at this moment; to be called before anything else.
+
+        `changed`: rules that say something else now. What fires goes on until their new text says that it is over;
+        what was about to begins anew.
+        """
+        kept = former.export(at)
+        alerts = [each for each in kept["alerts"] if each["rule"] not in changed or each["firing"]]
+        for each in alerts:
+            if each["rule"] in changed:
+                each |= {"differs_s": None, "said": None}
+        self.spoken |= former.spoken
+        return self.restore({**kept, "alerts": alerts}, at, 0.0)
+
     def _hear(self, event: Availability) -> None:
         device, before = event.device, len(self._absent)
         if event.presence is Presence.ONLINE:
-            self._spoke.add(device)
+            self.spoken.add(device)
             self._absent.discard(device)
-        elif not event.unproven and (event.presence is Presence.STALE or device in self._spoke):
+        elif not event.unproven and (event.presence is Presence.STALE or device in self.spoken):
             self._absent.add(device)
         if len(self._absent) != before:
             self.revision += 1
@@ -435,5 +452,5 @@ def _earlier(at: Stamp, mono: float) -> Stamp:
 def _gone(kept: Mapping[str, Any], at: Stamp) -> Alert:
     return Alert(
         at=at, rule=text(kept["rule"]), device=text(kept["device"]), state=AlertState.RESOLVED, since=at, value=None,
-        severity=text(kept["severity"]), message="the rule is gone", labels=texts(kept["labels"]),
+        severity=text(kept["severity"]), message=GONE, labels=texts(kept["labels"]),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """The rules' async shell: bus → engine → bus, woken by events and by due times."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -10,6 +10,7 @@ from gateway.model import Alert, Availability, Clock, Observation, Reading, Stam
 from gateway.rules.engine import Engine
 from gateway.rules.memory import Memory
 from gateway.rules.ports import Ports
+from gateway.rules.rule import Watch
 from gateway.rules.rulebook import Rulebook
 
 
@@ -42,6 +43,9 @@ class Judge:
         self.memory = Memory()
         self.watches = tuple(book.watches(self.memory))
         self.engine = Engine(self.watches, clock(), heed=self.memory.heed, ports=book.ports)
+        self.watched = _watched(self.watches)
+        """Rule and device of each watch that is enabled."""
+        self._book = book
         self._bus = bus
         self._clock = clock
         self._changed = changed
@@ -64,6 +68,27 @@ class Judge:
             self._mail = None
             if self._timer is not None:
                 self._timer.cancel()
+
+    def change(self, book: Rulebook, presences: Iterable[Availability]) -> None:
+        """Other rules from now on; what was published before is judged by the old ones.
+
+        A rule goes on where it was, windows included, as far as it reads what it read before. `presences`: how the
+        devices are, for rules that have never heard of them.
+        """
+        at = self.now()
+        self.put(self.engine.on_time(at))
+        memory = Memory(self.memory)
+        watches = tuple(book.watches(memory))
+        engine = Engine(watches, at, heed=memory.heed, ports=book.ports)
+        alerts = engine.succeed(self.engine, at, changed=book.rewritten(self._book))
+        memory.settle()
+        self._ports.change(book.ports)
+        self.memory, self.watches, self.engine, self._book = memory, watches, engine, book
+        self.watched = _watched(watches)
+        alerts += self._judged([*presences])
+        self._armed_for = inf
+        self._changed()
+        self.put([*alerts, *engine.on_time(at)])
 
     def put(self, alerts: Sequence[Alert]) -> None:
         """Publish what the engine has given out: also after each command to it, whether or not it was nothing."""
@@ -112,3 +137,7 @@ class Judge:
     def _tick(self) -> None:
         if self._mail is not None:
             self._mail.put(_Tick(at=self._clock(), device=""))
+
+
+def _watched(watches: Iterable[Watch]) -> frozenset[tuple[str, str]]:
+    return frozenset((watch.rule.name, watch.device) for watch in watches if watch.rule.enabled)

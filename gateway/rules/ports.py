@@ -12,6 +12,11 @@ class Ports:
         self._ports = ports
         self._down: dict[str, bool] = {}
 
+    def change(self, ports: Mapping[str, str]) -> None:
+        """Devices are behind these from now on; what is known of a port that is still there stays known."""
+        self._ports = ports
+        self._down = {port: down for port, down in self._down.items() if port in ports.values()}
+
     def told(self, event: Availability) -> Iterator[Availability]:
         port = self._ports.get(event.device)
         if port is None or event.port_open is None:

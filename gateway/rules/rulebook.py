@@ -61,6 +61,11 @@ class Article:
     devices: Sequence[str] | None
     """One watch for each of these; None: one for all."""
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Of its conditions."""
+        return self.when.text, "" if self.clear is None else self.clear.text
+
 
 class Rulebook:
     def __init__(
@@ -95,6 +100,15 @@ class Rulebook:
                 return article
         raise LookupError(
             f"there is no rule {rule}" + did_you_mean(rule, (each.rule.name for each in self.articles))
+        )
+
+    def rewritten(self, former: "Rulebook") -> frozenset[str]:
+        """The rules whose conditions this book has in other words."""
+        before = {each.rule.name: each for each in former.articles}
+        return frozenset(
+            each.rule.name
+            for each in self.articles
+            if each.rule.name in before and each.texts != before[each.rule.name].texts
         )
 
     def site_of(self, rule: str) -> Site:

@@ -86,14 +86,17 @@ class Office:
         if not self.journal.urgent.last:
             return []
         records = await self.journal.urgent.after("broker", 0, limit=1000)
-        return [(each.device, orjson.loads(each.payload)["state"]) for each in records]
+        return [
+            (each.device, orjson.loads(each.payload)["state"] if each.payload else "cleared")
+            for each in records
+        ]
 
     def firing(self, receiver: str) -> int:
         """How many alerts are to be told, or told again."""
-        return self.alerting.outboxes[receiver].counters()["firing"]
+        return self.alerting.receivers[receiver].counters()["firing"]
 
     def knows(self, receiver: str, rule: str = "hot", device: str = "boiler") -> bool:
-        return self.alerting.outboxes[receiver].knows(rule, device)
+        return self.alerting.receivers[receiver].knows(rule, device)
 
 
 async def test_rule_has_a_topic_and_a_rule_for_several_one_for_each(tmp_path: Path) -> None:
@@ -225,13 +228,18 @@ async def test_alert_that_fires_is_not_said_again_after_a_restart_and_its_end_is
         assert office.firing("oncall") == 0
 
 
-async def test_rule_that_is_gone_is_resolved_where_it_was_published(tmp_path: Path) -> None:
+async def test_rule_that_is_gone_is_resolved_where_it_was_published_and_its_topic_cleared(
+    tmp_path: Path,
+) -> None:
     async with Office.at_work(tmp_path, '[rules.hot]\nwhen = "this.t > 80"\neach = "boiler"\n') as office:
         await office.says(90)
         assert await office.published == [("alerts/hot/boiler", "firing")]
     async with Office.at_work(tmp_path, "") as office:
         await asyncio.sleep(1)
-        assert await office.published == [("alerts/hot/boiler", "resolved")]
+        assert await office.published == [
+            ("alerts/hot/boiler", "resolved"),
+            ("alerts/hot/boiler", "cleared"),
+        ]
     async with Office.at_work(tmp_path, "") as office:
         await asyncio.sleep(1)
         assert await office.published == []
@@ -243,7 +251,7 @@ async def test_receiver_that_is_not_configured_any_more_is_no_reason_to_fail(
     text = f'{HOT}notify = ["oncall"]\n{ONCALL.replace("1h", "0s")}'
     async with Office.at_work(tmp_path, text) as office:
         await office.says(90)
-        assert office.alerting.outboxes["oncall"].waiting == 1
+        assert office.alerting.receivers["oncall"].waiting == 1
     caplog.clear()
     async with Office.at_work(tmp_path, f'{HOT}notify = ["phone"]\n{PHONE}') as office:
         await office.says(20)

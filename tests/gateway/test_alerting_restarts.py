@@ -83,7 +83,7 @@ class Post:
             return []
         records = await stream.after("mqtt", stream.cursor("mqtt"), limit=100_000)
         found = [(each.device, each.payload) for each in records if each.device.startswith("alerts/")]
-        return [(topic, orjson.loads(payload)["state"]) for topic, payload in found]
+        return [(topic, orjson.loads(payload)["state"] if payload else "cleared") for topic, payload in found]
 
     def drain(self) -> None:
         """The broker is back, and has taken all that there is."""
@@ -190,11 +190,11 @@ async def test_end_of_an_alert_whose_rule_is_gone_waits_for_room_and_comes_where
         if not restart:
             post.drain()
             await asyncio.sleep(3 * LATE_S)
-            assert await post.published() == [(TOPIC, "resolved")]
+            assert await post.published() == [(TOPIC, "resolved"), (TOPIC, "cleared")]
             return
     async with Post.at_work(tmp_path, "") as post:
         await asyncio.sleep(3 * LATE_S)
-        assert await post.published() == [(TOPIC, "resolved")]
+        assert await post.published() == [(TOPIC, "resolved"), (TOPIC, "cleared")]
     async with Post.at_work(tmp_path, EACH) as post:
         await post.says(90)
         assert await post.published() == [(TOPIC, "firing")]
@@ -206,7 +206,7 @@ async def test_topic_of_an_alert_that_is_over_is_forgotten(tmp_path: Path) -> No
         await post.says(20)
     async with Post.at_work(tmp_path, HOT) as post:
         await post.says(90)
-        assert await post.published() == [("alerts/hot", "firing")]
+        assert await post.published() == [(TOPIC, "cleared"), ("alerts/hot", "firing")]
 
 
 async def test_receiver_that_is_new_is_told_of_what_fires_unless_it_is_quiet(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ async def test_receiver_that_is_new_is_told_of_what_fires_unless_it_is_quiet(tmp
     told = 'notify = ["oncall"]\n'
     for _ in range(2):
         async with Post.at_work(tmp_path, ONCALL + HOT + told + cold + told) as post:
-            oncall = post.alerting.outboxes["oncall"]
+            oncall = post.alerting.receivers["oncall"]
             assert oncall.counters()["firing"] == 1
             assert oncall.knows("hot", "boiler")
             await asyncio.sleep(60)
@@ -236,5 +236,9 @@ async def test_what_was_not_said_yet_of_a_rule_that_is_switched_off_moves_nothin
     )
     async with Post.at_work(tmp_path, f"{valve}{ONCALL}{told}{orders}enabled = false\n") as post:
         await asyncio.sleep(1)
-        assert await post.published() == [("alerts/hot", "firing"), ("alerts/hot", "resolved")]
+        assert await post.published() == [
+            ("alerts/hot", "firing"),
+            ("alerts/hot", "resolved"),
+            ("alerts/hot", "cleared"),
+        ]
         assert post.done == []

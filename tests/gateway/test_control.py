@@ -16,11 +16,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.config import MqttOptions
-from gateway.control import LARGEST_PAYLOAD, MOST_DROPPED, MOST_WAITING, Control, Verb
+from gateway.control import MOST_DROPPED, MOST_WAITING, Control
 from gateway.errors import Refused
 from gateway.publish.aiomqtt_publisher import Heard
 from gateway.publish.embedded import embedded_broker
 from gateway.publish.publisher import Answer, Message
+from gateway.request import LARGEST, Verb
 from gateway.supervisor import Supervisor
 from tests.support.amqtt_process import AmqttProcess
 from tests.support.gateway_process import until
@@ -200,7 +201,7 @@ BAD_REQUESTS: list[tuple[str, Any, Any]] = [
     ("echo", {"transaction": [1]}, {"error": NO_TRANSACTION}),
     ("echo", {"transaction": True}, {"error": NO_TRANSACTION}),
     ("echo", {"transaction": "x" * 257}, {"error": "transaction: must not be longer than 256 characters"}),
-    ("echo", b" " * (LARGEST_PAYLOAD - 1) + b"{}", {"error": "the request is larger than 65536 bytes"}),
+    ("echo", b" " * (LARGEST - 1) + b"{}", {"error": "the request is larger than 65536 bytes"}),
 ]
 
 
@@ -224,8 +225,8 @@ async def test_request_at_the_limit_is_carried_out_and_one_far_beyond_it_costs_n
 ) -> None:
     async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
         await listens(anna)
-        await anna.ask("echo", b"{" + b" " * (LARGEST_PAYLOAD * 10) + b"}")
-        assert (await anna.asks("echo", b"{" + b" " * (LARGEST_PAYLOAD - 2) + b"}"))["status"] == "ok"
+        await anna.ask("echo", b"{" + b" " * (LARGEST * 10) + b"}")
+        assert (await anna.asks("echo", b"{" + b" " * (LARGEST - 2) + b"}"))["status"] == "ok"
         assert len(anna.heard) == 1
 
 

@@ -41,7 +41,7 @@ def _desk() -> Desk:
     watches = [hot(values, overheat, device, metric=f"{device}.temperature") for device in devices]
     engine = Engine(watches, at(0), heed=values.heed)
     engine.on_event(Reading(at=at(0), device="boiler", values={"temperature": 85.2}))
-    return Desk(engine, lambda: at(90), lambda _alerts: None, at_once)
+    return Desk(lambda: engine, lambda: at(90), lambda _alerts: None, at_once)
 
 
 async def test_each_request_is_answered_as_the_document_says() -> None:

@@ -13,6 +13,7 @@ from gateway.bus import EventBus, Overflow
 from gateway.config import MqttOptions
 from gateway.journal.journal import Journal
 from gateway.model import Stamp, Tally, Value
+from gateway.publish.broker import Broker
 from gateway.publish.delivery import Delivery
 from gateway.rules.rulebook import OF_DEVICES, OF_GATEWAY, STATUS
 from gateway.source import Source
@@ -25,9 +26,8 @@ from tests.support.scripted_driver import Instrument, loop_clock
 
 def delivery(journal: Journal, name: str = "mqtt", url: str = "mqtt://127.0.0.1:1") -> Delivery:
     options = MqttOptions.model_validate({"url": url})
-    return Delivery(
-        name, options, journal, gateway="g", client_id=f"g-{name}", counters=lambda: b"{}", title=name
-    )
+    ways = Broker.ways(options, client_id=f"g-{name}")
+    return Delivery(name, options, ways, journal, gateway="g", counters=lambda: b"{}", title=name)
 
 
 def tallies(journal: Journal, *deliveries: Delivery, sources: Sequence[Source] = ()) -> Tallies:
@@ -258,7 +258,7 @@ async def test_broker_that_is_away_is_behind_until_it_has_everything(tmp_path: P
         async with opened(tmp_path / "journal") as journal:
             there = delivery(journal, url=f"mqtt://127.0.0.1:{broker.port}")
             counting = tallies(journal, there)
-            forwarding = asyncio.create_task(Supervisor().run([there.child]))
+            forwarding = asyncio.create_task(Supervisor().run([there.child()]))
             async with asyncio.timeout(30):
                 while not status(counting)["brokers_connected"]:
                     await asyncio.sleep(0.01)

@@ -1,15 +1,17 @@
 """The daemon as an operator runs it: a process with a configuration, a log and signals."""
 
 import asyncio
+import json
 import os
 import re
 import resource
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 PATIENCE_S = 30.0
 """Far beyond what anything here takes; only a hang reaches it."""
@@ -22,11 +24,12 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def _environment(state: Path) -> dict[str, str]:
-    """As a service manager gives it: a folder for what it keeps."""
+def _environment(folder: Path) -> dict[str, str]:
+    """As a service manager gives it: a folder for what it keeps, and one for what lasts as long as it runs."""
+    state = folder / "state"
     state.mkdir(exist_ok=True)
     kept = {key: value for key, value in os.environ.items() if key != "JOURNAL_STREAM"}
-    return {**kept, "STATE_DIRECTORY": str(state)}
+    return {**kept, "STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(folder / "run")}
 
 
 class GatewayProcess:
@@ -45,7 +48,7 @@ class GatewayProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env={**_environment(config.parent / "state"), **(environment or {})},
+            env={**_environment(config.parent), **(environment or {})},
         )  # fmt: skip
         gateway = cls(process)
         async with asyncio.TaskGroup() as group:
@@ -56,6 +59,29 @@ class GatewayProcess:
                 if process.returncode is None:
                     process.kill()
                 await process.wait()
+
+    async def ask(self, folder: Path, verb: str) -> dict[str, Any]:
+        """What it answers on the socket for requests from this machine; `folder`: of its configuration."""
+        [path] = (folder / "run").glob("*.sock")
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(json.dumps({"verb": verb}).encode() + b"\n")
+        async with asyncio.timeout(PATIENCE_S):
+            answer: dict[str, Any] = json.loads(await reader.readline())
+        writer.close()
+        return answer
+
+    @property
+    def threads(self) -> int:
+        return len([*Path(f"/proc/{self._process.pid}/task").iterdir()])
+
+    @property
+    def descriptors(self) -> Counter[str]:
+        """What it has open, sockets and pipes without their numbers."""
+        names: Counter[str] = Counter()
+        for each in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it has just been closed
+                names[re.sub(r":\[\d+\]", "", str(each.readlink()))] += 1
+        return names
 
     def kill(self) -> None:
         """`kill -9`. It has ended when `running` is left."""

@@ -52,7 +52,11 @@ class Subscriber:
         return [each.json for each in self._messages(device)]
 
     def on(self, ending: str) -> list[Any]:
-        return [each.json for each in self.got if each.topic.endswith(ending)]
+        return [each.json for each in self.got if each.topic.endswith(ending) and each.payload]
+
+    def left(self, ending: str) -> bytes:
+        """What stands there after all that came; nothing once it was cleared."""
+        return [b"", *(each.payload for each in self.got if each.topic.endswith(ending))][-1]
 
     async def has(self, count: int, device: str | None = None) -> None:
         await until(lambda: sum(1 for _ in self._messages(device)) >= count)

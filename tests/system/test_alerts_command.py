@@ -51,7 +51,7 @@ class Gateway:
         slow = Rule(name="slow", for_s=3600)
         watches = [hot(values, overheat), hot(values, overheat, "oven"), hot(values, slow)]
         self.engine = Engine(watches, clock(), heed=values.heed)
-        desk = Desk(self.engine, clock, self.alerts.extend, at_once)
+        desk = Desk(lambda: self.engine, clock, self.alerts.extend, at_once)
         loaded = config.load(file)
         self.control = Control(
             loaded.mqtt,

@@ -16,7 +16,7 @@ from gateway.journal.record import Entry, Record
 from gateway.model import Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
-from gateway.publish.forwarder import Forwarder
+from gateway.publish.forwarder import Forwarder, Route
 from gateway.publish.lane import Pace
 from gateway.publish.link import LinkPublisher
 from gateway.publish.noticeboard import Noticeboard
@@ -56,13 +56,15 @@ class Site:
         self.forwarder = Forwarder(
             self.journal,
             self.board,
-            publisher,
-            topics,
             name=name,
-            by_metric=by_metric,
-            pace=pace,
-            last_words=lambda: [FAREWELL],
-            ack_timeout_s=ACK_TIMEOUT_S,
+            route=Route(
+                publisher=publisher,
+                topics=topics,
+                by_metric=by_metric,
+                pace=pace,
+                last_words=lambda: [FAREWELL],
+                ack_timeout_s=ACK_TIMEOUT_S,
+            ),
         )
         self.readings = self.forwarder.readings
         self._name = name

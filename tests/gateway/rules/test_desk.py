@@ -36,7 +36,7 @@ class Office:
         self.now = stamp(0)
         self.calls = 0
         self.remembered: list[int] = []
-        self.desk = Desk(self.site.engine, lambda: self.now, self._take, self._remember)
+        self.desk = Desk(lambda: self.site.engine, lambda: self.now, self._take, self._remember)
 
     def ask(self, verb: str, **request: Any) -> dict[str, Any]:
         answer = self.answer(verb, request)
@@ -264,7 +264,7 @@ async def test_list_can_always_be_sent(value: Value) -> None:
     rule = Rule(name="odd", message=Message("{boiler.mode}"))
     site = Site(values, hot(values, rule, look=values.look, metric="boiler.mode"))
     site.hear(Reading(at=stamp(0), device="boiler", values={"temperature": 85, "mode": value}))
-    desk = Desk(site.engine, lambda: stamp(0), site.take, at_once)
+    desk = Desk(lambda: site.engine, lambda: stamp(0), site.take, at_once)
     assert len(orjson.dumps(await desk.verbs["alert/list"]({}))) < 3000
 
 

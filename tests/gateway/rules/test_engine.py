@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from gateway.model import AlertState, Availability, Presence, Reading, Stamp, Tally
-from gateway.rules.engine import PORT_DOWN, Engine, Silence
+from gateway.rules.engine import GONE, PORT_DOWN, Engine, Silence
 from gateway.rules.expression import Expression
 from gateway.rules.memory import Memory
 from gateway.rules.message import Message
@@ -411,7 +411,11 @@ def test_alert_whose_rule_is_gone_is_resolved(values: Values) -> None:
         AlertState.RESOLVED,
         stamp(3),
     )
-    assert (alert.severity, alert.labels, alert.message) == ("critical", {"team": "heat"}, "the rule is gone")
+    assert (alert.severity, alert.labels, alert.message) == (
+        "critical",
+        {"team": "heat"},
+        GONE,
+    )
     assert after.engine.standing() == []
 
 

@@ -189,3 +189,104 @@ async def test_nothing_is_left_when_the_bus_closes_while_something_is_due() -> N
         await asyncio.sleep(1)
     await asyncio.sleep(60)  # its timer would speak to a mailbox that nobody reads any more
     assert court.alerts == []
+
+
+# Other rules while it rules.
+
+
+def book(*statutes: Statute) -> Rulebook:
+    made = Rulebook(statutes, SITE, ports={"boiler": PORT, "pump": PORT})
+    assert made.mistakes == []
+    return made
+
+
+async def test_rule_that_says_the_same_goes_on_waiting_where_it_was() -> None:
+    async with Court.sitting(statute("hot", HOT, for_s=30)) as court:
+        await court.says(90)
+        await asyncio.sleep(20)
+        court.judge.change(book(statute("cold", "boiler.temperature < 5"), statute("hot", HOT, for_s=30)), [])
+        await asyncio.sleep(9)
+        assert court.alerts == []
+        await asyncio.sleep(2)
+        assert court.story == [(30, "hot", "firing")]
+
+
+async def test_rule_whose_condition_is_another_begins_its_wait_anew() -> None:
+    async with Court.sitting(statute("hot", HOT, for_s=30)) as court:
+        await court.says(90)
+        await asyncio.sleep(20)
+        court.judge.change(book(statute("hot", "boiler.temperature > 85", for_s=30)), [])
+        await asyncio.sleep(100)
+        assert court.story == [(50, "hot", "firing")]
+
+
+async def test_alert_of_a_rule_whose_condition_is_another_fires_until_that_says_that_it_is_over() -> None:
+    async with Court.sitting(statute("hot", HOT)) as court:
+        await court.says(90)
+        await asyncio.sleep(10)
+        court.judge.change(book(statute("hot", "boiler.temperature > 85")), [])
+        await asyncio.sleep(10)
+        assert court.story == [(0, "hot", "firing")]
+        court.judge.change(book(statute("hot", "boiler.temperature > 95")), [])
+        await asyncio.sleep(1)
+        assert court.story == [(0, "hot", "firing"), (20, "hot", "resolved")]
+
+
+async def test_alert_of_a_rule_that_is_gone_is_resolved() -> None:
+    async with Court.sitting(statute("hot", HOT), statute("warm", "boiler.temperature > 50")) as court:
+        await court.says(90)
+        await asyncio.sleep(10)
+        court.judge.change(book(statute("warm", "boiler.temperature > 50")), [])
+        await asyncio.sleep(1)
+        assert court.story[2:] == [(10, "hot", "resolved")]
+        assert court.judge.watched == {("warm", "boiler")}
+
+
+async def test_windows_and_last_values_outlast_a_change_and_are_forgotten_when_nobody_asks() -> None:
+    falling = statute("falling", 'avg(boiler.temperature, "1m") > 50')
+    both = statute("both", "boiler.temperature > 10 and pump.temperature > 10")
+    async with Court.sitting(falling, both) as court:
+        await court.says(99)
+        await asyncio.sleep(30)
+        court.judge.change(book(falling, both), [])
+        await court.says(20, "pump")  # the boiler's 99 was seen before the change
+        await court.says(20)  # the average of 99 and 20 is above 50, that of 20 is not
+        await asyncio.sleep(10)
+        assert ("falling", "firing") in [(rule, state) for _, rule, state in court.story]
+        assert court.story[-1] == (30, "both", "firing")
+        assert [rule for _, rule, state in court.story if state == "resolved"] == []
+        court.judge.change(book(both), [])
+        court.judge.change(book(falling, both), [])
+        await asyncio.sleep(1)
+        await court.says(20)
+        await asyncio.sleep(1)
+        assert [rule for _, rule, state in court.story if state == "resolved"] == ["falling"]
+
+
+async def test_new_rule_hears_how_the_devices_are() -> None:
+    async with Court.sitting() as court:
+        await asyncio.sleep(100)
+        silent = Availability(at=Stamp(0, 5.0), device="boiler", presence=Presence.STALE, reason="silent")
+        court.judge.change(book(statute("quiet", "stale(boiler)")), [silent])
+        await asyncio.sleep(1)
+        assert court.story == [(100, "quiet", "firing")]
+
+
+async def test_what_was_published_before_a_change_is_judged_by_the_rules_before_it() -> None:
+    async with Court.sitting(statute("hot", HOT)) as court:
+        await asyncio.sleep(1)
+        court.bus.put(Reading(at=loop_clock(), device="boiler", values={"temperature": 90}))
+        court.judge.change(book(statute("hot", "boiler.temperature > 100")), [])
+        await asyncio.sleep(1)
+        assert court.story == [(1, "hot", "firing"), (1, "hot", "resolved")]
+
+
+async def test_port_that_was_down_before_a_change_is_down_after_it() -> None:
+    down = statute(PORT_DOWN, "offline(this)", each=[PORT])
+    async with Court.sitting(down) as court:
+        await court.goes(Presence.OFFLINE, port_open=False)
+        await asyncio.sleep(10)
+        court.judge.change(book(down, statute("hot", HOT)), [])
+        await court.goes(Presence.ONLINE, port_open=True)
+        await asyncio.sleep(1)
+        assert court.story == [(0, PORT_DOWN, "firing"), (10, PORT_DOWN, "resolved")]

@@ -1,0 +1,180 @@
+"""Requests from this machine, whether or not a broker is there: a line of JSON in, a line of JSON out.
+
+    {"verb": "reload"} → {"status": "ok", "plan": ["restart: devices.boiler (baudrate)"], …}
+
+Who may write to the socket may ask: its folder is the service's own.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.errors import Refused, Unreachable, UsageError
+from gateway.request import LARGEST, Verb, carried_out, failed, parsed
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".sock"
+MOST_CALLERS = 8
+PATIENCE_S = 60.0
+"""For a line of a caller, and for him to take the answer."""
+ANSWER_S = 120.0
+
+
+@asynccontextmanager
+async def intercom(path: Path | None, verbs: Mapping[str, Verb]) -> AsyncIterator[None]:
+    """Answer on this socket. Where it cannot be made, the log says so, and nobody is answered."""
+    async with asyncio.TaskGroup() as group:
+        callers = _Callers(verbs, group)
+        server = None if path is None else await _listening(path, callers)
+        try:
+            yield
+        finally:
+            if path is not None and server is not None:
+                server.close()
+                _remove(path)
+            callers.hang_up()
+
+
+def folder() -> Path | None:
+    """Where the service manager or the login keeps what lasts as long as we run; None: nowhere.
+
+    Source: systemd.exec(5), RuntimeDirectory=; XDG Base Directory Specification 0.8.
+    """
+    return next(_folders(), None)
+
+
+def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False) -> dict[str, Any]:
+    """The answer of the gateway that runs on this machine.
+
+    Args:
+        verb: what is asked for.
+        gateway: the name of the one that is meant; None: there is only one.
+        or_the_only_one: whether another one will do, if it is the only one.
+
+    Raises: Refused, as it says; Unreachable, when none answers.
+    """
+    running = {path.stem: path for folder in _folders() for path in sorted(folder.glob(f"**/*{SUFFIX}"))}
+    if gateway in running:
+        path = running[gateway]
+    elif not running or (gateway is not None and not or_the_only_one):
+        which = f"gateway {gateway}" if gateway else "gateway"
+        raise Unreachable(f"no {which} runs on this machine, or this user may not see it: try sudo")
+    elif len(running) > 1:
+        raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(running)}")
+    else:
+        [path] = running.values()
+    return asyncio.run(_ask(path, verb))
+
+
+async def _ask(path: Path, verb: str) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_unix_connection(path, limit=16 * LARGEST)
+            writer.write(orjson.dumps({"verb": verb}) + b"\n")
+            line = await reader.readline()
+            writer.close()
+            answer = orjson.loads(line)
+    except PermissionError:
+        raise Unreachable(f"{path}: this user may not ask the gateway: try sudo") from None
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"{path}: the gateway does not answer: {error or 'no answer'}") from None
+    if answer.pop("status", None) != "ok":
+        raise Refused(str(answer.get("error", "the gateway did not say why")))
+    return dict(answer)
+
+
+def _folders() -> Iterator[Path]:
+    ours, _, _ = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")
+    if ours:
+        yield Path(ours)
+        return
+    if os.geteuid() != 0 and (login := os.environ.get("XDG_RUNTIME_DIR")):
+        yield Path(login) / "sallyport"
+    yield Path("/run/sallyport")
+
+
+async def _listening(path: Path, callers: "_Callers") -> asyncio.Server | None:
+    try:
+        if await _somebody_answers(path):
+            log.warning("%s: another gateway of this name answers there", path)
+            return None
+        return await asyncio.start_unix_server(callers.greet, sock=_bound(path), limit=LARGEST)
+    except OSError as error:
+        log.warning("%s: requests from this machine cannot be taken: %s", path, error.strerror or error)
+        return None
+
+
+def _bound(path: Path) -> socket.socket:
+    """In the place of one that a process before us has left. Raises: OSError."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    _remove(path)
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(str(path))
+        path.chmod(0o600)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+async def _somebody_answers(path: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+class _Callers:
+    def __init__(self, verbs: Mapping[str, Verb], group: asyncio.TaskGroup) -> None:
+        self._verbs = verbs
+        self._group = group
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._group.create_task(self._serve(reader, writer), name="intercom: caller")
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    def hang_up(self) -> None:
+        """Nobody is answered any more."""
+        for task in self._waiting:
+            task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request; then the caller is left."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                line = await reader.readline()
+            writer.write(orjson.dumps(await self._answered(line)) + b"\n")
+            async with asyncio.timeout(PATIENCE_S):
+                await writer.drain()
+        except ValueError:
+            writer.write(orjson.dumps(failed(f"the request is larger than {LARGEST} bytes")) + b"\n")
+        except (TimeoutError, OSError):
+            log.debug("intercom: a caller has gone, or says nothing")
+        finally:
+            writer.close()
+
+    async def _answered(self, line: bytes) -> Mapping[str, Any]:
+        if len(self._waiting) > MOST_CALLERS:
+            return failed("too many ask at once")
+        try:
+            request = parsed(line)
+            return await carried_out(self._verbs, str(request.pop("verb", "")), request)
+        except Refused as error:
+            return failed(str(error))

@@ -1,0 +1,150 @@
+"""Another configuration while the gateway runs: asked for, loaded, planned, carried out; all of it or nothing."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gateway.brokers import Ways, new_ways
+from gateway.config import Config, load, rulebook
+from gateway.errors import ConfigError, Refused
+from gateway.plan import Plan, plan
+from gateway.request import Request, Verb
+from gateway.rules.rulebook import Rulebook
+from gateway.systemd import ServiceManager
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """All that is needed to carry a plan out, so that nothing can be wrong with it any more."""
+
+    plan: Plan
+    ways: Ways
+    """To the brokers that are new or change."""
+    book: Rulebook
+
+
+@dataclass(slots=True)
+class _Wish:
+    for_real: bool
+    answer: "asyncio.Future[dict[str, Any]]"
+
+    def grant(self, answer: dict[str, Any]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def refuse(self, why: str) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(Refused(why))
+
+
+class _Nothing(Request):
+    """A request that has nothing to say but its verb."""
+
+
+class Reloading:
+    def __init__(
+        self,
+        file: Path | None,
+        running: Callable[[], Config],
+        carry_out: Callable[[Change], Awaitable[None]],
+        service: ServiceManager,
+    ) -> None:
+        """Begin.
+
+        Args:
+            file: the configuration; None: there is none.
+            running: the one that the gateway runs with.
+            carry_out: makes it run with another one; if it fails, that is a bug.
+            service: is told.
+        """
+        self.verbs: Mapping[str, Verb] = {
+            "reload": partial(self._wish, for_real=True),
+            "plan": partial(self._wish, for_real=False),
+        }
+        self._file = file
+        self._running = running
+        self._carry_out = carry_out
+        self._service = service
+        self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
+
+    async def run(self, signalled: asyncio.Event) -> None:
+        """Endless: one after the other. What fails halfway is raised, and must end the gateway."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._heed(signalled), name="reload signal")
+            while True:
+                wish = await self._wishes.get()
+                try:
+                    wish.grant(await (self._reload() if wish.for_real else self._look()))
+                except ConfigError as error:
+                    wish.refuse(str(error))
+                finally:
+                    wish.refuse("the gateway is being stopped, or has failed: see its log")
+
+    def end(self) -> None:
+        """It is not run any more: who still waits is told so."""
+        while not self._wishes.empty():
+            self._wishes.get_nowait().refuse("the gateway is being stopped")
+
+    async def _heed(self, signalled: asyncio.Event) -> None:
+        while True:
+            await signalled.wait()
+            signalled.clear()
+            with suppress(Refused):  # the log says so
+                await self._wish({}, for_real=True)
+
+    async def _wish(self, request: dict[str, Any], *, for_real: bool) -> Mapping[str, Any]:
+        """Raises: Refused, with all that is wrong with the file."""
+        _Nothing.of(request)
+        wish = _Wish(for_real, asyncio.get_running_loop().create_future())
+        self._wishes.put_nowait(wish)
+        return await wish.answer
+
+    async def _look(self) -> dict[str, Any]:
+        """What a reload would do. Raises: ConfigError."""
+        new = await asyncio.to_thread(self._load)
+        return self._told(plan(self._running(), new), new)
+
+    async def _reload(self) -> dict[str, Any]:
+        """Raises: ConfigError, when everything stays as it was."""
+        self._service.reloading()
+        try:
+            new = await asyncio.to_thread(self._load)
+            wanted = plan(self._running(), new)
+            change = await asyncio.to_thread(_prepared, wanted)
+        except ConfigError as error:
+            log.warning("reload: refused, everything stays as it was: %d problems", len(error.problems))
+            for problem in error.problems:
+                log.warning("reload: %s", problem)
+            self._service.ready()
+            raise
+        for warning in new.warnings:
+            log.warning("%s", warning)
+        await self._carry_out(change)
+        log.info("reload: %s", "; ".join(wanted.lines))
+        self._service.ready()
+        return self._told(wanted, new)
+
+    def _load(self) -> Config:
+        """As it is written now. Blocks. Raises: ConfigError."""
+        if self._file is None:
+            raise ConfigError("this gateway has no file to load its configuration from")
+        return load(self._file)
+
+    def _told(self, wanted: Plan, new: Config) -> dict[str, Any]:
+        return {"file": str(self._file), "plan": wanted.lines, "warnings": list(new.warnings)}
+
+
+def compiled(config: Config) -> Rulebook:
+    return rulebook(config.rules, config.devices, config.gateway.zone)
+
+
+def _prepared(wanted: Plan) -> Change:
+    """Raises: ConfigError."""
+    return Change(plan=wanted, ways=new_ways(wanted), book=compiled(wanted.config))

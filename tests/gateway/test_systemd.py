@@ -1,0 +1,153 @@
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.systemd import OWED, STATUS_BYTES, ServiceManager
+from tests.support.service_manager import FakeServiceManager
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[FakeServiceManager]:
+    with FakeServiceManager.listening(tmp_path / "notify") as manager:
+        yield manager
+
+
+def _told(manager: FakeServiceManager) -> ServiceManager:
+    return ServiceManager.from_environment({"NOTIFY_SOCKET": manager.address})
+
+
+def test_each_state_is_one_datagram_in_its_documented_form(manager: FakeServiceManager) -> None:
+    told = ServiceManager(manager.address, monotonic_ns=lambda: 12_345_678_999)
+    told.status("2 devices")
+    told.ready()
+    told.reloading()
+    told.ready()
+    told.extend(1.5)
+    told.feed()
+    told.stopping()
+    assert manager.listen() == [
+        "STATUS=2 devices",
+        "READY=1",
+        "RELOADING=1\nMONOTONIC_USEC=12345678",
+        "READY=1",
+        "EXTEND_TIMEOUT_USEC=1500000",
+        "WATCHDOG=1",
+        "STOPPING=1",
+    ]
+
+
+def test_moment_of_a_reload_is_on_the_clock_that_systemd_compares_it_with(
+    manager: FakeServiceManager,
+) -> None:
+    _told(manager).reloading()
+    [message] = manager.listen()
+    said_us = int(message.removeprefix("RELOADING=1\nMONOTONIC_USEC="))
+    uptime_us = float(Path("/proc/uptime").read_text().split()[0]) * 1e6
+    assert 0 < said_us <= uptime_us + 1e6  # monotonic, not since 1970; a machine that slept is ahead of it
+
+
+def test_socket_in_the_abstract_namespace_is_reached() -> None:
+    with FakeServiceManager.listening(f"@sallyport-test-{os.getpid()}") as manager:
+        _told(manager).ready()
+        assert manager.listen() == ["READY=1"]
+
+
+def test_status_is_said_when_it_changes(manager: FakeServiceManager) -> None:
+    told = _told(manager)
+    for text in ("one", "one", "two", "two", "one"):
+        told.status(text)
+    assert manager.listen() == ["STATUS=one", "STATUS=two", "STATUS=one"]
+
+
+def test_status_stays_one_line_that_systemd_takes(manager: FakeServiceManager) -> None:
+    told = _told(manager)
+    told.status("broker said:\nREADY=1\r\n\tgo away")
+    told.status("ü" * 10_000)
+    told.status("half a sign: \udcff")
+    hostile, long, broken = manager.listen()
+    assert hostile == "STATUS=broker said: READY=1 go away"
+    assert long == "STATUS=" + "ü" * (STATUS_BYTES // 2)
+    assert broken == "STATUS=half a sign: ?"
+
+
+def test_nobody_is_told_where_nobody_listens() -> None:
+    for environment in (
+        {},
+        {"NOTIFY_SOCKET": ""},
+        {"NOTIFY_SOCKET": "vsock:2:1234"},
+        {"NOTIFY_SOCKET": "tmp"},
+    ):
+        told = ServiceManager.from_environment({**environment, "WATCHDOG_USEC": "30000000"})
+        told.reloading()
+        told.ready()
+        told.status("2 devices")
+        told.feed()
+        assert told.watchdog_s is None
+
+
+def test_service_manager_that_is_gone_does_not_trouble_us(tmp_path: Path) -> None:
+    for address in (tmp_path / "never", "/" + "long" * 100):
+        told = ServiceManager.from_environment({"NOTIFY_SOCKET": str(address)})
+        for _ in range(3 * OWED):
+            told.ready()
+        told.status("2 devices")
+        told.feed()
+
+
+def test_state_that_could_not_be_said_is_said_before_the_next(tmp_path: Path) -> None:
+    told = ServiceManager.from_environment({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    told.ready()
+    told.status("2 devices")
+    told.feed()
+    with FakeServiceManager.listening(tmp_path / "notify") as manager:
+        told.feed()
+        told.status("2 devices")
+        assert manager.listen() == ["READY=1", "WATCHDOG=1", "STATUS=2 devices"]
+
+
+def test_full_socket_does_not_hold_us_up(manager: FakeServiceManager) -> None:
+    told = _told(manager)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                other.sendto(b"X", manager.address)
+    told.stopping()  # in a socket that waits, this would hang
+    told.feed()
+    manager.clear()
+    told.feed()
+    assert manager.listen() == ["STOPPING=1", "WATCHDOG=1"]
+
+
+def test_many_threads_may_speak_at_once(manager: FakeServiceManager) -> None:
+    told = _told(manager)
+    speakers = [threading.Thread(target=told.feed) for _ in range(8)]
+    for each in speakers:
+        each.start()
+    for each in speakers:
+        each.join()
+    assert manager.listen() == ["WATCHDOG=1"] * 8
+
+
+@pytest.mark.parametrize(
+    ("environment", "watchdog_s"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": str(os.getpid())}, 0.5),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getppid())}, None),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "me"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "-5"}, None),
+        ({"WATCHDOG_USEC": "³"}, None),
+        ({}, None),
+    ],
+)
+def test_watchdog_is_the_one_that_is_meant_for_this_process(
+    environment: dict[str, str], watchdog_s: float | None
+) -> None:
+    told = ServiceManager.from_environment({"NOTIFY_SOCKET": "/run/systemd/notify", **environment})
+    assert told.watchdog_s == watchdog_s
