@@ -13,6 +13,7 @@ the way that nobody tries out. And udev does not announce what others link, or m
 
 import asyncio
 import os
+from math import inf
 
 from drivers import ports
 from drivers.port import Address
@@ -39,6 +40,7 @@ class Lookout:
     def __init__(self, port: str) -> None:
         self._address = Address.parse(port)
         self._noted: Sight | None = None
+        self._arrived_at = -inf
         self._flapping = Flapping(ARRIVALS_AT_MOST, ARRIVALS_WITHIN_S)
         self._usb_path: str | None = None
         self._dev_changed_ns = 0
@@ -48,8 +50,11 @@ class Lookout:
         """Remember how the port is now, before it is opened: what comes after that has come since."""
         self._noted = await self._look()
 
-    async def arrival(self) -> None:
-        """Wait until the port is one that we may open, and not the same any more as when it was last looked at."""
+    async def arrival(self) -> bool:
+        """Wait until the port is one that we may open, and not the same any more as when it was last looked at.
+
+        Whether that is news: not if it had come a short while ago, too.
+        """
         loop = asyncio.get_running_loop()
         if self._address.scheme not in ("device", "usb"):
             await loop.create_future()
@@ -58,8 +63,9 @@ class Lookout:
             before, self._noted = self._noted, await self._look()
             if self._noted not in (None, before):
                 await asyncio.sleep(max(0.0, self._flapping.calm_at - loop.time()))
-                self._flapping.changed(loop.time())
-                return
+                since, self._arrived_at = self._arrived_at, loop.time()
+                self._flapping.changed(self._arrived_at)
+                return self._arrived_at - since >= ARRIVALS_WITHIN_S
 
     async def _look(self) -> Sight | None:
         path = await self._path()

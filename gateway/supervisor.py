@@ -84,8 +84,9 @@ async def _nobody(_presence: Presence, _reason: str) -> None:
     """Nobody wants to hear of it."""
 
 
-async def _never() -> None:
-    await asyncio.get_running_loop().create_future()
+async def _never() -> bool:
+    never: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    return await never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +96,9 @@ class Child:
     """Returns when its work is done for good; raises to be run again."""
     restart: Backoff
     changed: Callable[[Presence, str], Awaitable[None]] = _nobody
-    chance: Callable[[], Awaitable[None]] = _never
-    """Returns when it should be run again at once, such as when its port is there again: the backoff begins anew."""
+    chance: Callable[[], Awaitable[bool]] = _never
+    """Returns when it should be run again at once, such as when its port is there again; true: and then the backoff
+    begins anew."""
 
 
 class Supervisor:
@@ -155,12 +157,12 @@ class Supervisor:
             async with asyncio.timeout(delay_s) as pause:
                 self._pauses.add(pause)
                 try:
-                    await child.chance()
+                    if await child.chance():
+                        child.restart.reset()
                 finally:
                     self._pauses.discard(pause)
         except TimeoutError:
-            return
-        child.restart.reset()
+            pass
 
 
 def first_cause(error: Exception) -> Exception:

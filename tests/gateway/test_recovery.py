@@ -169,6 +169,45 @@ async def test_port_that_is_away_is_not_silent(caplog: pytest.LogCaptureFixture)
     assert not [line for line in told(caplog) if "still silent" in line]
 
 
+async def test_device_that_may_be_silent_after_a_reload_is_left_alone_from_then_on() -> None:
+    site, quiet = Site(), Instrument([{"t": 1}])
+    site.add("ardu", quiet, reopen_after="1m")
+    [source] = site.sources
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(DAY / 8), asyncio.TaskGroup() as group:
+            group.create_task(Supervisor().run([source.child(), site.recovery.child]))
+            watching = group.create_task(source.watch())
+            await asyncio.sleep(100)
+            watching.cancel()
+            source.change(source.options.model_copy(update={"stale_after": None}))
+            group.create_task(source.watch())
+    assert len(quiet.openings) == 2
+
+
+async def test_loose_plug_fills_neither_the_log_nor_the_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = tmp_path / "ttyUSB0"
+    lost = LinkLost("unplugged")
+    script: list[Step] = [{"t": 1}, 0.02, lost]
+    site, loose = Site(), Instrument(*[script] * 10_000)
+    site.add("ardu", loose, port=str(port))
+
+    async def flap() -> None:
+        while True:
+            port.touch()
+            await asyncio.sleep(0.06)
+            port.unlink()
+            await asyncio.sleep(0.05)
+
+    flapping = asyncio.create_task(flap())
+    await site.runs_for(600)
+    flapping.cancel()
+    await asyncio.wait([flapping])
+    assert len(loose.openings) < 400, "not much more than retry_max alone would cause"
+    assert len(told(caplog)) <= 2 * len(loose.openings)
+
+
 async def test_device_that_is_gone_when_it_is_opened_again_is_offline() -> None:
     site = Site()
     site.add("ardu", Instrument([{"t": 1}], LinkAbsent("no such device"), [{"t": 2}]), reopen_after="1m")

@@ -325,8 +325,8 @@ async def test_chance_ends_the_pause_and_earns_a_fresh_backoff() -> None:
         plugged_in.set()
         await asyncio.Event().wait()
 
-    async def chance() -> None:
-        await plugged_in.wait()
+    async def chance() -> bool:
+        return await plugged_in.wait()
 
     plugging = asyncio.create_task(plug_in())
     await _run_for(19, replace(_child(run, cap_s=3600), chance=chance))
