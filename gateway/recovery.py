@@ -10,6 +10,7 @@ from math import inf
 from drivers.lookout import Lookout
 from drivers.power import Power
 from gateway.errors import LinkError
+from gateway.logs import MessageId, about
 from gateway.pacing.backoff import Backoff
 from gateway.pacing.throttle import Flapping
 from gateway.source import Source
@@ -130,13 +131,15 @@ class Recovery:
                 return
             if supply is None:
                 log.warning(
-                    "%s: still silent: %s is closed and opened again, next in %s", names, port, next_in
-                )
+                    "%s: still silent: %s is closed and opened again, next in %s", names, port, next_in,
+                    extra=_about(MessageId.PORT_REOPENED, concerned),
+                )  # fmt: skip
                 await asyncio.sleep(SHUT_S)
             else:
                 log.warning(
-                    "%s: still silent: the power of %s is switched off and on", names, supply.power.port
-                )
+                    "%s: still silent: the power of %s is switched off and on", names, supply.power.port,
+                    extra=_about(MessageId.POWER_CYCLED, concerned),
+                )  # fmt: skip
                 supply.cycles.changed(now)
                 await self._cycle(supply.power, {source.options.port for source in concerned})
         escalation.tried(asyncio.get_running_loop().time())
@@ -165,7 +168,7 @@ class Recovery:
         try:
             await power.cycle()
         except LinkError as error:
-            log.warning("the power cannot be switched: %s", error)
+            log.warning("the power cannot be switched: %s", error, extra=about(MessageId.POWER_CYCLED))
             return
         try:
             async with asyncio.timeout(BACK_S):
@@ -173,6 +176,12 @@ class Recovery:
                     await lookout.arrival()
         except TimeoutError:
             return
+
+
+def _about(message_id: MessageId, sources: Sequence[Source]) -> dict[str, str]:
+    """The field for a device is left empty where there are several."""
+    names = [source.name for source in sources]
+    return about(message_id, device=names[0] if len(names) == 1 else "", port=sources[0].options.port)
 
 
 def _silent_since(sources: Iterable[Source]) -> float | None:

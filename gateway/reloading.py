@@ -12,6 +12,7 @@ from typing import Any
 from gateway.brokers import Ways, new_ways
 from gateway.config import Config, load, rulebook
 from gateway.errors import ConfigError, Refused
+from gateway.logs import MessageId, about
 from gateway.plan import Plan, plan
 from gateway.request import Request, Verb
 from gateway.rules.rulebook import Rulebook
@@ -119,15 +120,16 @@ class Reloading:
             wanted = plan(self._running(), new)
             change = await asyncio.to_thread(_prepared, wanted)
         except ConfigError as error:
-            log.warning("reload: refused, everything stays as it was: %d problems", len(error.problems))
-            for problem in error.problems:
-                log.warning("reload: %s", problem)
+            log.warning(
+                "reload: refused, everything stays as it was: %d problems", len(error.problems),
+                extra=about(MessageId.CONFIGURATION_REFUSED, trace=str(error)),
+            )  # fmt: skip
             self._service.ready()
             raise
         for warning in new.warnings:
             log.warning("%s", warning)
         await self._carry_out(change)
-        log.info("reload: %s", "; ".join(wanted.lines))
+        log.info("reload: %s", "; ".join(wanted.lines), extra=about(MessageId.CONFIGURATION_APPLIED))
         self._service.ready()
         return self._told(wanted, new)
 

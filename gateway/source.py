@@ -13,6 +13,7 @@ from drivers.lookout import Lookout
 from gateway.bus import EventBus
 from gateway.errors import LinkAbsent, LinkError, LinkLost, LinkSilent, Refused
 from gateway.filters.chain import Chain
+from gateway.logs import MessageId, about
 from gateway.model import Availability, Clock, Presence, Reading, Removal, Stamp, Value
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import Child, Report
@@ -21,6 +22,12 @@ from gateway.units import written_duration
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
+
+NEWS = {
+    Presence.ONLINE: MessageId.DEVICE_ONLINE,
+    Presence.STALE: MessageId.DEVICE_STALE,
+    Presence.OFFLINE: MessageId.DEVICE_OFFLINE,
+}
 
 IN_PLACE = frozenset({"stale_after", "reopen_after", "power_cycle", "retry_max", "filters"})
 """Options that can be changed while the port is open: those that are for us, not for the driver."""
@@ -89,6 +96,8 @@ class Source:
             restart=self._retry,
             changed=self.announce,
             chance=self._lookout.arrival,
+            fields=about(device=self.name, port=self._options.port),
+            news=NEWS,
         )
 
     def change(self, options: DriverOptions) -> None:
@@ -306,7 +315,10 @@ class Source:
             if self._is_asked:
                 what = "answers refused, broken or missing"
             reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
-            log.warning("%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons)
+            log.warning(
+                "%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons,
+                extra=about(device=self.name, port=self._options.port),
+            )  # fmt: skip
 
     def _filter(self, chain: Chain, reading: Reading) -> bool:
         """Whether anything of it passes."""

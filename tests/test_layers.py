@@ -25,7 +25,7 @@ LINES = [
     ],
     ["gateway.brokers", "gateway.devices"],
     ["gateway.plan"],
-    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
+    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions"],
     ["gateway.config"],
     ["gateway.rules"],
     [
@@ -36,6 +36,7 @@ LINES = [
         "gateway.supervisor",
         "gateway.remembrance",
     ],
+    ["gateway.logs"],
     [
         "gateway.pacing",
         "gateway.clock",

@@ -31,6 +31,7 @@ from gateway.config.notify import NotifyOptions
 from gateway.config.rules import RuleName, RuleOptions
 from gateway.config.secret import Secret
 from gateway.config.table import Table
+from gateway.logs import LogFormat
 from gateway.units import Duration, DurationOrNever, Size, duration, written_duration
 
 RESERVED_LEVELS = ("status", "alerts", "gaps", "request", "response")
@@ -115,6 +116,11 @@ class GatewayOptions(Table):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
         description='The least important messages to log: "debug", "info", "warning" or "error".',
+    )
+    log_format: LogFormat = Field(
+        default="auto",
+        description='How they are logged: "auto", with their fields where systemd\'s journal takes them and else as'
+        ' "text"; or "json", an object on each line.',
     )
 
     @property

@@ -11,10 +11,12 @@ import pytest
 from drivers.driver import DriverOptions
 from gateway.bus import EventBus, Overflow
 from gateway.errors import LinkAbsent, LinkLost, LinkSilent
+from gateway.logs import MessageId
 from gateway.model import Availability, Event, Reading
 from gateway.recovery import Escalation, Recovery
 from gateway.source import Source
 from gateway.supervisor import Supervisor
+from tests.support.logged import fields
 from tests.support.scripted_driver import Instrument, Step, loop_clock
 from tests.support.usb_hub import Hub
 
@@ -90,6 +92,8 @@ async def test_silent_device_is_opened_again_after_growing_waits(caplog: pytest.
         "ardu: still silent: /dev/nowhere is closed and opened again, next in 2m",
         "ardu: still silent: /dev/nowhere is closed and opened again, next in 4m",
     ]
+    about = {"MESSAGE_ID": MessageId.PORT_REOPENED, "DEVICE": "ardu", "PORT": "/dev/nowhere"}
+    assert fields(caplog.records, "next in 4m") == about
 
 
 async def test_device_that_opening_brings_back_is_online_without_having_been_offline() -> None:

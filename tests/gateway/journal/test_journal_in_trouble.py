@@ -12,6 +12,7 @@ from gateway.errors import JournalError
 from gateway.journal import journal as journals
 from gateway.journal.journal import Journal
 from gateway.journal.store import Store
+from gateway.logs import MessageId
 from tests.support.journals import (
     MB,
     drained,
@@ -29,6 +30,7 @@ from tests.support.journals import (
     stream_in,
     waiting,
 )
+from tests.support.logged import fields
 
 
 async def recovered(journal: Journal) -> None:
@@ -70,6 +72,8 @@ async def test_disk_that_takes_nothing_for_a_while_is_bridged_in_memory(
     down, up = about_trouble(caplog)
     assert down.endswith("from now on readings are held in memory only")
     assert up.startswith("works again after ")
+    assert fields(caplog.records, down) == {"MESSAGE_ID": MessageId.JOURNAL_IN_TROUBLE}
+    assert fields(caplog.records, up) == {"MESSAGE_ID": MessageId.JOURNAL_WORKS_AGAIN}
     assert [bool(each) for each in told] == [True, False]
     for each in (path, killed):
         async with opened(each, sync_s=sync_s) as journal:
