@@ -47,6 +47,15 @@ def _complain(complaints: Iterable[str]) -> None:
 # Each command is imported when it is wanted: `sallyport --version` needs none of them.
 
 
+def _init(args: argparse.Namespace) -> int:
+    from gateway.commands import init
+
+    return init.run(
+        args.file or str(_config_path(None)), force=args.force, recognise=args.sniff, ask=args.ask,
+        wait=args.wait,
+    )  # fmt: skip
+
+
 def _run(args: argparse.Namespace) -> int:
     from gateway.commands import run
 
@@ -63,6 +72,12 @@ def _reload(args: argparse.Namespace) -> int:
     from gateway.commands import reload
 
     return reload.run(args.gateway)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from gateway.commands.doctor import examination
+
+    return examination.run(_config_path(args.config), args.devices, as_json=args.json, wait=args.wait)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -193,8 +208,10 @@ def _config_path(given: Path | None) -> Path:
 
 
 _COMMANDS = {
+    "init": _init,
     "run": _run,
     "check": _check,
+    "doctor": _doctor,
     "reload": _reload,
     "demo": _demo,
     "tail": _tail,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from math import inf, isfinite
 
 from drivers.asking import Asker
@@ -60,6 +60,10 @@ class Source:
         otherwise."""
         self.rejected: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.handling = ""
+        """What is being done to its port and must end by itself: "opening", "closing"."""
+        self.handled = 0
+        """So often was that begun."""
         self._told: Counter[str] = Counter()
         self._withheld: Counter[str] = Counter()  # by filters that were there before
         self._driver = driver
@@ -149,6 +153,7 @@ class Source:
                     self.silent_since = None
                 raise
             finally:
+                self._handle("")
                 self._settled.set()
 
     @asynccontextmanager
@@ -167,9 +172,24 @@ class Source:
         finally:
             self._may_open.set()
 
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """For whoever cancels `run`, while it waits for the end: a driver may hang in its own clean-up."""
+        self._handle("closing")
+        try:
+            yield
+        finally:
+            self._handle("")
+
+    def _handle(self, what: str) -> None:
+        self.handling = what
+        self.handled += 1
+
     async def _read(self, report: Report) -> None:
         unanswered, self._unanswered = self._unanswered, ""
+        self._handle("opening")
         async with self._driver.open(self.name, self._options, self._clock) as device:
+            self._handle("")
             self._opened = self._port_open = True
             self._heard_at = asyncio.get_running_loop().time()
             self._device = device
@@ -183,6 +203,7 @@ class Source:
                 self._unanswered = str(error)
                 raise
             finally:
+                self._handle("closing")
                 self._device = self._stay = None
                 for each in self._writing:  # nobody would hear the answer
                     each.reschedule(0)
@@ -288,6 +309,14 @@ class Source:
                 at = self._clock()
                 for reading in self._due(chain, at):
                     await self._bus.publish(reading)
+
+    @property
+    def port(self) -> str:
+        return self._options.port
+
+    @property
+    def online(self) -> bool:
+        return self._report is not None and self._report.presence is Presence.ONLINE
 
     def tally_withheld(self) -> Counter[str]:
         """Values that filters did not pass on when they came, by filter."""

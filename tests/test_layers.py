@@ -14,6 +14,7 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
+    ["gateway.vitals"],
     [
         "gateway.accounts",
         "gateway.alerting",
@@ -35,6 +36,7 @@ LINES = [
         "gateway.journal",
         "gateway.supervisor",
         "gateway.remembrance",
+        "gateway.health",
     ],
     ["gateway.logs"],
     [
@@ -44,6 +46,7 @@ LINES = [
         "gateway.kept",
         "gateway.request",
         "gateway.systemd",
+        "gateway.stacks",
     ],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]

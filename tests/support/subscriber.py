@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
 
 import aiomqtt
 import orjson
@@ -11,22 +13,30 @@ import orjson
 from tests.support.gateway_process import until
 
 
-class Got(NamedTuple):
+@dataclass(frozen=True)
+class Got:
     topic: str
     payload: bytes
     retained: bool
     qos: int
 
-    @property
+    @cached_property
     def json(self) -> Any:
+        """Read once: tests look again and again at thousands, until one has come."""
         return orjson.loads(self.payload)
 
 
 class Subscriber:
-    """Survives the broker's absence: it comes back with its session, as a careful consumer does."""
+    """Survives the broker's absence: it comes back with its session, as a careful consumer does.
 
-    def __init__(self, host: str, port: int, topic: str, name: str) -> None:
+    With `transport="unix"`, `host` is the path of a UNIX socket.
+    """
+
+    def __init__(
+        self, host: str, port: int, topic: str, name: str, transport: Literal["tcp", "unix"]
+    ) -> None:
         self.got: list[Got] = []
+        self._transport = transport
         self._host = host
         self._port = port
         self._topic = topic
@@ -36,9 +46,10 @@ class Subscriber:
     @classmethod
     @asynccontextmanager
     async def listening(
-        cls, host: str, port: int, topic: str = "sallyport/#", *, name: str = "test-subscriber"
-    ) -> AsyncIterator[Self]:
-        subscriber = cls(host, port, topic, name)
+        cls, host: str, port: int, topic: str = "sallyport/#", *, name: str = "test-subscriber",
+        transport: Literal["tcp", "unix"] = "tcp",
+    ) -> AsyncIterator[Self]:  # fmt: skip
+        subscriber = cls(host, port, topic, name, transport)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(subscriber._listen())
             await subscriber._subscribed.wait()
@@ -75,8 +86,9 @@ class Subscriber:
         while True:
             try:
                 async with aiomqtt.Client(
-                    self._host, self._port, identifier=self._name, clean_session=False, timeout=5
-                ) as client:
+                    self._host, self._port, identifier=self._name, clean_session=False, timeout=5,
+                    transport=self._transport,
+                ) as client:  # fmt: skip
                     await client.subscribe(self._topic, qos=1)
                     self._subscribed.set()
                     async for message in client.messages:

@@ -96,7 +96,8 @@ async def test_json_is_one_object_on_each_line(tmp_path: Path) -> None:
     assert offline["level"] == "warning"
     told = [line["message_id"] for line in lines if "message_id" in line and "broker" not in line]
     assert told == [
-        MessageId.GATEWAY_STARTED, MessageId.DEVICE_OFFLINE, MessageId.GATEWAY_STOPPING, MessageId.GATEWAY_STOPPED,
+        MessageId.GATEWAY_STARTED, MessageId.GATEWAY_READY, MessageId.DEVICE_OFFLINE, MessageId.GATEWAY_STOPPING,
+        MessageId.GATEWAY_STOPPED,
     ]  # fmt: skip
 
 

@@ -167,7 +167,7 @@ class Disturbances:
     READ, WAIT, BREAK, BREAK_LATER, OFFLINE = range(5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     script=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), max_size=25),
     window=st.integers(1, 30),
@@ -979,7 +979,8 @@ async def test_bad_record_in_a_batched_backlog_costs_that_record() -> None:
     site.account()
 
 
-@settings(deadline=None, max_examples=40)
+@pytest.mark.repetitive
+@settings(max_examples=40)
 @given(
     script=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), max_size=15),
     window=st.integers(1, 30),
