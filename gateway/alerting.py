@@ -76,6 +76,10 @@ class Alerting:
                 self._remembrance.set_aside(error)
                 self._begin()
 
+    @property
+    def remembrance(self) -> Remembrance:
+        return self._remembrance
+
     def start(self, group: asyncio.TaskGroup) -> None:
         """Hear what is published from now on. It ends with the five `finish…`, in their order."""
         observations = self._bus.subscribe(

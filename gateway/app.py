@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway import __version__, wire
+from gateway import __version__, vitals, wire
 from gateway.accounts import Accounts
 from gateway.alerting import Alerting
 from gateway.brokers import Brokers
@@ -16,6 +16,7 @@ from gateway.clock import system_clock
 from gateway.config import MAIN_BROKER, Config, JournalOptions
 from gateway.control import Control
 from gateway.devices import Devices
+from gateway.health import Health, Pulse
 from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
@@ -25,7 +26,6 @@ from gateway.publish.embedded import embedded_broker
 from gateway.reloading import Change, Reloading, compiled
 from gateway.request import Verb
 from gateway.supervisor import Supervisor
-from gateway.systemd import ServiceManager
 from gateway.tallies import Tallies
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,10 @@ full mailbox is followed by so long a pause, which leaves the machine to the for
 short enough for some 30,000 readings/s and more while no broker is there."""
 
 
+STOP_SPARE_S = 60.0
+"""What a stop may take besides `gateway.stop_timeout`: the journal alone waits for half of it for a slow disk."""
+
+
 def _nothing_to_adjust(_config: Config) -> None:
     """There is nothing around it."""
 
@@ -49,7 +53,8 @@ def _nothing_to_adjust(_config: Config) -> None:
 class Surroundings:
     """What the process around it gives a gateway."""
 
-    service: ServiceManager = field(default_factory=ServiceManager)
+    health: Health = field(default_factory=Health)
+    """Whoever looks after us, and tells the service manager."""
     file: Path | None = None
     """The configuration, to be read again; None: it cannot be."""
     reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,7 +129,7 @@ class _Gateway:
         self._changed = asyncio.Event()
         """Set when another configuration takes effect."""
         self._reloading = Reloading(
-            surroundings.file, lambda: self._config, self._carry_out, surroundings.service
+            surroundings.file, lambda: self._config, self._carry_out, surroundings.health.manager
         )
         self.verbs: Mapping[str, Verb] = {**self._alerting.desk.verbs, **self._reloading.verbs}
         """What can be asked for."""
@@ -159,9 +164,10 @@ class _Gateway:
                 self._brokers.start(group)
                 self._alerting.start(group)
                 await asyncio.sleep(0)  # all of them have begun
-                self._surroundings.service.ready()
+                health = self._surroundings.health
+                health.ready(self._pulses, self._status)
                 await stop.wait()
-                self._surroundings.service.stopping()
+                health.stopping(self._config.gateway.stop_timeout + STOP_SPARE_S)
                 await self._finish(tasks)
         self._accounts.tell(None if self._config.journal.in_memory else self._config.journal.path)
 
@@ -192,6 +198,15 @@ class _Gateway:
         self._brokers.give_up()
         await _cancelled(notifying)
         await self._alerting.finish()
+
+    def _pulses(self) -> Iterator[Pulse]:
+        return vitals.pulses(
+            self._bus, self._journal, self._alerting, self._devices, self._brokers,
+            patience=self._surroundings.health.patience,
+        )  # fmt: skip
+
+    def _status(self) -> str:
+        return vitals.status(self._journal, self._devices, self._brokers)
 
     async def _carry_out(self, change: Change) -> None:
         """Those that have to go first, then what decides, then those that come."""

@@ -119,6 +119,20 @@ class Subscription(Generic[E]):
                 turn.set_result(None)
         return taken
 
+    @property
+    def lossless(self) -> bool:
+        return self._overflow is Overflow.WAIT
+
+    @property
+    def busy(self) -> bool:
+        """Mail waits, or the reader has not come back for more."""
+        return bool(self._mail) or (self._reader is None and not self._ended)
+
+    @property
+    def taken(self) -> int:
+        """Events that the reader has got."""
+        return self._taken
+
     async def _arrival(self) -> None:
         """Returns when there is mail, or none will come any more."""
         while not self._mail and not self._ended:
@@ -147,6 +161,10 @@ class EventBus:
         if self._closed:
             subscription.end()
         return subscription
+
+    @property
+    def subscriptions(self) -> Sequence[Subscription[Event]]:
+        return self._subscriptions
 
     def put(self, event: Event) -> None:
         """Into every mailbox at once, beyond its room if need be.

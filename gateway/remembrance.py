@@ -50,6 +50,9 @@ class Remembrance:
     def __init__(
         self, path: Path | None, boot: str, clock: Clock, parts: Callable[[], Mapping[str, Any]]
     ) -> None:
+        self.writing = False
+        """The disk has not answered yet."""
+        self.writes = 0
         self._path = path
         self._boot = boot
         self._clock = clock
@@ -141,6 +144,7 @@ class Remembrance:
         self._changed.clear()
         self._weighty.clear()
         loop, work = asyncio.get_running_loop(), partial(_replace, self._path, self._content())
+        self.writing = True
         try:
             await loop.run_in_executor(self._disk, work)
         except OSError as error:
@@ -150,6 +154,9 @@ class Remembrance:
                 log.info("rules: what they remember is written to %s again", self._path)
             self._trouble = ""
             self._written = noted
+        finally:
+            self.writing = False
+            self.writes += 1
         wrote, self._wrote = self._wrote, asyncio.Event()
         wrote.set()
 

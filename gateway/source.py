@@ -49,6 +49,10 @@ class Source:
         """Readings that came from the filters by themselves: a heartbeat, the result of a window."""
         self.rejected: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
+        self.handling = ""
+        """What is being done to its port and must end by itself: "opening", "closing"."""
+        self.handled = 0
+        """So often was that begun."""
         self._told: Counter[str] = Counter()
         self._withheld: Counter[str] = Counter()  # by filters that were there before
         self._driver = driver
@@ -112,10 +116,18 @@ class Source:
         except LinkError:
             self._port_open = self._opened  # where another instrument answers, the port is open
             raise
+        finally:
+            self._handle("")
+
+    def _handle(self, what: str) -> None:
+        self.handling = what
+        self.handled += 1
 
     async def _read(self, report: Report) -> None:
         unanswered, self._unanswered = self._unanswered, ""
+        self._handle("opening")
         async with self._driver.open(self.name, self._options, self._clock) as device:
+            self._handle("")
             self._opened = self._port_open = True
             self._heard_at = asyncio.get_running_loop().time()
             self._device = device
@@ -145,6 +157,7 @@ class Source:
                 self._unanswered = str(error)
                 raise
             finally:
+                self._handle("closing")
                 self._device = None
                 for each in self._writing:  # nobody would hear the answer
                     each.reschedule(0)
@@ -209,6 +222,14 @@ class Source:
                 at = self._clock()
                 for reading in self._due(chain, at):
                     await self._bus.publish(reading)
+
+    @property
+    def port(self) -> str:
+        return self._options.port
+
+    @property
+    def online(self) -> bool:
+        return self._report is not None and self._report.presence is Presence.ONLINE
 
     def tally_withheld(self) -> Counter[str]:
         """Values that filters did not pass on when they came, by filter."""

@@ -14,6 +14,7 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
+    ["gateway.vitals"],
     [
         "gateway.accounts",
         "gateway.alerting",
@@ -34,6 +35,7 @@ LINES = [
         "gateway.journal",
         "gateway.supervisor",
         "gateway.remembrance",
+        "gateway.health",
     ],
     [
         "gateway.pacing",
@@ -42,6 +44,7 @@ LINES = [
         "gateway.kept",
         "gateway.request",
         "gateway.systemd",
+        "gateway.stacks",
     ],
     ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
 ]

@@ -1,6 +1,7 @@
 """`sallyport run`: the daemon."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway import __version__, app, config, intercom
+from gateway.health import Health
 from gateway.logs import start_logging
 from gateway.systemd import ServiceManager
 
@@ -31,6 +33,8 @@ def run(path: Path, *, debug: bool) -> int:
     devices = "1 device" if count == 1 else f"{count} devices"
     log.info("sallyport %s: gateway %s, %s", __version__, loaded.gateway.name, devices)
 
+    # Of a thread that keeps the interpreter to itself nobody else can say where it is.
+    faulthandler.enable()
     # Opening a port and looking up a name block a thread each, and a stuck one must not keep others from theirs.
     executor = ThreadPoolExecutor(4 * len(loaded.devices) + 8, thread_name_prefix="worker")
     runner = asyncio.Runner(debug=debug)
@@ -77,14 +81,13 @@ async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) ->
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup(1) has it
         loop.add_signal_handler(signal.SIGHUP, on_hang_up)
     folder = intercom.folder()
-    await app.run(
-        loaded,
-        stop,
-        surroundings=app.Surroundings(
-            service=ServiceManager.from_environment(),
-            file=path,
-            reload=reload,
-            adjust=lambda changed: start_logging("debug" if debug else changed.gateway.log_level),
-            intercom=folder and folder / f"{loaded.gateway.name}{intercom.SUFFIX}",
-        ),
+    health = Health(ServiceManager.from_environment())
+    surroundings = app.Surroundings(
+        health=health,
+        file=path,
+        reload=reload,
+        adjust=lambda changed: start_logging("debug" if debug else changed.gateway.log_level),
+        intercom=folder and folder / f"{loaded.gateway.name}{intercom.SUFFIX}",
     )
+    with health.watched():
+        await app.run(loaded, stop, surroundings=surroundings)

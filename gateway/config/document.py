@@ -373,7 +373,11 @@ def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
     for name, device in config.devices.items():
         yield from _stale_between_answers(name, device)
     if not config.devices:
-        yield Problem(("devices",), "there are none, so nothing will be read: add a table [devices.<name>]")
+        yield Problem(
+            ("devices",),
+            "there are none, so nothing will be read: `sallyport ports` lists what is plugged in, and"
+            " `sallyport sniff PORT` prints the table [devices.<name>] for it",
+        )
 
 
 def _stale_between_answers(name: str, device: DriverOptions) -> Iterator[Problem]:

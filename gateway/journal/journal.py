@@ -81,6 +81,10 @@ class Journal:
         self.losses = Losses()
         self.size = 0
         """Bytes on the disk."""
+        self.unanswered = self.answered = 0
+        """Calls of the disk: under way, and ended."""
+        self.reopening = False
+        """One of them opens the files anew, which may take long: damaged ones are saved."""
         self._used: float | None = None
         readers = tuple(readers)
         self.readings, self.urgent = self._streams = tuple(
@@ -392,6 +396,13 @@ class Journal:
         self._files = opening()
         return self._files
 
+    async def _open_anew(self, opening: Callable[[], Files]) -> Files:
+        self.reopening = True
+        try:
+            return await self._on_time(self._opened, opening)
+        finally:
+            self.reopening = False
+
     def _close_files(self) -> None:
         if self._files is not None:
             self._files.close()
@@ -648,7 +659,7 @@ class Journal:
     async def _files_that_work(self) -> Files:
         if self._files is None:
             opened = self._opening(opening.start_over, self._limits, self._now_state(), run=self.run)
-            files = await self._on_time(self._opened, opened)
+            files = await self._open_anew(opened)
             self._turn_slate(files, self._now_state())
         elif not self.trouble:
             return self._files
@@ -668,7 +679,7 @@ class Journal:
             if damaged:
                 self._unreadable = 0
             slate = self._files.slate
-            files = await self._on_time(self._opened, opened)
+            files = await self._open_anew(opened)
             if files.slate is not slate:
                 self._turn_slate(files, self._now_state())
         for stream in self._streams:
@@ -722,7 +733,12 @@ class Journal:
             timer.cancel()
 
     async def _on_disk(self, work: Callable[..., T], *args: object, **options: object) -> T:
-        return await self._loop.run_in_executor(self._disk, partial(work, *args, **options))
+        self.unanswered += 1
+        try:
+            return await self._loop.run_in_executor(self._disk, partial(work, *args, **options))
+        finally:
+            self.unanswered -= 1
+            self.answered += 1
 
 
 def _tell_unwanted(waiting: int, what: str, reader: str) -> None:

@@ -97,6 +97,9 @@ class Outbox:
         """Notices that the receiver declined, or would not take for too long."""
         self.forced_out = 0
         """The oldest notices, dropped for want of room."""
+        self.sending = False
+        """The receiver has not answered yet."""
+        self.attempts = 0
         self.reasons: deque[str] = deque(maxlen=MOST_REASONS)
         """Why the last of those are lost."""
         self._receiver = receiver
@@ -249,6 +252,8 @@ class Outbox:
         if letter.bugs > MOST_BUGS:
             self._give_up(letter, "a bug of ours, see above in the log")
             return None
+        self.attempts += 1
+        self.sending = True
         try:
             await self._receiver.send(letter.notice)
         except Undelivered as error:
@@ -258,6 +263,8 @@ class Outbox:
             self._give_up(letter, str(error))
         else:
             self.delivered += 1
+        finally:
+            self.sending = False
         self._backoff.reset()
         self._breaker.succeeded(1)
         await report.online()

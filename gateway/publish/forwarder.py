@@ -51,11 +51,22 @@ class Forwarder:
         self._board = board
         self._route = route
         self._leaving = asyncio.Event()
+        self._window: Window | None = None
         self._notices_under_way = 0
 
     @property
     def waiting(self) -> int:
         return self.readings.waiting + self.urgent.waiting
+
+    @property
+    def progress(self) -> object:
+        """Another value whenever the broker has been sent something, or has answered."""
+        deferrals = self._window.deferrals if self._window is not None else 0
+        return self.connects, self.readings.progress, self.urgent.progress, deferrals
+
+    @property
+    def ack_timeout_s(self) -> float:
+        return self._route.ack_timeout_s
 
     def change(self, route: Route) -> None:
         """While it does not run. What was under way is sent again there, in the same order."""
@@ -82,7 +93,7 @@ class Forwarder:
                 self.connected = False
 
     async def _converse(self, session: Session, report: Report) -> None:
-        window = Window(session, ack_timeout_s=self._route.ack_timeout_s)
+        window = self._window = Window(session, ack_timeout_s=self._route.ack_timeout_s)
         self._notices_under_way = 0
         for lane in (self.readings, self.urgent):
             lane.begin(self._route.publisher.name, session.maximum_packet_size)

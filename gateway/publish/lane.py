@@ -129,6 +129,11 @@ class Lane:
         return self._stream.behind(self._reader)
 
     @property
+    def progress(self) -> tuple[int, int]:
+        """The last record that was sent, and the last that is settled."""
+        return self._at, self._cursor
+
+    @property
     def evicted(self) -> int:
         """Forced out of the journal before this broker had them."""
         return self.passed_over + self._stream.last - self._cursor - self.waiting

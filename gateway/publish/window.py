@@ -45,6 +45,7 @@ class Window:
 
     def __init__(self, session: Session, *, ack_timeout_s: float) -> None:
         self.size = session.window
+        self.deferrals = 0
         self._session = session
         self._ack_timeout_s = ack_timeout_s
         self._time = asyncio.get_running_loop().time
@@ -147,6 +148,7 @@ class Window:
 
     def _wait(self) -> None:
         self._patient = True
+        self.deferrals += 1
         asyncio.get_running_loop().call_later(self._backoff.next_delay(), self._risk)
 
     def _risk(self) -> None:

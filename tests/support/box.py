@@ -80,9 +80,9 @@ class Box:
         self._command("poweroff")
 
     def install_quickly(self) -> None:
-        """`sallyport`, also where the unit looks for it, as this tree is now: without a venv of its own."""
+        """This tree, as scripts/install does it, but without a venv of its own. Nothing is configured or started."""
         self.write("/opt/sallyport/current/bin/sallyport", _GATEWAY, mode="755")
-        self.run("ln", "-sf", "/opt/sallyport/current/bin/sallyport", "/usr/local/bin/sallyport")
+        self.sh(f". {PROJECT}/scripts/service; cd {PROJECT}; put_in_place .")
 
     def run(
         self, *command: str | Path, check: bool = True, user: str = "", stdin: str = "",

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import aiomqtt
 import orjson
@@ -23,10 +23,16 @@ class Got(NamedTuple):
 
 
 class Subscriber:
-    """Survives the broker's absence: it comes back with its session, as a careful consumer does."""
+    """Survives the broker's absence: it comes back with its session, as a careful consumer does.
 
-    def __init__(self, host: str, port: int, topic: str, name: str) -> None:
+    With `transport="unix"`, `host` is the path of a UNIX socket.
+    """
+
+    def __init__(
+        self, host: str, port: int, topic: str, name: str, transport: Literal["tcp", "unix"]
+    ) -> None:
         self.got: list[Got] = []
+        self._transport = transport
         self._host = host
         self._port = port
         self._topic = topic
@@ -36,9 +42,10 @@ class Subscriber:
     @classmethod
     @asynccontextmanager
     async def listening(
-        cls, host: str, port: int, topic: str = "sallyport/#", *, name: str = "test-subscriber"
-    ) -> AsyncIterator[Self]:
-        subscriber = cls(host, port, topic, name)
+        cls, host: str, port: int, topic: str = "sallyport/#", *, name: str = "test-subscriber",
+        transport: Literal["tcp", "unix"] = "tcp",
+    ) -> AsyncIterator[Self]:  # fmt: skip
+        subscriber = cls(host, port, topic, name, transport)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(subscriber._listen())
             await subscriber._subscribed.wait()
@@ -75,8 +82,9 @@ class Subscriber:
         while True:
             try:
                 async with aiomqtt.Client(
-                    self._host, self._port, identifier=self._name, clean_session=False, timeout=5
-                ) as client:
+                    self._host, self._port, identifier=self._name, clean_session=False, timeout=5,
+                    transport=self._transport,
+                ) as client:  # fmt: skip
                     await client.subscribe(self._topic, qos=1)
                     self._subscribed.set()
                     async for message in client.messages:

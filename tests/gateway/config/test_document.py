@@ -211,8 +211,10 @@ def test_an_empty_file_is_a_configuration(loaded: Load) -> None:
     assert config.mqtt == MqttOptions()
     assert config.journal == JournalOptions()
     assert config.devices == {}
-    assert config.warnings == (
-        "gateway.toml:1:1: devices: there are none, so nothing will be read: add a table [devices.<name>]",
+    [warning] = config.warnings
+    assert warning == (
+        "gateway.toml:1:1: devices: there are none, so nothing will be read: `sallyport ports` lists what is"
+        " plugged in, and `sallyport sniff PORT` prints the table [devices.<name>] for it"
     )
 
 

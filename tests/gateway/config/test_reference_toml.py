@@ -109,9 +109,28 @@ def test_a_fresh_copy_loads_as_it_is(tmp_path: Path) -> None:
     assert config.model_copy(update={"warnings": ()}) == load_text(tmp_path, "").model_copy(
         update={"warnings": ()}
     )
-    assert [warning.partition(": ")[2] for warning in config.warnings] == [
-        "devices: there are none, so nothing will be read: add a table [devices.<name>]"
-    ]
+    [warning] = config.warnings
+    assert "devices: there are none, so nothing will be read" in warning
+
+
+FIRST_RUN = (CONFIG / "first-run.toml").read_text()
+
+
+def test_the_first_run_has_no_devices_and_says_what_to_do_next(tmp_path: Path) -> None:
+    config = load_text(tmp_path, FIRST_RUN)
+    [warning] = config.warnings
+    assert "sallyport sniff" in warning
+    assert config.devices == {}
+    assert config.mqtt == MqttOptions()
+
+
+def test_what_the_first_run_offers_is_good_once_its_comment_signs_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "mqtt-password").write_text("hunter2")
+    text = "\n".join(OPTION.sub("", line) for line in FIRST_RUN.splitlines())
+    config = load_text(tmp_path, text.replace("/etc/sallyport", str(tmp_path)))
+    assert config.devices.keys() == {"weather"}
+    assert config.mqtt.username == "greenhouse"
+    assert config.warnings == ()
 
 
 def load_text(folder: Path, text: str) -> Config:

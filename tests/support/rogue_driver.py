@@ -1,0 +1,104 @@
+"""A driver by somebody else that does not behave: it reads well for a moment, and then does what its options say."""
+
+import asyncio
+import ctypes
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from drivers.driver import Device, Driver, DriverOptions
+from gateway.errors import LinkLost
+from gateway.model import Clock, Reading
+
+READINGS_BEFORE = 5
+
+EVER_S = 3600.0
+
+
+class Options(DriverOptions):
+    deed: Literal[
+        "nothing",
+        "wedges the loop",
+        "keeps the interpreter",
+        "never opens",
+        "never shuts",
+        "kills the disk's thread",
+    ] = "nothing"
+
+
+class _Rogue:
+    def __init__(self, name: str, options: Options, clock: Clock) -> None:
+        self.rejected: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self._name = name
+        self._deed = options.deed
+        self._clock = clock
+
+    async def readings(self) -> AsyncIterator[Reading]:
+        number = 0
+        while True:
+            number += 1
+            yield Reading(at=self._clock(), device=self._name, values={"n": number})
+            await asyncio.sleep(0.05)
+            if number == READINGS_BEFORE:
+                self._misbehave()
+
+    def _misbehave(self) -> None:
+        match self._deed:
+            case "wedges the loop":
+                time.sleep(EVER_S)
+            case "keeps the interpreter":
+                re.match(
+                    r"(a|a)+$", "a" * 50 + "b"
+                )  # regular expressions are matched without letting anybody in
+            case "never shuts":
+                raise LinkLost("the port went away")
+            case "kills the disk's thread":
+                [disk] = [each for each in threading.enumerate() if each.name == "journal_0"]
+                assert disk.ident is not None
+                while sys._current_frames()[disk.ident].f_code.co_name != "_worker":
+                    time.sleep(0.001)  # until it waits for something to do, so that nothing else is hit
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(disk.ident), ctypes.py_object(SystemExit)
+                )
+
+
+@asynccontextmanager
+async def _open(name: str, options: Options, clock: Clock) -> AsyncIterator[Device]:
+    if options.deed == "never opens":
+        await asyncio.sleep(EVER_S)
+    try:
+        yield _Rogue(name, options, clock)
+    finally:
+        if options.deed == "never shuts":
+            await asyncio.sleep(EVER_S)
+
+
+def _no_decoder(_options: Any) -> Any:
+    raise NotImplementedError("it has no bytes")
+
+
+DRIVER = Driver(summary="does not behave", options=Options, decoder=_no_decoder, open=_open)
+
+
+def entry_point() -> Mapping[str, str]:
+    """What pip leaves beside the package: files of a folder `sallyport_rogue-1.dist-info` where Python looks."""
+    return {
+        "METADATA": "Metadata-Version: 2.1\nName: sallyport-rogue\nVersion: 1\n",
+        "entry_points.txt": "[sallyport.drivers]\nrogue = tests.support.rogue_driver:DRIVER\n",
+    }
+
+
+def installed(folder: Path) -> Mapping[str, str]:
+    """Here, for a process with this environment."""
+    about = folder / "sallyport_rogue-1.dist-info"
+    about.mkdir(parents=True)
+    for name, text in entry_point().items():
+        (about / name).write_text(text)
+    return {"PYTHONPATH": str(folder)}
