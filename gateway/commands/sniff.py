@@ -20,6 +20,7 @@ from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
 from drivers.port import Address, SerialPort
 from drivers.ports import lasting, whole
 from gateway.clock import system_clock
+from gateway.commands.listening import plain
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkSilent, UsageError
 from gateway.model import Value
 from gateway.units import duration
@@ -270,7 +271,7 @@ def _told(question: Mapping[str, Any]) -> str:
 
 
 def _shown(values: Mapping[str, Value]) -> str:
-    return " · ".join(f"{name} = {json.dumps(value)}" for name, value in [*values.items()][:6])
+    return " · ".join(f"{plain(name)} = {json.dumps(value)}" for name, value in [*values.items()][:6])
 
 
 def _tell(line: str) -> None:
