@@ -319,6 +319,11 @@ class Listener:
     def dropped(self) -> Counter[str]:
         return self._decoder.dropped
 
+    @property
+    def heard(self) -> int:
+        """Bytes that came since the port was opened, understood or not."""
+        return self._port.heard
+
     async def readings(self) -> AsyncIterator[Reading]:
         at = Stamp(0, 0.0)  # for nobody: before the first bytes a decoder holds nothing
         while True:

@@ -168,6 +168,8 @@ class SerialPort(asyncio.Protocol):
 
     def __init__(self, name: str, clock: Clock) -> None:
         self.name = name
+        self.heard = 0
+        """Bytes that came since it was opened."""
         self._device = name
         self._clock = clock
         self._transport: asyncio.Transport | None = None
@@ -357,6 +359,7 @@ class SerialPort(asyncio.Protocol):
         if not self._inbox:
             self._inbox_at = self._clock()
         self._inbox += data
+        self.heard += len(data)
         if len(self._inbox) > INBOX_LIMIT and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()

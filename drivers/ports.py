@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -148,20 +149,67 @@ def plain(error: Exception) -> str:
     return text or type(error).__name__
 
 
+class Account(NamedTuple):
+    """Somebody who may or may not open a port."""
+
+    name: str
+    uid: int
+    groups: frozenset[int]
+
+    @classmethod
+    def ours(cls) -> Self:
+        uid = os.geteuid()
+        return cls(_user_name(uid), uid, frozenset({os.getegid(), *os.getgroups()}))
+
+    @classmethod
+    def of(cls, name: str, further_groups: Iterable[str] = ()) -> Self:
+        """Raises: KeyError, when there is no such user or group."""
+        user = pwd.getpwnam(name)
+        further = (grp.getgrnam(group).gr_gid for group in further_groups)
+        return cls(name, user.pw_uid, frozenset({*os.getgrouplist(name, user.pw_gid), *further}))
+
+    @classmethod
+    def of_process(cls, pid: int) -> Self:
+        """Raises: OSError, when it has ended."""
+        lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        status = {key: values for key, *values in filter(None, lines)}
+        uid, groups = int(status["Uid:"][1]), [status["Gid:"][1], *status["Groups:"]]
+        return cls(_user_name(uid), uid, frozenset(map(int, groups)))
+
+    def may_write(self, file: os.stat_result) -> bool:
+        """Read and write it, by its mode: access lists are not looked at."""
+        if self.uid == 0:
+            return True
+        if self.uid == file.st_uid:
+            needed = stat.S_IRUSR | stat.S_IWUSR
+        elif file.st_gid in self.groups:
+            needed = stat.S_IRGRP | stat.S_IWGRP
+        else:
+            needed = stat.S_IROTH | stat.S_IWOTH
+        return file.st_mode & needed == needed
+
+
 def who_may(port: str) -> str:
     """Why we may not open it and what helps, as the end of a sentence; `""` for a port that is not there."""
     try:
         owner = Path(port).stat()
     except OSError:
         return ""
-    user, group = _user_name(os.geteuid()), _group_name(owner.st_gid)
-    refusal = f": it belongs to group {group}, and user {user} may not open it"
+    why, remedy = refusal(owner, Account.ours())
+    return f": {why} ({remedy})"
+
+
+def refusal(port: os.stat_result, account: Account) -> tuple[str, str]:
+    """Why somebody may not open a port, and what helps."""
+    group = _group_name(port.st_gid)
+    why = f"it belongs to group {group}, and user {account.name} may not open it"
     needed = stat.S_IRGRP | stat.S_IWGRP
-    if owner.st_mode & needed == needed:
-        if owner.st_gid == 0:  # nobody should have to join root's group for a serial port
-            return f"{refusal}: a udev rule must give it to a group such as dialout"
-        return f"{refusal} (sudo usermod -aG {group} {user}, then log in again or restart the service)"
-    return f"{refusal}; nor may the group (mode {stat.filemode(owner.st_mode)}): a udev rule must let it"
+    if port.st_mode & needed != needed:
+        return f"{why}; nor may the group (mode {stat.filemode(port.st_mode)})", "a udev rule must let it"
+    if port.st_gid == 0:  # nobody should have to join root's group for a serial port
+        return why, "a udev rule must give it to a group such as dialout"
+    join = f"sudo usermod -aG {group} {account.name}"
+    return why, f"{join}, then log in again or restart the service"
 
 
 def _user_name(uid: int) -> str:
@@ -179,14 +227,51 @@ def _group_name(gid: int) -> str:
 
 
 def holders(port: str) -> list[str]:
-    """The processes that have this port open and that we may look into, as `name (pid 812)`."""
+    """The processes that have this port open or locked, as far as we may know, as `name (pid 812)`."""
+    ours = os.getpid()
+    return [
+        f"{name} (pid {pid})" + (" (another device of this gateway)" if pid == ours else "")
+        for pid, name in holding(port).items()
+    ]
+
+
+def holding(port: str) -> dict[int, str]:
+    """The processes that have this port open or locked, as far as we may know: names by pid."""
     device = os.path.realpath(port)
-    found = []
+    pids = set(_locking(device))
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(os.path.realpath(descriptor) == device for descriptor in (process / "fd").iterdir()):
-                ours = " (another device of this gateway)" if int(process.name) == os.getpid() else ""
-                found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name}){ours}")
+            if any(_leads_to(descriptor, device) for descriptor in (process / "fd").iterdir()):
+                pids.add(int(process.name))
         except OSError:
             continue  # it ended meanwhile, or it is not ours to look into
+    found = {}
+    for pid in sorted(pids):
+        try:
+            found[pid] = Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            continue  # ended, or in a container that we do not see into
     return found
+
+
+def _leads_to(descriptor: Path, device: str) -> bool:
+    """Raises: OSError, when one of them has gone."""
+    # A container's device may have the same name, and is another one.
+    return os.path.realpath(descriptor) == device and descriptor.samefile(device)
+
+
+def _locking(device: str) -> Iterator[int]:
+    """Who locks it: everybody may know that, even of processes that are not theirs to look into.
+
+    Source: proc_locks(5); the file is named by the numbers of its file system's device in hex, and its own.
+    """
+    try:
+        file = Path(device).stat()
+        locks = Path("/proc/locks").read_text()
+    except OSError:
+        return
+    name = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    for line in locks.splitlines():
+        match line.split():
+            case [_, "FLOCK" | "OFDLCK" | "POSIX", _, _, pid, locked, *_] if locked == name:
+                yield int(pid)

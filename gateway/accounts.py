@@ -14,6 +14,7 @@ from typing import Any
 from gateway import wire
 from gateway.devices import Devices
 from gateway.journal.journal import Journal
+from gateway.logs import MessageId, about
 from gateway.model import Clock, Gap
 from gateway.publish.delivery import Delivery
 
@@ -83,7 +84,7 @@ class Accounts:
             ):
                 if tally:
                     reasons = ", ".join(f"{count} {reason}" for reason, count in tally.most_common())
-                    log.info("%s: %s: %s", source.name, what, reasons)
+                    log.info("%s: %s: %s", source.name, what, reasons, extra=about(device=source.name))
         gone = self._devices.gone
         filtered = gone["filtered"] + sum(source.filtered for source in self._devices)
         made = gone["made"] + sum(source.made for source in self._devices)
@@ -92,18 +93,21 @@ class Accounts:
             gone["read"] + sum(source.readings for source in self._devices),
             f", less {filtered} filtered, and {made} made by filters" if filtered or made else "",
             self.journaled, self._journal.refused,
+            extra=about(MessageId.GATEWAY_STOPPED),
         )  # fmt: skip
         for delivery in self.brokers:
             lane = delivery.forwarder.readings
             log.info(
                 "stopped: %s: %d acknowledged, %d set aside, %d forced out of the journal, %d left; %d were found",
                 delivery.title, lane.acknowledged, lane.set_aside, lane.evicted, lane.waiting, lane.found,
+                extra=about(MessageId.GATEWAY_STOPPED, broker=delivery.name),
             )  # fmt: skip
             if lane.waiting and kept_in is None:
                 log.warning(
                     "the %s has not taken the last %d readings: they are lost",
                     delivery.title,
                     lane.waiting,
+                    extra=about(MessageId.READINGS_WERE_LOST, broker=delivery.name),
                 )
             elif lane.waiting:
                 log.info(
@@ -111,6 +115,7 @@ class Accounts:
                     delivery.title,
                     lane.waiting,
                     kept_in,
+                    extra=about(broker=delivery.name),
                 )
 
 

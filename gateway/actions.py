@@ -14,6 +14,7 @@ from drivers.driver import is_same
 from gateway.config.actions import Action
 from gateway.errors import FrameError, LinkError, LinkSilent, Refused
 from gateway.kept import number, span, text, truth, value
+from gateway.logs import about
 from gateway.model import Alert, AlertState, Clock, Value
 from gateway.pacing.backoff import Backoff
 from gateway.rules.names import THIS
@@ -48,6 +49,10 @@ class _Order:
     since: float
     tried: bool = False
     bugs: int = 0
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return about(device=self.device, rule=self.cause.rule)
 
     def __str__(self) -> str:
         """As the log has it."""
@@ -247,7 +252,7 @@ class Actions:
         else:
             self._failed += 1
             if not order.tried:
-                log.warning("%s: tried again while the alert fires: %s", order, error)
+                log.warning("%s: tried again while the alert fires: %s", order, error, extra=order.fields)
                 order.tried = True
                 self._changed()
 
@@ -260,9 +265,9 @@ class Actions:
     def _count(self, order: _Order, outcome: str, why: str) -> None:
         self._outcomes[outcome] += 1
         if outcome == "done":
-            log.info("%s: done after %.1f s", order, self._clock().mono - order.since)
+            log.info("%s: done after %.1f s", order, self._clock().mono - order.since, extra=order.fields)
         else:
-            log.warning("%s: %s: %s", order, outcome.replace("_", " "), why)
+            log.warning("%s: %s: %s", order, outcome.replace("_", " "), why, extra=order.fields)
 
 
 def _is_done_by(actions: Sequence[Action], order: _Order) -> bool:

@@ -15,6 +15,7 @@ from gateway.config.actions import Action
 from gateway.journal.journal import Journal
 from gateway.journal.opening import boot_id
 from gateway.kept import text
+from gateway.logs import MessageId, about
 from gateway.model import Alert, AlertState, Availability, Clock, Observation
 from gateway.notify.notice import alert_of, plain
 from gateway.notify.receivers import Receivers
@@ -327,6 +328,13 @@ def _log(alert: Alert) -> None:
     quiet = "".join(f", {label} by {alert.labels[label]}" for label in QUIET if label in alert.labels)
     if alert.state is AlertState.FIRING:
         level = logging.INFO if quiet else logging.WARNING
-        log.log(level, "alert %s: firing%s: %s", name, quiet, alert.message)
+        log.log(
+            level, "alert %s: firing%s: %s", name, quiet, alert.message,
+            extra=about(MessageId.ALERT_FIRING, rule=alert.rule, device=alert.device),
+        )  # fmt: skip
     else:
-        log.info("alert %s: %s%s", name, alert.state, quiet)
+        message_id = MessageId.ALERT_RESOLVED if alert.state is AlertState.RESOLVED else None
+        log.info(
+            "alert %s: %s%s", name, alert.state, quiet,
+            extra=about(message_id, rule=alert.rule, device=alert.device),
+        )  # fmt: skip

@@ -131,7 +131,9 @@ class _Gateway:
         self._reloading = Reloading(
             surroundings.file, lambda: self._config, self._carry_out, surroundings.health.manager
         )
-        self.verbs: Mapping[str, Verb] = {**self._alerting.desk.verbs, **self._reloading.verbs}
+        self.verbs: Mapping[str, Verb] = {
+            **self._alerting.desk.verbs, **self._reloading.verbs, "devices": self._devices.tell,
+        }  # fmt: skip
         """What can be asked for."""
         self._control = self._new_control()
 
@@ -201,9 +203,14 @@ class _Gateway:
 
     def _pulses(self) -> Iterator[Pulse]:
         return vitals.pulses(
-            self._bus, self._journal, self._alerting, self._devices, self._brokers,
+            self._bus,
+            self._journal,
+            alerting=self._alerting,
+            sources=self._devices,
+            deliveries=self._brokers,
+            reloading=self._reloading,
             patience=self._surroundings.health.patience,
-        )  # fmt: skip
+        )
 
     def _status(self) -> str:
         return vitals.status(self._journal, self._devices, self._brokers)

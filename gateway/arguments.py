@@ -16,7 +16,7 @@ _Command = Callable[[str, str, str], argparse.ArgumentParser]
 _EPILOG = """\
 exit status:
   0    done, or stopped by a signal; the log says if readings were left that nobody took
-  1    failed while running, a test of rules failed, or `check --connect` found something that does not answer
+  1    failed while running, a test of rules failed, or `doctor` or `check --connect` found something wrong
   2    the command line is wrong
   130, 143  stopped at once by a second Ctrl-C or SIGTERM
   78   the configuration is wrong; each problem is one line: file:line:col: key: what is wrong
@@ -53,6 +53,30 @@ def _takes_config(to: argparse.ArgumentParser, default: str | None = None) -> No
 
 
 def _gateway_commands(command: _Command) -> None:
+    init = command(
+        "init",
+        "write a commented configuration to begin with",
+        "Write a commented configuration with a table for each serial port of this machine. With --sniff it finds\n"
+        "out what is on them, and the tables of what it recognises are ready to be used. A file that somebody has\n"
+        "written is left alone without --force; the one that was installed, and nobody has changed, is not.",
+    )
+    init.add_argument(
+        "file", metavar="FILE", nargs="?",
+        help="what to write, - for standard output (default: the configuration, as for run)",
+    )  # fmt: skip
+    init.add_argument("--force", action="store_true", help="write over a file that is there")
+    init.add_argument(
+        "--sniff", action="store_true", help="listen on each port and recognise its driver and speed"
+    )
+    init.add_argument(
+        "--ask", action="store_true",
+        help="with --sniff: where nobody speaks, ask; questions that read and set nothing",
+    )  # fmt: skip
+    init.add_argument(
+        "--wait", metavar="DURATION", default="12s",
+        help="with --sniff: how long to wait for a first byte (default: %(default)s)",
+    )  # fmt: skip
+
     run = command(
         "run",
         "run the gateway",
@@ -85,6 +109,25 @@ def _gateway_commands(command: _Command) -> None:
         "other ports stay open, and no reading is lost. Prints what was done.",
     )
     reload.add_argument("--gateway", metavar="NAME", help="which one, where several run")
+
+    doctor = command(
+        "doctor",
+        "say why a device is not read, and what to do about it",
+        "Look at everything that stands between an instrument and the broker, and name the real cause of what does\n"
+        "not work: the configuration, the service, the clock, the journal's disk, the broker, and for each device its\n"
+        "port, who has it, the speed of its line, what comes, what of it is broken, and whether its USB adapter fell\n"
+        "off. Works beside a gateway that runs, whose devices are not disturbed: what it says of them is told.\n"
+        "Exit status 0 if all is well, 1 if something is wrong.",
+    )
+    doctor.add_argument(
+        "devices", metavar="DEVICE", nargs="*", help="look at this one, and at nothing but devices"
+    )
+    _takes_config(doctor)
+    doctor.add_argument("--json", action="store_true", help="one JSON object per finding")
+    doctor.add_argument(
+        "--wait", metavar="DURATION", default="12s",
+        help="how long to wait for a first byte of a device that speaks by itself (default: %(default)s)",
+    )  # fmt: skip
 
     demo = command(
         "demo",

@@ -4,7 +4,7 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gateway.arguments import DEFAULT_CONFIG, parser
@@ -21,11 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _COMMANDS[args.command](args)
     except UsageError as error:
-        complaint, status = f"sallyport {args.command}: {error}", EXIT_USAGE
+        complaints, status = [f"sallyport {args.command}: {error}"], EXIT_USAGE
     except ConfigError as error:
-        complaint, status = str(error), EXIT_CONFIG
+        complaints, status = [*error.problems], EXIT_CONFIG
     except GatewayError as error:
-        complaint, status = f"sallyport: {error}", EXIT_FAILED
+        complaints, status = [f"sallyport: {error}"], EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -33,12 +33,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        complaint, status = f"sallyport {args.command}: {error.strerror or error}", EXIT_FAILED
-    print(complaint, file=sys.stderr)
+        complaints, status = [f"sallyport {args.command}: {error.strerror or error}"], EXIT_FAILED
+    _complain(complaints)
     return status
 
 
+def _complain(complaints: Iterable[str]) -> None:
+    from gateway.logs import complaint
+
+    print(*map(complaint, complaints), sep="\n", file=sys.stderr)
+
+
 # Each command is imported when it is wanted: `sallyport --version` needs none of them.
+
+
+def _init(args: argparse.Namespace) -> int:
+    from gateway.commands import init
+
+    return init.run(
+        args.file or str(_config_path(None)), force=args.force, recognise=args.sniff, ask=args.ask,
+        wait=args.wait,
+    )  # fmt: skip
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -57,6 +72,12 @@ def _reload(args: argparse.Namespace) -> int:
     from gateway.commands import reload
 
     return reload.run(args.gateway)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from gateway.commands.doctor import examination
+
+    return examination.run(_config_path(args.config), args.devices, as_json=args.json, wait=args.wait)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -187,8 +208,10 @@ def _config_path(given: Path | None) -> Path:
 
 
 _COMMANDS = {
+    "init": _init,
     "run": _run,
     "check": _check,
+    "doctor": _doctor,
     "reload": _reload,
     "demo": _demo,
     "tail": _tail,

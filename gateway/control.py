@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
-from gateway.config import MqttOptions
+from gateway.config import MAIN_BROKER, MqttOptions
 from gateway.errors import Deferred, Refused, Rejected, Unreachable
+from gateway.logs import about
 from gateway.pacing.backoff import Backoff
 from gateway.pacing.limiter import Limiter
 from gateway.pacing.throttle import Throttle
@@ -137,12 +138,12 @@ class Control:
 
     def _complain(self, why: str) -> None:
         if not self._complained:
-            log.warning("control: no requests can be taken: %s", why)
+            log.warning("control: no requests can be taken: %s", why, extra=about(broker=MAIN_BROKER))
         self._complained = True
 
     def _be_content(self) -> None:
         if self._complained:
-            log.info("control: requests are taken again")
+            log.info("control: requests are taken again", extra=about(broker=MAIN_BROKER))
         self._complained = False
 
     def _hear(self, heard: Heard) -> None:

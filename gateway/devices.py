@@ -1,16 +1,22 @@
 """All configured devices at work: started, stopped and changed one by one while the others go on."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, repeat
+from typing import Any
+
+import orjson
 
 import drivers
 from drivers.driver import DriverOptions
+from gateway import wire
 from gateway.bus import EventBus
 from gateway.errors import Refused
 from gateway.model import Availability, Clock, Value
 from gateway.plan import Plan, Verb
+from gateway.request import Nothing
 from gateway.source import Source
 from gateway.supervisor import Supervisor
 from gateway.units import written_duration
@@ -77,6 +83,11 @@ class Devices:
             self._sources[name] = self._source(name, options[name])
             self._begin(self._sources[name])
 
+    def tell(self, request: dict[str, Any]) -> Mapping[str, Any]:
+        """What is known of each, for whoever asks on this machine or over MQTT."""
+        Nothing.of(request)
+        return {"pid": os.getpid(), "devices": {source.name: _told(source) for source in self}}
+
     def presences(self) -> list[Availability]:
         """What was said last of each."""
         return [source.presence for source in self if source.presence is not None]
@@ -110,13 +121,20 @@ class Devices:
         tasks = self._aides.pop(name, [])
         if name in self._reading:
             tasks.append(self._reading.pop(name))
-        await _ended(tasks)
+        with self._sources[name].closing():
+            await _ended(tasks)
 
     async def _tell_rejected(self) -> None:
         for pause_s in chain([60], repeat(3600)):
             await asyncio.sleep(pause_s)
             for source in self:
                 source.tell_rejected(within=written_duration(pause_s))
+
+
+def _told(source: Source) -> dict[str, Any]:
+    presence = source.presence
+    told = {} if presence is None else orjson.loads(wire.encode_availability(presence))
+    return {**told, "read": source.readings, "rejected": source.tally_rejected().total()}
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:

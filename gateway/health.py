@@ -16,6 +16,7 @@ from itertools import chain
 from typing import NamedTuple, Self
 
 from gateway import stacks
+from gateway.logs import MessageId, about
 from gateway.systemd import ServiceManager
 
 log = logging.getLogger(__name__)
@@ -63,8 +64,9 @@ class Patience:
     stick that tidies up, answers within half a minute or so."""
     hand_s: float = 120.0
     """For a port to be opened or shut and a notice to be handed over, each of which has a shorter time of its own."""
-    rescue_s: float = 600.0
-    """For a damaged journal to be read and copied: 512 MB on a slow card."""
+    long_s: float = 600.0
+    """For a damaged journal to be read and copied, 512 MB on a slow card; and for a reload, which closes one port after
+    the other."""
 
     @classmethod
     def within(cls, watchdog_s: float) -> Self:
@@ -114,6 +116,7 @@ class Health:
         self._may_take_s = 0.0
         self.manager.ready()
         self.manager.status(status())
+        log.info("ready", extra=about(MessageId.GATEWAY_READY))
 
     def stopping(self, at_most_s: float) -> None:
         """No reading is taken any more; to hand on what is left may take so long."""
@@ -185,11 +188,11 @@ class Health:
             log.critical(
                 "health: %s: stuck: nothing has moved for %.0f s, and something waits. %s Please report this, with"
                 " what every task and thread is doing:",
-                name, self.stuck[name], self._outlook(),
+                name, self.stuck[name], self._outlook(), extra=about(MessageId.GATEWAY_SICK),
             )  # fmt: skip
         if self.stuck and not before:
             for stack in chain(stacks.tasks(loop), stacks.threads()):
-                log.critical("health: %s", stack)
+                log.critical("health: %s:", stack.whose, extra=about(trace=stack.places))
 
     def _outlook(self) -> str:
         if self.manager.watchdog_s is None:

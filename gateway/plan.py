@@ -10,6 +10,9 @@ from pydantic import BaseModel
 from gateway.config import MAIN_BROKER, Config, MqttOptions
 from gateway.source import IN_PLACE
 
+NOTHING = "nothing changes"
+"""The only line of a plan without steps."""
+
 
 class Verb(StrEnum):
     START = "start"
@@ -46,7 +49,7 @@ class Plan:
 
     @property
     def lines(self) -> list[str]:
-        return [str(step) for step in self.steps] or ["nothing changes"]
+        return [str(step) for step in self.steps] or [NOTHING]
 
 
 def plan(old: Config, new: Config) -> Plan:

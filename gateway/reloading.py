@@ -12,8 +12,9 @@ from typing import Any
 from gateway.brokers import Ways, new_ways
 from gateway.config import Config, load, rulebook
 from gateway.errors import ConfigError, Refused
+from gateway.logs import MessageId, about
 from gateway.plan import Plan, plan
-from gateway.request import Request, Verb
+from gateway.request import Nothing, Verb
 from gateway.rules.rulebook import Rulebook
 from gateway.systemd import ServiceManager
 
@@ -44,10 +45,6 @@ class _Wish:
             self.answer.set_exception(Refused(why))
 
 
-class _Nothing(Request):
-    """A request that has nothing to say but its verb."""
-
-
 class Reloading:
     def __init__(
         self,
@@ -68,6 +65,8 @@ class Reloading:
             "reload": partial(self._wish, for_real=True),
             "plan": partial(self._wish, for_real=False),
         }
+        self.under_way = False
+        self.ended = 0
         self._file = file
         self._running = running
         self._carry_out = carry_out
@@ -80,11 +79,14 @@ class Reloading:
             group.create_task(self._heed(signalled), name="reload signal")
             while True:
                 wish = await self._wishes.get()
+                self.under_way = True
                 try:
                     wish.grant(await (self._reload() if wish.for_real else self._look()))
                 except ConfigError as error:
                     wish.refuse(str(error))
                 finally:
+                    self.under_way = False
+                    self.ended += 1
                     wish.refuse("the gateway is being stopped, or has failed: see its log")
 
     def end(self) -> None:
@@ -101,7 +103,7 @@ class Reloading:
 
     async def _wish(self, request: dict[str, Any], *, for_real: bool) -> Mapping[str, Any]:
         """Raises: Refused, with all that is wrong with the file."""
-        _Nothing.of(request)
+        Nothing.of(request)
         wish = _Wish(for_real, asyncio.get_running_loop().create_future())
         self._wishes.put_nowait(wish)
         return await wish.answer
@@ -119,15 +121,16 @@ class Reloading:
             wanted = plan(self._running(), new)
             change = await asyncio.to_thread(_prepared, wanted)
         except ConfigError as error:
-            log.warning("reload: refused, everything stays as it was: %d problems", len(error.problems))
-            for problem in error.problems:
-                log.warning("reload: %s", problem)
+            log.warning(
+                "reload: refused, everything stays as it was: %d problems", len(error.problems),
+                extra=about(MessageId.CONFIGURATION_REFUSED, trace=str(error)),
+            )  # fmt: skip
             self._service.ready()
             raise
         for warning in new.warnings:
             log.warning("%s", warning)
         await self._carry_out(change)
-        log.info("reload: %s", "; ".join(wanted.lines))
+        log.info("reload: %s", "; ".join(wanted.lines), extra=about(MessageId.CONFIGURATION_APPLIED))
         self._service.ready()
         return self._told(wanted, new)
 

@@ -66,6 +66,10 @@ class Request(BaseModel):
         return f"{key}: {what}" if key else what
 
 
+class Nothing(Request):
+    """A request that has nothing to say but its verb."""
+
+
 def parsed(payload: bytes) -> dict[str, Any]:
     """Raises: Refused."""
     if len(payload) > LARGEST:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from math import inf, isfinite
 
 from drivers.asking import Asker
@@ -12,6 +12,7 @@ from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions, Writable
 from gateway.bus import EventBus
 from gateway.errors import LinkAbsent, LinkError, LinkLost, LinkSilent, Refused
 from gateway.filters.chain import Chain
+from gateway.logs import MessageId, about
 from gateway.model import Availability, Clock, Presence, Reading, Removal, Stamp, Value
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import Child, Report
@@ -20,6 +21,12 @@ from gateway.units import written_duration
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
+
+NEWS = {
+    Presence.ONLINE: MessageId.DEVICE_ONLINE,
+    Presence.STALE: MessageId.DEVICE_STALE,
+    Presence.OFFLINE: MessageId.DEVICE_OFFLINE,
+}
 
 IN_PLACE = frozenset({"stale_after", "retry_max", "filters"})
 """Options that can be changed while the port is open: those that are for us, not for the driver."""
@@ -78,7 +85,14 @@ class Source:
         self._retry = Backoff(*_retry(options))
 
     def child(self) -> Child:
-        return Child(name=self.name, run=self.run, restart=self._retry, changed=self.announce)
+        return Child(
+            name=self.name,
+            run=self.run,
+            restart=self._retry,
+            changed=self.announce,
+            fields=about(device=self.name, port=self._options.port),
+            news=NEWS,
+        )
 
     def change(self, options: DriverOptions) -> None:
         """Other ones from now on, different `IN_PLACE` only; `watch` and `wake` are to be run anew."""
@@ -116,6 +130,15 @@ class Source:
         except LinkError:
             self._port_open = self._opened  # where another instrument answers, the port is open
             raise
+        finally:
+            self._handle("")
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """For whoever cancels `run`, while it waits for the end: a driver may hang in its own clean-up."""
+        self._handle("closing")
+        try:
+            yield
         finally:
             self._handle("")
 
@@ -257,7 +280,10 @@ class Source:
             if self._is_asked:
                 what = "answers refused, broken or missing"
             reasons = ", ".join(f"{count} {reason}" for reason, count in fresh.most_common())
-            log.warning("%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons)
+            log.warning(
+                "%s: %d %s in the last %s: %s", self.name, fresh.total(), what, within, reasons,
+                extra=about(device=self.name, port=self._options.port),
+            )  # fmt: skip
 
     def _filter(self, chain: Chain, reading: Reading) -> bool:
         """Whether anything of it passes."""

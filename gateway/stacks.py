@@ -10,18 +10,24 @@ import threading
 import traceback
 from collections.abc import Iterable, Iterator
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import Any
+from typing import Any, NamedTuple
 
 DEEPEST = 100
 """Frames of one stack."""
 
 
-def tasks(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+class Stack(NamedTuple):
+    whose: str
+    places: str
+    """A line for each, the outermost first."""
+
+
+def tasks(loop: asyncio.AbstractEventLoop) -> Iterator[Stack]:
     for task in sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name()):
         yield _written(f"task {task.get_name()}", _awaited(task.get_coro()))
 
 
-def threads() -> Iterator[str]:
+def threads() -> Iterator[Stack]:
     """All but the one that asks."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for number, frame in sys._current_frames().items():  # noqa: SLF001 - documented, and the only way
@@ -30,9 +36,9 @@ def threads() -> Iterator[str]:
             yield _written(f"thread {names.get(number, number)}", reversed(stack[:DEEPEST]))
 
 
-def _written(whose: str, frames: Iterable[FrameType]) -> str:
-    places = [f"  {each.f_code.co_filename}:{each.f_lineno} in {each.f_code.co_qualname}" for each in frames]
-    return "\n".join([f"{whose}:", *places])
+def _written(whose: str, frames: Iterable[FrameType]) -> Stack:
+    places = [f"{each.f_code.co_filename}:{each.f_lineno} in {each.f_code.co_qualname}" for each in frames]
+    return Stack(whose, "\n".join(places))
 
 
 def _awaited(awaitable: Any) -> Iterator[FrameType]:

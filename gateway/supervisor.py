@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from gateway.errors import GatewayError, LinkBusy, LinkDenied
+from gateway.logs import MessageId, about
 from gateway.model import Presence
 from gateway.pacing.backoff import Backoff
 
@@ -22,12 +23,22 @@ HASTE_S = 0.5
 class Report:
     """How a child is doing: every change is passed on, and logged as one line down, one line up."""
 
-    def __init__(self, name: str, changed: Callable[[Presence, str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        changed: Callable[[Presence, str], Awaitable[None]],
+        *,
+        fields: Mapping[str, str] | None = None,
+        news: Mapping[Presence, MessageId] | None = None,
+    ) -> None:
+        """`fields`, `news`: as a child has them."""
         self.presence: Presence | None = None
         self.reason = ""
         self.since = asyncio.get_running_loop().time()
         self._name = name
         self._changed = changed
+        self._fields = fields or {}
+        self._news = news or {}
         self._logged: Presence | None = None
         self._logged_reason = ""
         self._bad_since: float | None = None
@@ -37,10 +48,10 @@ class Report:
         if self.presence is Presence.ONLINE:
             return
         if self._bad_since is None:
-            log.info("%s: online", self._name)
+            log.info("%s: online", self._name, extra=self._about(Presence.ONLINE))
         else:
             away_s = asyncio.get_running_loop().time() - self._bad_since
-            log.info("%s: online again after %.0f s", self._name, away_s)
+            log.info("%s: online again after %.0f s", self._name, away_s, extra=self._about(Presence.ONLINE))
         self._bad_since = None
         self._logged = Presence.ONLINE
         await self._set(Presence.ONLINE, "")
@@ -63,11 +74,14 @@ class Report:
 
     async def _worse(self, presence: Presence, reason: str, *, needs_a_hand: bool = False) -> None:
         if self._logged is not presence or (needs_a_hand and reason != self._logged_reason):
-            log.warning("%s: %s: %s", self._name, presence, reason)
+            log.warning("%s: %s: %s", self._name, presence, reason, extra=self._about(presence))
             self._logged, self._logged_reason = presence, reason
         if self._bad_since is None:
             self._bad_since = asyncio.get_running_loop().time()
         await self._set(presence, reason)
+
+    def _about(self, presence: Presence) -> dict[str, str]:
+        return {**about(self._news.get(presence)), **self._fields}
 
     async def _set(self, presence: Presence, reason: str) -> None:
         if (presence, reason) == (self.presence, self.reason):
@@ -91,6 +105,10 @@ class Child:
     """Returns when its work is done for good; raises to be run again."""
     restart: Backoff
     changed: Callable[[Presence, str], Awaitable[None]] = _nobody
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """What all its lines in the log are about."""
+    news: Mapping[Presence, MessageId] = field(default_factory=dict)
+    """What its changes are, for those who search the log for them."""
 
 
 class Supervisor:
@@ -114,7 +132,7 @@ class Supervisor:
                 self._over = True
 
     async def _keep(self, child: Child) -> None:
-        report = Report(child.name, child.changed)
+        report = Report(child.name, child.changed, fields=child.fields, news=child.news)
         bug = None
         await report.waiting("starting")
         while True:
@@ -126,7 +144,8 @@ class Supervisor:
                 first = first_cause(error)
                 if not isinstance(first, GatewayError) and _place(first) != bug:
                     bug = _place(first)
-                    log.exception("%s: a bug, please report it", child.name)
+                    bugs = {**about(MessageId.BUG), **child.fields}
+                    log.exception("%s: a bug, please report it", child.name, extra=bugs)
                 reason = str(first) if isinstance(first, GatewayError) else f"internal error: {first!r}"
                 needs_a_hand = isinstance(first, LinkBusy | LinkDenied)
             else:

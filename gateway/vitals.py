@@ -9,6 +9,7 @@ from gateway.health import Patience, Pulse
 from gateway.journal.journal import Journal
 from gateway.publish.delivery import Delivery
 from gateway.publish.forwarder import Forwarder
+from gateway.reloading import Reloading
 from gateway.remembrance import Remembrance
 from gateway.source import Source
 
@@ -19,10 +20,11 @@ LONGEST_ATTEMPT_S = 120.0
 def pulses(
     bus: EventBus,
     journal: Journal,
+    *,
     alerting: Alerting,
     sources: Iterable[Source],
     deliveries: Iterable[Delivery],
-    *,
+    reloading: Reloading,
     patience: Patience,
 ) -> Iterator[Pulse]:
     """Who else takes part in the work waits for one of these, or ends with an error that ends the gateway."""
@@ -33,11 +35,12 @@ def pulses(
     for each in alerting.receivers:
         yield Pulse(f"notify {each.name}", each.sending, each.attempts, LONGEST_ATTEMPT_S + patience.hand_s)
     yield from of_ports(sources, patience)
+    yield of_reloads(reloading, patience)
 
 
 def of_disks(journal: Journal, remembrance: Remembrance, patience: Patience) -> Iterator[Pulse]:
     """One that refuses is well: what cannot be written is held in memory. One that does not answer is not."""
-    disk_s = patience.rescue_s if journal.reopening else patience.disk_s
+    disk_s = patience.long_s if journal.reopening else patience.disk_s
     yield Pulse("journal: the disk", journal.unanswered, journal.answered, disk_s)
     yield Pulse("what rules remember: the disk", remembrance.writing, remembrance.writes, patience.disk_s)
 
@@ -63,6 +66,10 @@ def of_ports(sources: Iterable[Source], patience: Patience) -> Iterator[Pulse]:
     for source in sources:
         name = f"device {source.name}: {source.handling}"
         yield Pulse(name, source.handling, handled[source.port], patience.hand_s)
+
+
+def of_reloads(reloading: Reloading, patience: Patience) -> Pulse:
+    return Pulse("reload", reloading.under_way, reloading.ended, patience.long_s)
 
 
 def status(journal: Journal, sources: Iterable[Source], deliveries: Iterable[Delivery]) -> str:

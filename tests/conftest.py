@@ -1,18 +1,56 @@
 import asyncio
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.contracts", "tests.support")
 
 collect_ignore = ["third_party"]  # a package of its own; test_third_party.py installs it and runs its tests
 
 from tests.support.loops import RealTimeLoop, VirtualTimeLoop  # noqa: E402 - rewritten, too
+
+# Neither judges by the clock how long an example takes: the machine may be busy.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes take from this list: what waits is spread evenly among what computes.
+
+    `xdist_group` keeps together what shares something that takes long to make; the largest group comes first.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    system = Path(__file__).parent / "system"
+    waiting = [item for item in items if item.path.is_relative_to(system)]
+    computing = [item for item in items if not item.path.is_relative_to(system)]
+    place = {item: number / len(kind) for kind in (waiting, computing) for number, item in enumerate(kind)}
+    items.sort(key=place.__getitem__)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Coverage follows no `repetitive` test, nor the processes it starts: that takes several times their own time."""
+    if item.get_closest_marker("repetitive") is None:
+        return (yield)
+    followed, threads_followed = sys.gettrace(), threading.gettrace()
+    for_processes = os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        threading.settrace(threads_followed)
+        sys.settrace(followed)
+        if for_processes is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = for_processes
 
 
 def pytest_asyncio_loop_factories(

@@ -25,7 +25,7 @@ LINES = [
     ],
     ["gateway.brokers", "gateway.devices"],
     ["gateway.plan"],
-    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions", "gateway.logs"],
+    ["gateway.publish", "gateway.notify", "gateway.source", "gateway.actions"],
     ["gateway.config"],
     ["gateway.rules"],
     [
@@ -37,6 +37,7 @@ LINES = [
         "gateway.remembrance",
         "gateway.health",
     ],
+    ["gateway.logs"],
     [
         "gateway.pacing",
         "gateway.clock",

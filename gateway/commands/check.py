@@ -70,13 +70,20 @@ async def _device(name: str, options: DriverOptions) -> tuple[bool, str]:
 
 
 async def _broker(mqtt: MqttOptions, broker: Broker) -> tuple[bool, str]:
-    # A client identifier of our own and no will: a gateway that is running is not disturbed.
-    publisher = publisher_to(broker)
     try:
-        if mqtt.embedded:
-            async with embedded_broker(mqtt.embedded_port):
-                return True, f"broker: embedded, {publisher.name} is free"
-        async with publisher.connect():
-            return True, f"broker: {publisher.name} let us in, MQTT {broker.version}"
+        return True, f"broker: {await let_in(mqtt, broker)}"
     except Unreachable as error:
         return False, f"broker: {error}"
+
+
+async def let_in(mqtt: MqttOptions, broker: Broker, *, runs: bool = False) -> str:
+    """That a broker takes us, by a client identifier of our own and without a will: who is there is not disturbed.
+
+    `runs`: whether a gateway does, and with it the broker that is embedded in it. Raises: Unreachable.
+    """
+    publisher = publisher_to(broker)
+    if mqtt.embedded and not runs:
+        async with embedded_broker(mqtt.embedded_port):
+            return f"embedded, {publisher.name} is free"
+    async with publisher.connect():
+        return f"{publisher.name} let us in, MQTT {broker.version}"

@@ -14,7 +14,7 @@ def run(gateway: str | None) -> int:
     try:
         answer = intercom.ask("reload", gateway)
     except Refused as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(*str(error).split("\n")) from None
     for warning in answer["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
     for line in answer["plan"]:

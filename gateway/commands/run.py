@@ -13,12 +13,13 @@ from pathlib import Path
 
 from gateway import __version__, app, config, intercom
 from gateway.health import Health
-from gateway.logs import start_logging
+from gateway.logs import MessageId, about, start_logging
 from gateway.systemd import ServiceManager
 
 log = logging.getLogger(__name__)
 
 THREADS_MAY_TAKE_S = 1.0
+THREADS_AT_LEAST = 128
 
 _STDIN = 0
 
@@ -26,17 +27,22 @@ _STDIN = 0
 def run(path: Path, *, debug: bool) -> int:
     """Raises: ConfigError; Unreachable when the embedded broker cannot start."""
     loaded = config.load(path)
-    start_logging("debug" if debug else loaded.gateway.log_level)
+    start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format)
     for warning in loaded.warnings:
         log.warning("%s", warning)
     count = len(loaded.devices)
     devices = "1 device" if count == 1 else f"{count} devices"
-    log.info("sallyport %s: gateway %s, %s", __version__, loaded.gateway.name, devices)
+    log.info(
+        "sallyport %s: gateway %s, %s", __version__, loaded.gateway.name, devices,
+        extra=about(MessageId.GATEWAY_STARTED),
+    )  # fmt: skip
 
     # Of a thread that keeps the interpreter to itself nobody else can say where it is.
     faulthandler.enable()
     # Opening a port and looking up a name block a thread each, and a stuck one must not keep others from theirs.
-    executor = ThreadPoolExecutor(4 * len(loaded.devices) + 8, thread_name_prefix="worker")
+    # A reload may bring more devices; threads are made as they are needed.
+    most = max(4 * len(loaded.devices) + 8, THREADS_AT_LEAST)
+    executor = ThreadPoolExecutor(most, thread_name_prefix="worker")
     runner = asyncio.Runner(debug=debug)
     runner.get_loop().set_default_executor(executor)
     try:
@@ -64,7 +70,7 @@ async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) ->
             log.warning("%s again: stopping at once", number.name)
             logging.shutdown()
             os._exit(128 + number)
-        log.info("%s: stopping", number.name)
+        log.info("%s: stopping", number.name, extra=about(MessageId.GATEWAY_STOPPING))
         stop.set()
 
     on_terminal = os.isatty(_STDIN)
@@ -86,7 +92,9 @@ async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) ->
         health=health,
         file=path,
         reload=reload,
-        adjust=lambda changed: start_logging("debug" if debug else changed.gateway.log_level),
+        adjust=lambda changed: start_logging(
+            "debug" if debug else changed.gateway.log_level, changed.gateway.log_format
+        ),
         intercom=folder and folder / f"{loaded.gateway.name}{intercom.SUFFIX}",
     )
     with health.watched():

@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +38,9 @@ LOOK_EVERY_S = 0.1
 ENOUGH_FRAMES = 2
 LEAST_COVERAGE = {"checksum": 0.3, "form": 0.7, "guess": 0.7}
 """What part of the bytes must lie in good frames, by what a good frame proves; line ends do not lie in any."""
+
+SHOWN = 6
+"""Of the values of an example."""
 
 _RANK = {"checksum": 2, "form": 1, "guess": 0}
 
@@ -79,19 +82,23 @@ def run(port: str, *, ask: bool, wait: str, names: Iterable[str] = ()) -> int:
         wait_s = duration(wait)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    found = asyncio.run(_sniff(port, sorted(names or drivers.names()), ask=ask, wait_s=wait_s))
+    found = asyncio.run(recognise(port, names, ask=ask, wait_s=wait_s, tell=_tell))
     if found is None:
         return 1
     print(section(found, port))
     return 0
 
 
-async def _sniff(port: str, names: list[str], *, ask: bool, wait_s: float) -> Finding | None:
-    talkative, found = await _listen(port, names, wait_s)
+async def recognise(
+    port: str, names: Iterable[str] = (), *, ask: bool, wait_s: float, tell: Callable[[str], None]
+) -> Finding | None:
+    """What is on a port. `tell` is called with each line of the evidence. Raises: LinkError."""
+    considered = sorted(names or drivers.names())
+    talkative, found = await _listen(port, considered, wait_s, tell)
     if found is None and ask:
-        found = await _ask(port, names)
+        found = await _ask(port, considered, tell)
     if found is None:
-        _tell(_advice(talkative=talkative, asked=ask))
+        tell(_advice(talkative=talkative, asked=ask))
     return found
 
 
@@ -106,17 +113,19 @@ def _advice(*, talkative: bool, asked: bool) -> str:
     return "nothing is said. Instruments that speak only when asked are found with --ask"
 
 
-async def _listen(port: str, names: list[str], wait_s: float) -> tuple[bool, Finding | None]:
+async def _listen(
+    port: str, names: list[str], wait_s: float, tell: Callable[[str], None]
+) -> tuple[bool, Finding | None]:
     """Whether anything was said, and by what it was understood."""
     talkative = False
     for line in _lines(names):
-        _tell(f"listening at {line} …")
+        tell(f"listening at {line} …")
         heard, findings = await _listen_at(port, line, names, wait_s)
         if not heard and not talkative:
-            _tell(f"  nothing for {wait_s:.0f} s")
+            tell(f"  nothing for {wait_s:.0f} s")
             return False, None
         talkative = True
-        _tell(f"  {heard} bytes; {_summary(findings)}")
+        tell(f"  {heard} bytes; {_summary(findings)}")
         convincing = [finding for finding in findings if finding.convincing]
         if convincing:
             return True, max(convincing, key=lambda finding: finding.weight)
@@ -130,11 +139,12 @@ def _lines(names: Iterable[str]) -> list[LineSetting]:
     votes: Counter[LineSetting] = Counter()
     for name in names:
         if drivers.find(name).clues.heard:
-            votes.update(dict.fromkeys(_lines_of(drivers.find(name)), 1))
+            votes.update(dict.fromkeys(lines_of(drivers.find(name)), 1))
     return [line for line, _ in votes.most_common()]
 
 
-def _lines_of(driver: Driver) -> list[LineSetting]:
+def lines_of(driver: Driver) -> list[LineSetting]:
+    """How the lines of its instruments are set, the likeliest first."""
     fields = driver.options.model_fields
     default = LineSetting(*(fields[name].default for name in LineSetting._fields))
     return list(dict.fromkeys([default, *driver.clues.lines]))
@@ -179,24 +189,26 @@ def _decoders(names: Iterable[str]) -> Iterator[tuple[str, Decoder]]:
             yield name, driver.decoder(options)
 
 
-async def _ask(port: str, names: Iterable[str]) -> Finding | None:
+async def _ask(port: str, names: Iterable[str], tell: Callable[[str], None]) -> Finding | None:
     asking = [(name, drivers.find(name)) for name in names if drivers.find(name).clues.questions]
     # Those that have little to ask first: an instrument is found the sooner.
     for name, driver in sorted(
-        asking, key=lambda each: len(_lines_of(each[1])) * len(each[1].clues.questions)
+        asking, key=lambda each: len(lines_of(each[1])) * len(each[1].clues.questions)
     ):
-        for line in _lines_of(driver):
+        for line in lines_of(driver):
             for question in driver.clues.questions:
-                _tell(f"asking as {name} at {line}{_told(question)} …")
-                if (finding := await _answer(name, port, line, question)) is not None:
-                    _tell(f"  answered: {_shown(finding.example)}")
+                tell(f"asking as {name} at {line}{_told(question)} …")
+                if (finding := await _answer(name, port, line, question, tell)) is not None:
+                    tell(f"  answered: {shown(finding.example)}")
                     return finding
             if "://" in port:
                 break
     return None
 
 
-async def _answer(name: str, port: str, line: LineSetting, question: Mapping[str, Any]) -> Finding | None:
+async def _answer(
+    name: str, port: str, line: LineSetting, question: Mapping[str, Any], tell: Callable[[str], None]
+) -> Finding | None:
     driver = drivers.find(name)
     hasty = {"interval": "100ms", "timeout": "500ms"} if issubclass(driver.options, AskingOptions) else {}
     options = _validated(driver, port, {**hasty, **question, **line._asdict()})
@@ -220,7 +232,7 @@ async def _answer(name: str, port: str, line: LineSetting, question: Mapping[str
     except (LinkAbsent, LinkBusy, LinkDenied):
         raise
     except LinkError as error:
-        _tell(f"  {error}")
+        tell(f"  {error}")
     return None
 
 
@@ -242,25 +254,26 @@ def _summary(findings: Iterable[Finding]) -> str:
     return "; ".join(told) or "no good frames"
 
 
-def section(found: Finding, port: str) -> str:
-    """The table for the configuration."""
+def section(found: Finding, port: str, name: str = "") -> str:
+    """The table for the configuration; without a name of its own, the device is called after its driver."""
     driver = drivers.find(found.name)
-    lines = [f"[devices.{found.name}]", f'driver = "{found.name}"', f"port = {_toml(lasting(port))}"]
-    for name, value in found.line._asdict().items():
-        if driver.options.model_fields[name].default != value:
-            lines.append(f"{name} = {_toml(value)}")
-    lines += [f"{name} = {_toml(value)}" for name, value in found.options.items()]
+    lines = [f"[devices.{name or found.name}]", f'driver = "{found.name}"', f"port = {toml(lasting(port))}"]
+    for key, value in found.line._asdict().items():
+        if driver.options.model_fields[key].default != value:
+            lines.append(f"{key} = {toml(value)}")
+    lines += [f"{key} = {toml(value)}" for key, value in found.options.items()]
     if found.example:
-        lines.append(f"# {_shown(found.example)}")
+        lines.append(f"# {shown(found.example)}")
     return "\n".join(lines)
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """As the configuration has it."""
     match value:
         case dict():
-            return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+            return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
         case list() | tuple():
-            return "[" + ", ".join(map(_toml, value)) + "]"
+            return "[" + ", ".join(map(toml, value)) + "]"
         case _:
             return json.dumps(value, ensure_ascii=False)
 
@@ -270,8 +283,10 @@ def _told(question: Mapping[str, Any]) -> str:
     return "".join(f", {key} {value}" for key, value in question.items() if isinstance(value, str | int))
 
 
-def _shown(values: Mapping[str, Value]) -> str:
-    return " · ".join(f"{plain(name)} = {json.dumps(value)}" for name, value in [*values.items()][:6])
+def shown(values: Mapping[str, Value]) -> str:
+    """Some of an instrument's values, on one line."""
+    # Names may come from the instrument: one with a line's end in it would go on after the comment it is put in.
+    return " · ".join(f"{plain(name)} = {json.dumps(value)}" for name, value in [*values.items()][:SHOWN])
 
 
 def _tell(line: str) -> None:

@@ -31,6 +31,7 @@ from gateway.config.notify import NotifyOptions
 from gateway.config.rules import RuleName, RuleOptions
 from gateway.config.secret import Secret
 from gateway.config.table import Table
+from gateway.logs import LogFormat
 from gateway.units import Duration, DurationOrNever, Size, duration, written_duration
 
 RESERVED_LEVELS = ("status", "alerts", "gaps", "request", "response")
@@ -115,6 +116,11 @@ class GatewayOptions(Table):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
         description='The least important messages to log: "debug", "info", "warning" or "error".',
+    )
+    log_format: LogFormat = Field(
+        default="auto",
+        description='How they are logged: "auto", with their fields where systemd\'s journal takes them and else as'
+        ' "text"; or "json", an object on each line.',
     )
 
     @property
@@ -319,7 +325,7 @@ def _beside_the_file(written: Path, info: ValidationInfo) -> Path:
     if written == IN_MEMORY:
         return written
     whole: Path = (info.context or Path()) / written
-    if whole.is_dir():
+    if os.path.isdir(whole):  # noqa: PTH112 - whoever may not look there, but may check the file, gets an answer
         raise ValueError("must name a file; there is a folder")
     return whole
 

@@ -21,7 +21,7 @@ def _fetched(written: object, info: ValidationInfo) -> str:
         case str():
             value = written
         case {"credential": str(name), **rest} if not rest:
-            value = _credential(name)
+            value = _credential(name, info.context or Path())
         case {"env": str(name), **rest} if not rest:
             value = _variable(name)
         case {"file": str(name), **rest} if not rest:
@@ -35,11 +35,17 @@ def _fetched(written: object, info: ValidationInfo) -> str:
     return value
 
 
-def _credential(name: str) -> str:
+def _credential(name: str, folder: Path) -> str:
+    """From the service manager, or, for commands outside the service, from where our units give it the files."""
     if not name or "/" in name:
         raise _refusal("takes a credential's name, not a path")
-    advice = f"add LoadCredential={name}:/path/to/the/file to the [Service] of the systemd unit"
+    advice = (
+        f"put it into /etc/sallyport/credentials/{name}, run systemctl daemon-reload and restart the service"
+    )
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    beside = folder / "credentials"
+    if not directory and os.access(beside / name, os.R_OK):
+        directory = str(beside)
     if not directory:
         raise _refusal(f'credential "{name}" not found: $CREDENTIALS_DIRECTORY is not set; {advice}')
     path = Path(directory) / name

@@ -26,6 +26,7 @@ from gateway.journal.opening import Files, boot_id, open_files
 from gateway.journal.record import Entry, Record, pack, stretches
 from gateway.journal.store import NOTHING, STREAMS, Aside, Done, Extent, Limits, Loss, State, Work
 from gateway.journal.stream import OVERHEAD, Stream
+from gateway.logs import MessageId, about
 from gateway.model import Clock, Gap
 from gateway.pacing.backoff import Backoff
 from gateway.units import written_duration, written_size
@@ -618,7 +619,10 @@ class Journal:
             return
         self.trouble = f"{self._path}: {error}"
         self._trouble_since = self._loop.time()
-        log.error("journal: %s: from now on readings are held in memory only", self.trouble)
+        log.error(
+            "journal: %s: from now on readings are held in memory only", self.trouble,
+            extra=about(MessageId.JOURNAL_IN_TROUBLE),
+        )  # fmt: skip
         self._troubled(self.trouble)
         for stream in self._streams:
             stream.show(stream.last)
@@ -629,7 +633,10 @@ class Journal:
             self.losses.end("room again")
         if self.trouble and self._slate_works:
             after = written_duration(max(1, round(self._loop.time() - self._trouble_since)))
-            log.warning("journal: %s: works again after %s", self._path, after)
+            log.warning(
+                "journal: %s: works again after %s", self._path, after,
+                extra=about(MessageId.JOURNAL_WORKS_AGAIN),
+            )  # fmt: skip
             self.trouble = ""
             self._error = None
             self._unreadable_since = None  # a failure long ago says nothing of the next one
@@ -646,7 +653,10 @@ class Journal:
             return  # they stand on the slate
         waiting = sum(len(each.unstored(each.last)) for each in self._streams)
         if waiting:
-            log.error("journal: %s: %s: the last %d readings are lost", self._path, error, waiting)
+            log.error(
+                "journal: %s: %s: the last %d readings are lost", self._path, error, waiting,
+                extra=about(MessageId.READINGS_WERE_LOST),
+            )  # fmt: skip
 
     async def _working_files(self) -> Files:
         """Raises: sqlite3.Error, OSError; JournalError."""
@@ -745,4 +755,5 @@ def _tell_unwanted(waiting: int, what: str, reader: str) -> None:
     log.warning(
         "journal: %d %s waited for broker %s, which is not configured any more: it will not get them",
         waiting, what, reader,
+        extra=about(broker=reader),
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 
 from gateway.journal.store import Loss
+from gateway.logs import MessageId, about
 
 log = logging.getLogger("gateway.journal")
 
@@ -24,7 +25,7 @@ class Losses:
     def begin(self, why: str) -> None:
         """Say why readings are lost from now on, unless that has been said."""
         if not self._by_device:
-            log.warning("journal: %s", why)
+            log.warning("journal: %s", why, extra=about(MessageId.READINGS_ARE_LOST))
 
     def add(self, losses: Iterable[Loss]) -> None:
         for loss in losses:
@@ -39,7 +40,10 @@ class Losses:
         """Account for what was lost since it began, if anything was."""
         if self._by_device:
             by_device = ", ".join(f"{device} {count}" for device, count in self._by_device.most_common())
-            log.warning("journal: %s; %d readings were lost: %s", why, self._by_device.total(), by_device)
+            log.warning(
+                "journal: %s; %d readings were lost: %s", why, self._by_device.total(), by_device,
+                extra=about(MessageId.READINGS_WERE_LOST),
+            )  # fmt: skip
             self._by_device.clear()
 
     async def some(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.errors import Declined, Undelivered
 from gateway.kept import span
+from gateway.logs import about
 from gateway.model import Alert, Clock
 from gateway.notify.grouping import Grouping
 from gateway.notify.notice import Notice, notice_of, plain_notice
@@ -285,5 +286,7 @@ class Outbox:
         self._lose(letter, why)
 
     def _lose(self, letter: _Letter, why: str) -> None:
-        log.warning("%s: not told: %s: %s", self.name, letter.notice.title, why)
+        log.warning(
+            "%s: not told: %s: %s", self.name, letter.notice.title, why, extra=about(receiver=self.name)
+        )
         self.reasons.append(f"{letter.notice.title}: {why}")

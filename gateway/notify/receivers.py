@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gateway.config import NotifyOptions
+from gateway.logs import about
 from gateway.model import Clock
 from gateway.notify.delivery import outbox
 from gateway.notify.outbox import Outbox
@@ -113,10 +114,18 @@ class Receivers:
         if self._group is None:
             return  # `run` will
         supervisor = Supervisor()
-        child = Child(name=f"notify {each.name}", run=each.run, restart=Backoff(*RETRY))
+        child = Child(
+            name=f"notify {each.name}",
+            run=each.run,
+            restart=Backoff(*RETRY),
+            fields=about(receiver=each.name),
+        )
         task = self._group.create_task(supervisor.run([child]), name=f"notify {each.name}")
         self._couriers[each.name] = _Courier(supervisor, task)
 
 
 def _tell_dropped(name: str) -> None:
-    log.warning("notify %s: is not configured any more; what it had to tell is dropped", name)
+    log.warning(
+        "notify %s: is not configured any more; what it had to tell is dropped", name,
+        extra=about(receiver=name),
+    )  # fmt: skip

@@ -2,6 +2,8 @@ from collections.abc import Callable, Sequence
 
 from gateway.config import MqttOptions
 from gateway.journal.journal import Journal
+from gateway.logs import MessageId, about
+from gateway.model import Presence
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
 from gateway.publish.forwarder import Forwarder, Route
@@ -11,6 +13,8 @@ from gateway.publish.publisher import Message
 from gateway.publish.topics import Topics
 from gateway.publish.way import publisher_to_any
 from gateway.supervisor import Child
+
+NEWS = {Presence.ONLINE: MessageId.BROKER_CONNECTED, Presence.OFFLINE: MessageId.BROKER_LOST}
 
 
 class Delivery:
@@ -45,7 +49,13 @@ class Delivery:
 
     def child(self) -> Child:
         restart = Backoff(first_s=0.5, cap_s=self._retry_max_s)
-        return Child(name=self.title, run=self.forwarder.run, restart=restart)
+        return Child(
+            name=self.title,
+            run=self.forwarder.run,
+            restart=restart,
+            fields=about(broker=self.name),
+            news=NEWS,
+        )
 
     def post_counters(self) -> None:
         self.board.post(self.topics.counters(self._counters()))

@@ -40,10 +40,11 @@ class Forwarder:
     """
 
     def __init__(self, journal: Journal, board: Noticeboard, *, name: str, route: Route) -> None:
-        """`name`: whose cursor it is in the journal."""
+        """`name`: the broker's, in the configuration; whose cursor it is in the journal."""
         self.connected = False
         self.connects = 0
-        self._refusals = Refusals()
+        self._refusals = Refusals(name)
+        self._name = name
         self.readings = Lane(
             journal, journal.readings, name, route.layout, refusals=self._refusals, pace=route.pace
         )
@@ -93,7 +94,7 @@ class Forwarder:
                 self.connected = False
 
     async def _converse(self, session: Session, report: Report) -> None:
-        window = self._window = Window(session, ack_timeout_s=self._route.ack_timeout_s)
+        window = self._window = Window(session, ack_timeout_s=self._route.ack_timeout_s, broker=self._name)
         self._notices_under_way = 0
         for lane in (self.readings, self.urgent):
             lane.begin(self._route.publisher.name, session.maximum_packet_size)

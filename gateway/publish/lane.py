@@ -11,6 +11,7 @@ from gateway.errors import Dismissed, Rejected, Unreachable
 from gateway.journal.journal import Journal
 from gateway.journal.record import Record
 from gateway.journal.stream import Stream
+from gateway.logs import MessageId, about
 from gateway.pacing.breaker import Breaker
 from gateway.pacing.limiter import Limiter
 from gateway.publish.batches import batches
@@ -296,7 +297,10 @@ class Lane:
         self._breaker.failed(_now())
         if self._batching and not self._breaker.closed and not self._batches_break_links:
             self._batches_break_links = True
-            log.warning("%s: hangs up on batches: the backlog leaves one by one", self.broker)
+            log.warning(
+                "%s: hangs up on batches: the backlog leaves one by one", self.broker,
+                extra=about(broker=self._reader),
+            )  # fmt: skip
 
     def _accuse(self, flight: _Flight, error: Unreachable) -> None:
         """Its one record was alone under way when the link ended: once is chance, several times is not."""
@@ -309,6 +313,7 @@ class Lane:
             log.warning(
                 "%s: %d connections ended on reading %d of %s: it is set aside: %s",
                 self.broker, KILLS, record.seq, record.device, error,
+                extra=about(MessageId.BROKER_REFUSES, device=record.device, broker=self._reader),
             )  # fmt: skip
             flight.refusals = [(flight.records, flight.topic, f"{KILLS} connections ended on it: {error}")]
             flight.missing = 0

@@ -4,6 +4,7 @@ from collections import deque
 from typing import NoReturn
 
 from gateway.errors import Deferred, Rejected, Unreachable
+from gateway.logs import about
 from gateway.pacing.backoff import Backoff
 from gateway.publish.publisher import Done, Message, Session
 
@@ -43,7 +44,8 @@ class Window:
     long as it is in vain the first one is risked alone, and when it has landed the others follow it.
     """
 
-    def __init__(self, session: Session, *, ack_timeout_s: float) -> None:
+    def __init__(self, session: Session, *, ack_timeout_s: float, broker: str = "") -> None:
+        """`broker`: its name in the configuration, for the log."""
         self.size = session.window
         self.deferrals = 0
         self._session = session
@@ -61,6 +63,7 @@ class Window:
         self._patient = False  # it is we who wait, not the broker who is slow
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         self._told = False
+        self._broker = broker
 
     @property
     def busy(self) -> bool:
@@ -144,7 +147,9 @@ class Window:
         self._wait()
         if not self._told:  # once for each connection: under a tight quota this goes on and on
             self._told = True
-            log.warning("%s; what the broker defers is sent again later", reason)
+            log.warning(
+                "%s; what the broker defers is sent again later", reason, extra=about(broker=self._broker)
+            )
 
     def _wait(self) -> None:
         self._patient = True

@@ -16,7 +16,7 @@ from tests.support.rogue_broker import (
     receive_maximum,
 )
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Far beyond what anything here takes; only a hang reaches it."""
 
 WILL = Message("t/status", b"gone", retain=True)
@@ -274,7 +274,7 @@ class NetworkPublisherContract:
 
     async def test_broker_that_never_answers_is_unreachable(self, rogue: RogueBroker) -> None:
         rogue.mute = True
-        publisher = self.publisher(rogue.port, connect_timeout_s=0.1)
+        publisher = self.publisher(rogue.port, connect_timeout_s=1)
         assert await refused(publisher) == "no answer"
         rogue.mute = False
         await works(publisher)

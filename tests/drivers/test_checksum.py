@@ -4,7 +4,7 @@ from functools import reduce
 from operator import xor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.checksum import CHECKSUMS, xor8
@@ -32,7 +32,6 @@ def test_each_checksum_has_its_published_check_value() -> None:
     assert {name: checksum(b"123456789") for name, (_, checksum) in CHECKSUMS.items()} == CHECK_VALUES
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_checksum_is_as_wide_as_the_table_says(data: bytes) -> None:
     assert all(0 <= checksum(data) < 256**width for width, checksum in CHECKSUMS.values())
@@ -56,14 +55,12 @@ def test_xor8_has_its_published_values(data: bytes, check: int) -> None:
     assert xor8(data) == check
 
 
-@settings(deadline=None)
 @given(st.binary(), st.binary())
 def test_xor8_of_a_whole_is_that_of_its_parts(left: bytes, right: bytes) -> None:
     assert xor8(left + right) == xor8(left) ^ xor8(right)
     assert xor8(left) == reduce(xor, left, 0)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1), st.data())
 def test_xor8_notices_any_single_damaged_byte(data: bytes, choice: st.DataObject) -> None:
     place = choice.draw(st.integers(0, len(data) - 1))

@@ -153,6 +153,7 @@ def test_readout_without_values_is_refused() -> None:
     assert decoded(FIRST + b"nothing\r\n!\r\n") == ([], {"no values": 1})
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -143,6 +143,7 @@ def test_encrypted_telegrams_are_recognised_and_counted(length: bytes) -> None:
     assert rejected == {"encrypted: this driver has no key": 2}
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize(
     "hostile",
     [

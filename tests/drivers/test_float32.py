@@ -4,7 +4,7 @@ import math
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.float32 import shortest
@@ -21,7 +21,6 @@ def test_decimal_that_was_meant_comes_back(written: float) -> None:
     assert shortest(single(written)) == written
 
 
-@settings(deadline=None)
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_it_is_the_same_number(value: float) -> None:
     brief = shortest(value)

@@ -12,7 +12,7 @@ from struct import pack
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import drivers
@@ -347,7 +347,6 @@ pieces = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     table=st.sampled_from(TABLES),
     stream=st.lists(pieces | st.binary(max_size=4), max_size=20).map(b"".join),

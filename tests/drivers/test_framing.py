@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.framing import Headed, Kind, Lines
@@ -35,14 +35,12 @@ def cut(stream: bytes, places: Iterable[int]) -> list[bytes]:
     return [stream[first:last] for first, last in pairwise(edges)]
 
 
-@settings(deadline=None)
 @given(stream=streams, places=splits, max_length=st.integers(1, 30))
 def test_lines_are_those_of_the_whole_stream(stream: bytes, places: list[int], max_length: int) -> None:
     assert lines(cut(stream, places), max_length) == naive(stream, max_length)
     assert lines([bytes([byte]) for byte in stream], max_length) == naive(stream, max_length)
 
 
-@settings(deadline=None)
 @given(stream=streams, places=splits)
 def test_offset_is_where_the_line_stands(stream: bytes, places: list[int]) -> None:
     found, _ = lines(cut(stream, places), 30)
@@ -159,13 +157,11 @@ def test_headed_frames_are_found_and_the_rest_is_counted(
     assert headed(stream) == (frames, rejected)
 
 
-@settings(deadline=None)
 @given(stream=headed_streams, places=splits)
 def test_headed_frames_and_counts_are_the_same_in_any_split(stream: bytes, places: list[int]) -> None:
     assert headed(*cut(stream, places)) == headed(stream)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([SHORT, LONG, b"a", b"xy", b"ab"]), max_size=20))
 def test_every_headed_frame_comes_that_no_other_ones_bytes_hide(pieces: list[bytes]) -> None:
     whole = [piece for piece in pieces if len(piece) > len(b"ab")]

@@ -9,6 +9,7 @@ from drivers.testing.fuzz import fuzz
 from scripts.benchmarks.fuzzing import sampled
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize("name", sorted(drivers.DRIVERS))
 def test_damaged_telegrams_raise_nothing_and_good_ones_among_them_are_found(name: str) -> None:
     driver = drivers.find(name)

@@ -314,7 +314,7 @@ def flattened(found: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Va
             yield prefix + key, value
 
 
-@settings(deadline=None)
+@pytest.mark.repetitive
 @given(found=OBJECTS, ensure_ascii=st.booleans())
 def test_any_object_survives_flattening(found: dict[str, Any], *, ensure_ascii: bool) -> None:
     line = json.dumps(found, ensure_ascii=ensure_ascii).encode()
@@ -326,7 +326,6 @@ def test_any_object_survives_flattening(found: dict[str, Any], *, ensure_ascii: 
     assert not lines.rejected
 
 
-@settings(deadline=None)
 @given(st.text('{}[]",:\\.-+eE019nainfovtru \r\n\x00é', max_size=80))
 def test_almost_json_raises_nothing_and_gives_only_values(text: str) -> None:
     frames, _ = decoded(text.encode("latin-1"))
@@ -335,7 +334,8 @@ def test_almost_json_raises_nothing_and_gives_only_values(text: str) -> None:
         orjson.dumps(frame.values)
 
 
-@settings(deadline=None, max_examples=50)
+@pytest.mark.repetitive
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.binary(max_size=80), OBJECTS), max_size=6))
 def test_noise_that_ends_before_a_line_begins_costs_no_line(
     parts: list[tuple[bytes, dict[str, Any]]],
@@ -346,7 +346,6 @@ def test_noise_that_ends_before_a_line_begins_costs_no_line(
     assert is_subsequence(expected, [frame.values for frame in frames])
 
 
-@settings(deadline=None)
 @given(st.floats(), st.sampled_from(["%f", "%e", "%g", "%.2f"]))
 def test_whatever_printf_makes_of_a_float_keeps_its_line(number: float, form: str) -> None:
     [frame], _ = decoded(f'{{"n":{form % number},"m":1}}'.encode())

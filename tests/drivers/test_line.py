@@ -396,6 +396,21 @@ async def test_hang_up_is_noticed_between_two_rounds(tmp_path: Path) -> None:
                     await resting
 
 
+class Thermometer(Asker):
+    def __init__(self, name: str, line: Line, options: AskingOptions) -> None:
+        super().__init__(name, line, options)
+        self.due: list[float] = []
+        """When each round after the first one was."""
+
+    async def ask(self) -> Answered:
+        answer, at = await self._line.exchange(b"t?\n", whole_line)
+        return Answered({"temperature": float(answer)}, at)
+
+    async def rest(self, due: float) -> float:
+        self.due.append(await super().rest(due))
+        return self.due[-1]
+
+
 async def test_rounds_keep_to_their_grid(tmp_path: Path) -> None:
     with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
         async with (
@@ -409,14 +424,10 @@ async def test_rounds_keep_to_their_grid(tmp_path: Path) -> None:
                     moments.append((await anext(readings)).at.mono)
                     if number == 5:
                         await asyncio.sleep(0.12)  # a round that is missed is not made up for
-    phases = [(moment - moments[0] + 0.02) % 0.05 for moment in moments]
-    assert max(phases) - min(phases) < 0.025
-
-
-class Thermometer(Asker):
-    async def ask(self) -> Answered:
-        answer, at = await self._line.exchange(b"t?\n", whole_line)
-        return Answered({"temperature": float(answer)}, at)
+    assert all(due <= moment for due, moment in zip(device.due, moments[1:], strict=True))
+    steps = [(later - earlier) / 0.05 for earlier, later in pairwise(device.due)]
+    assert steps == pytest.approx([max(round(step), 1) for step in steps])
+    assert steps[4] > 2.5
 
 
 async def test_rounds_without_an_answer_are_counted_and_too_many_are_a_silent_link(tmp_path: Path) -> None:

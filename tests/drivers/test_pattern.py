@@ -62,7 +62,7 @@ PARTS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(parts=st.tuples(PARTS, PARTS, PARTS), line=st.text("ab1 ", max_size=9), tied=st.booleans())
 def test_any_pattern_finds_what_re_finds(parts: tuple[str, str, str], line: str, *, tied: bool) -> None:
     text = f"(?:{parts[0]})(?P<it>{parts[1]})(?:{parts[2]})"

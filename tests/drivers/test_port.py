@@ -592,7 +592,7 @@ def test_denied_port_of_roots_group_sends_nobody_into_that_group(bare_terminal: 
     bare_terminal.chmod(0o660)
     os.chown(bare_terminal, -1, 0)
     answer = strangers_attempt(bare_terminal)
-    assert answer.endswith("may not open it: a udev rule must give it to a group such as dialout")
+    assert answer.endswith("may not open it (a udev rule must give it to a group such as dialout)")
 
 
 def test_denied_port_whose_group_may_not_open_it_either_sends_nobody_into_the_group(
@@ -601,14 +601,17 @@ def test_denied_port_whose_group_may_not_open_it_either_sends_nobody_into_the_gr
     bare_terminal.chmod(0o600)
     answer = strangers_attempt(bare_terminal)
     assert answer.startswith(f"LinkDenied {bare_terminal}: permission denied: it belongs to group ")
-    assert answer.endswith("; nor may the group (mode crw-------): a udev rule must let it")
+    assert answer.endswith("; nor may the group (mode crw-------) (a udev rule must let it)")
 
 
-async def test_port_locked_by_a_process_we_may_not_look_into_is_busy(bare_terminal: Path) -> None:
+async def test_process_that_locks_a_port_is_named_to_those_who_may_not_look_into_it(
+    bare_terminal: Path,
+) -> None:
     let_everybody_open(bare_terminal)
     async with opened(bare_terminal):
         answer = await asyncio.to_thread(strangers_attempt, bare_terminal)
-    assert answer == f"LinkBusy {bare_terminal}: in use by another process"
+    ours = f"{name_of(os.getpid())} (pid {os.getpid()})"
+    assert answer == f"LinkBusy {bare_terminal}: in use by {ours}"
 
 
 def test_denial_names_user_and_group_by_number_where_they_have_no_name(tmp_path: Path) -> None:

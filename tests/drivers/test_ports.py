@@ -1,5 +1,6 @@
 """The machine's serial ports, and ports named by what is plugged in."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from drivers.driver import DriverOptions
 from drivers.instrument import PtyInstrument
 from drivers.port import SerialPort
-from drivers.ports import UsbIdentity, found, lasting, whole
+from drivers.ports import Account, UsbIdentity, found, lasting, whole
 from gateway import cli
 from gateway.clock import system_clock
 from gateway.errors import LinkAbsent, LinkBusy, LinkError
@@ -120,6 +121,14 @@ def test_lasting_name_is_the_link_by_identity(machine: Machine) -> None:
     assert lasting(str(device)) == lasting(port.path) == port.path
     assert lasting("tcp://meter:4001") == "tcp://meter:4001"
     assert lasting("/tmp/line") == "/tmp/line"
+
+
+def test_account_is_that_of_whoever_runs_the_process() -> None:
+    ours = Account.ours()
+    assert Account.of_process(os.getpid()) == ours
+    assert Account.of("root").uid == 0
+    with pytest.raises(KeyError):
+        Account.of("nobody-has-this-name")
 
 
 def test_path_that_is_typed_in_some_folder_is_made_whole(

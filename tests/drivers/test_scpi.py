@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -226,7 +226,6 @@ def test_hostile_answer_is_a_text_in_time(answer: str) -> None:
     assert frame.values == {"value": answer.strip()}
 
 
-@settings(deadline=None)
 @given(
     parts=st.lists(
         st.sampled_from(

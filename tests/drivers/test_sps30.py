@@ -8,7 +8,7 @@ from struct import pack
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import drivers
@@ -48,7 +48,6 @@ data = st.binary(max_size=255) | st.lists(
 ).map(bytes)
 
 
-@settings(deadline=None)
 @given(address=st.integers(0, 255), command=st.integers(0, 255), state=st.integers(0, 255), data=data)
 def test_what_is_framed_is_parsed_and_holds_no_flag_inside(
     address: int, command: int, state: int, data: bytes

@@ -23,6 +23,7 @@ from gateway.pacing.backoff import Backoff
 from gateway.source import Source
 from gateway.supervisor import Child, Supervisor
 from tests.gateway.notify.alerts import MORNING_NS, RESOLVED, alert
+from tests.support.logged import fields
 
 HOUR_S = 3600.0
 
@@ -106,6 +107,7 @@ async def test_alert_that_fires_does_it_once_however_often_it_is_said(log: pytes
             await asyncio.sleep(10)
     assert plant.told == [("pump", "running", False)]
     assert lines(log) == ["action of hot (boiler): pump.running = false: done after 0.0 s"]
+    assert fields(log.records, "done after") == {"DEVICE": "pump", "RULE": "hot"}
     assert actions.counters() == {
         "waiting": 0, "done": 1, "refused": 0, "given_up": 0, "replaced": 0, "failed": 0
     }  # fmt: skip

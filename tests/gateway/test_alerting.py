@@ -13,7 +13,9 @@ import pytest
 from gateway.alerting import LATE_S, Alerting, beside
 from gateway.bus import EventBus
 from gateway.config import load, rulebook
+from gateway.logs import MessageId
 from gateway.model import Availability, Presence, Reading, Value
+from tests.support.logged import fields
 from tests.support.memory_journal import MemoryJournal
 from tests.support.scripted_driver import loop_clock
 
@@ -320,3 +322,6 @@ async def test_log_warns_of_what_fires_and_not_of_what_is_quiet_or_over(
         ("INFO", "alert hot (boiler): firing, acknowledged by Ada: 90"),
         ("INFO", "alert hot (boiler): resolved, acknowledged by Ada"),
     ]
+    about = {"DEVICE": "boiler", "RULE": "hot"}
+    assert fields(caplog.records, "firing: 90") == {"MESSAGE_ID": MessageId.ALERT_FIRING, **about}
+    assert fields(caplog.records, "resolved") == {"MESSAGE_ID": MessageId.ALERT_RESOLVED, **about}

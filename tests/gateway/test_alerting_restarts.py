@@ -144,6 +144,7 @@ async def busy(post: Post) -> None:
     await post.says(90)
 
 
+@pytest.mark.repetitive
 async def test_file_in_which_something_was_changed_is_set_aside_or_harmless(tmp_path: Path) -> None:
     file = remembered(tmp_path)
     async with Post.at_work(tmp_path, EVERYTHING) as post:

@@ -1,6 +1,7 @@
 """Idleness is healthy, work that does not move is not; and whoever is stuck is named before the watchdog starves."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -58,6 +59,10 @@ def manager(tmp_path: Path) -> Iterator[FakeServiceManager]:
         yield manager
 
 
+def _trace(record: logging.LogRecord) -> str:
+    return str(vars(record)["TRACE"])
+
+
 def _stuck(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each for each in caplog.messages if ": stuck: " in each]
 
@@ -102,7 +107,7 @@ async def test_what_waits_and_does_not_move_stops_the_feeding_and_is_named_once(
     [line] = _stuck(caplog)
     assert line.startswith("health: recorder: stuck: nothing has moved for 3")
     assert "the service manager restarts the gateway within 30 s" in line
-    [stack] = [each for each in caplog.messages if each.startswith("health: task Task-")]
+    [stack] = [_trace(each) for each in caplog.records if each.getMessage().startswith("health: task Task-")]
     assert "in test_what_waits_and_does_not_move" in stack
 
 
@@ -268,9 +273,12 @@ def test_wedged_loop_is_found_with_the_place_where_it_is(
         loop.call_soon_threadsafe(a_driver_that_waits_for_its_instrument)
         manager.wait_for("STATUS=stuck")
         manager.clear()
-        [thread] = [each for each in caplog.messages if each.startswith("health: thread loop:")]
-        assert "a_driver_that_waits_for_its_instrument" in thread
-        assert any(each.startswith("health: task ") and "live" in each for each in caplog.messages)
+        [thread] = [each for each in caplog.records if each.getMessage() == "health: thread loop:"]
+        assert "a_driver_that_waits_for_its_instrument" in _trace(thread)
+        assert any(
+            each.getMessage().startswith("health: task ") and "live" in _trace(each)
+            for each in caplog.records
+        )
         manager.wait_for("STATUS=stuck")
         assert "WATCHDOG=1" not in manager.heard
         gate.set()
@@ -286,7 +294,8 @@ def test_thread_of_the_disk_that_does_not_come_back_is_found_while_the_loop_turn
     with ThreadPoolExecutor(1, thread_name_prefix="journal") as disk, _gate() as gate, _alive(health, stuck):
         disk.submit(gate.wait)
         manager.wait_for("STATUS=stuck")
-        assert "in Event.wait" in next(each for each in caplog.messages if "thread journal_0" in each)
+        [thread] = [each for each in caplog.records if each.getMessage() == "health: thread journal_0:"]
+        assert "in Event.wait" in _trace(thread)
 
 
 @pytest.mark.real_time

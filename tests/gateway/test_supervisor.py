@@ -1,13 +1,16 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from gateway.errors import LinkAbsent, LinkDenied, LinkLost, Unreachable
+from gateway.logs import MessageId, about
 from gateway.model import Presence
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import STABLE_S, Child, Report, Supervisor
+from tests.support.logged import fields
 
 
 def _whole_delay(_low: float, high: float) -> float:
@@ -177,6 +180,27 @@ async def test_bug_is_reported_once_with_its_traceback_and_the_child_restarted(
         "boiler: a bug, please report it"
     ]
     assert _lines(caplog)[1:] == ["boiler: offline: internal error: ZeroDivisionError('in the decoder')"]
+
+
+async def test_lines_of_a_child_have_its_fields_and_say_what_has_happened(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run(report: Report) -> None:
+        await report.online()
+        await report.stale("nothing for 5 s")
+        await report.online()
+        raise ZeroDivisionError
+
+    news = {Presence.ONLINE: MessageId.DEVICE_ONLINE, Presence.STALE: MessageId.DEVICE_STALE}
+    await _run_for(0.5, replace(_child(run), fields=about(device="boiler", port="/dev/a"), news=news))
+    whose = {"DEVICE": "boiler", "PORT": "/dev/a"}
+    for text, message_id in {
+        "boiler: online again": MessageId.DEVICE_ONLINE,
+        "nothing for 5 s": MessageId.DEVICE_STALE,
+        "a bug": MessageId.BUG,
+    }.items():
+        assert fields(caplog.records, text) == {"MESSAGE_ID": message_id, **whose}
+    assert fields(caplog.records, "boiler: offline") == whose
 
 
 async def test_of_a_group_of_errors_a_bug_is_named_before_a_lost_link(

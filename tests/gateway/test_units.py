@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -162,7 +162,6 @@ def test_size_is_written_exactly_and_briefly(count: int, written: str) -> None:
     assert size(written) == count
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**12), st.integers(0, 6), st.sampled_from(["ms", "s", "m", "min", "h", "d"]))
 def test_what_is_read_and_written_is_read_the_same(number: int, places: int, unit: str) -> None:
     text = f"{number / 10**places:.{places}f}{unit}"
@@ -170,7 +169,6 @@ def test_what_is_read_and_written_is_read_the_same(number: int, places: int, uni
     assert duration(written_duration(seconds)) == seconds
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**15))
 def test_whole_seconds_and_bytes_are_written_without_loss(number: int) -> None:
     assert duration(written_duration(float(number))) == number

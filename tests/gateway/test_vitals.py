@@ -1,6 +1,7 @@
 """Who is stuck and who only waits: each part at work, looked at every three seconds of its own time."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from drivers.driver import Device, Driver, DriverOptions
 from gateway import vitals
 from gateway.bus import EventBus, Overflow
+from gateway.config import Config
 from gateway.errors import Deferred, LinkAbsent
 from gateway.health import Health, Patience, Pulse
 from gateway.journal.record import Entry
@@ -21,9 +23,11 @@ from gateway.publish.forwarder import Forwarder, Route
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Answer, Message, Publisher
 from gateway.publish.topics import Topics
+from gateway.reloading import Change, Reloading
 from gateway.remembrance import Remembrance
 from gateway.source import Source
 from gateway.supervisor import Child, Supervisor
+from gateway.systemd import ServiceManager
 from tests.support.journals import files_end_at, fill, opened
 from tests.support.memory_broker import MemoryBroker
 from tests.support.memory_journal import MemoryJournal
@@ -154,7 +158,7 @@ async def test_files_that_are_saved_have_the_time_that_takes(tmp_path: Path) -> 
         remembrance = _no_rules(tmp_path)
         journal.reopening = True
         disk, _ = vitals.of_disks(journal, remembrance, PATIENCE)
-        assert disk.patience_s == PATIENCE.rescue_s
+        assert disk.patience_s == PATIENCE.long_s
         await remembrance.close()
 
 
@@ -286,3 +290,51 @@ async def test_devices_on_one_port_wait_for_each_other_and_not_for_ever(turn_s: 
 
 def _no_decoder(_options: object) -> NoReturn:
     raise NotImplementedError
+
+
+# Reloads.
+
+
+@pytest.mark.real_time
+async def test_reload_whose_file_does_not_come_is_stuck_until_it_does(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    os.mkfifo(file)  # read like a file on a server that is away
+
+    async def carry_out(change: Change) -> None:
+        raise AssertionError(change)
+
+    def current() -> Config:
+        raise AssertionError
+
+    async def until_waits(waits: bool) -> object:
+        async with asyncio.timeout(30):
+            while (pulse := vitals.of_reloads(reloading, PATIENCE)).waits is not waits:
+                await asyncio.sleep(0.01)
+        return pulse.moved
+
+    reloading, signalled = Reloading(file, current, carry_out, ServiceManager()), asyncio.Event()
+    running = asyncio.create_task(reloading.run(signalled))
+    before = await until_waits(False)
+    signalled.set()
+    assert await until_waits(True) == before
+    await asyncio.to_thread(file.write_text, "rubbish")
+    assert await until_waits(False) != before
+    running.cancel()
+    await asyncio.wait([running])
+
+
+def test_document_says_how_patient_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs/watchdog.md").read_text()
+    table = text[text.index("| stuck is |") : text.index("The log then says")]
+    told = [line.split("|")[3].strip() for line in table.splitlines()[2:] if line]
+    long, hand = PATIENCE.long_s / 60, PATIENCE.hand_s / 60
+    notice = hand + vitals.LONGEST_ATTEMPT_S / 60
+    assert told == [
+        f"{PATIENCE.loop_s:g} s",
+        f"{PATIENCE.mailbox_s:g} s",
+        f"`ack_timeout` and {PATIENCE.forwarder_s:g} s",
+        f"{PATIENCE.disk_s:g} s ({long:g} min while a damaged journal is saved)",
+        f"{hand:g} min",
+        f"{notice:g} min",
+        f"{long:g} min",
+    ]

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -44,19 +44,22 @@ def box_script() -> str:
 
 
 class Box:
-    def __init__(self, script: str, name: str, shared: Path) -> None:
+    def __init__(self, script: str, name: str, shared: Path, settings: Mapping[str, str]) -> None:
         self.shared = shared
         """What the box sees at SHARED."""
         self._script = script
-        self._environment = {**os.environ, "SYSTEMD_BOX_NAME": name}
+        self._environment = {**os.environ, **settings, "SYSTEMD_BOX_NAME": name}
 
     @classmethod
     @contextmanager
-    def running(cls, shared: Path, *, kind: str = "") -> Iterator[Self]:
-        """A fresh one, destroyed at the end, also on Ctrl-C. `kind` keeps those apart that one process has at once."""
+    def running(cls, shared: Path, *, kind: str = "", **settings: str) -> Iterator[Self]:
+        """A fresh one, destroyed at the end, also on Ctrl-C. `kind` keeps those apart that one process has at once.
+
+        `settings`: of the script, such as `SYSTEMD_BOX_SUITE="trixie"`.
+        """
         script = box_script()
         _destroy_what_others_left(script)
-        box = cls(script, f"{_NAME}{kind}-{os.getpid()}", shared)
+        box = cls(script, f"{_NAME}{kind}-{os.getpid()}", shared, settings)
         box._command("build", timeout=600)
         try:
             box.boot(fresh=True)

@@ -140,9 +140,14 @@ class GatewayProcess:
         return watched.issuperset(os.path.realpath(port) for port in ports)
 
     def held_up_s(self) -> float:
-        """For how long its threads were ready to run, and another process had the core."""
-        files = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
-        return sum(int(file.read_text().split()[1]) for file in files) / 1e9
+        """For how long its event loop was ready to run, and another process had the core.
+
+        Not the sum over its threads: on a busy machine that grows faster than time.
+        """
+        return (
+            int(Path(f"/proc/{self._process.pid}/task/{self._process.pid}/schedstat").read_text().split()[1])
+            / 1e9
+        )
 
     async def _follow_log(self) -> None:
         assert self._process.stderr is not None

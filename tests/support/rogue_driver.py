@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ class Options(DriverOptions):
         "keeps the interpreter",
         "never opens",
         "never shuts",
+        "never leaves",
         "kills the disk's thread",
     ] = "nothing"
 
@@ -41,22 +43,23 @@ class _Rogue:
         self._clock = clock
 
     async def readings(self) -> AsyncIterator[Reading]:
-        number = 0
-        while True:
-            number += 1
-            yield Reading(at=self._clock(), device=self._name, values={"n": number})
-            await asyncio.sleep(0.05)
-            if number == READINGS_BEFORE:
-                self._misbehave()
+        try:
+            for number in count(1):
+                yield Reading(at=self._clock(), device=self._name, values={"n": number})
+                await asyncio.sleep(0.05)
+                if number == READINGS_BEFORE:
+                    self._misbehave()
+        finally:
+            if self._deed == "never leaves":
+                await asyncio.sleep(EVER_S)
 
     def _misbehave(self) -> None:
         match self._deed:
             case "wedges the loop":
                 time.sleep(EVER_S)
             case "keeps the interpreter":
-                re.match(
-                    r"(a|a)+$", "a" * 50 + "b"
-                )  # regular expressions are matched without letting anybody in
+                # Which lets nobody in while it tries all ways.
+                re.match(r"(a|a)+$", "a" * 50 + "b")
             case "never shuts":
                 raise LinkLost("the port went away")
             case "kills the disk's thread":

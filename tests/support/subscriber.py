@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal, NamedTuple, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
 
 import aiomqtt
 import orjson
@@ -11,14 +13,16 @@ import orjson
 from tests.support.gateway_process import until
 
 
-class Got(NamedTuple):
+@dataclass(frozen=True)
+class Got:
     topic: str
     payload: bytes
     retained: bool
     qos: int
 
-    @property
+    @cached_property
     def json(self) -> Any:
+        """Read once: tests look again and again at thousands, until one has come."""
         return orjson.loads(self.payload)
 
 

@@ -11,3 +11,10 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     with Box.running(tmp_path_factory.mktemp("box")) as running:
         running.install_quickly()
         yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process has the box that tests share: each other one would boot another."""
+    for item in items:
+        if "box" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("box"))

@@ -60,8 +60,10 @@ def test_version_is_the_distributions() -> None:
 @pytest.mark.parametrize(
     "command",
     [
+        "init",
         "run",
         "check",
+        "doctor",
         "demo",
         "tail",
         "journal",

@@ -61,6 +61,9 @@ async def test_package_is_installed_upgraded_removed_and_purged_and_loses_nothin
     assert machine.sh("stat -c '%U:%G %a' /etc/sallyport/gateway.toml") == "root:sallyport 640"
     assert machine.run("systemd-analyze", "verify", "sallyport.service").stderr == ""
 
+    for script in ("install", "uninstall"):
+        assert "use apt" in machine.run(CLONE / "scripts" / script, check=False).stderr
+
     start_broker(machine)
     start_board(machine)
     configure(machine)

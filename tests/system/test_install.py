@@ -26,9 +26,14 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         yield box
 
 
+@pytest.fixture(scope="module")
+def files_before(machine: Box) -> set[str]:
+    return files(machine)
+
+
 @pytest.fixture
-def installed(machine: Box) -> Iterator[Box]:
-    """With nothing configured but what comes by itself."""
+def installed(machine: Box, files_before: set[str]) -> Iterator[Box]:  # noqa: ARG001 - before it is installed
+    """With an empty configuration."""
     if not version_in_use(machine):
         install(machine)
     configure(machine, "")
@@ -68,14 +73,21 @@ def online_as(subscriber: Subscriber, version: str) -> bool:
     return bool(subscriber.on("/status")[-1].get("version") == version)
 
 
+def until_it_is(box: Box, state: str) -> None:
+    box.sh(f"until [ $(systemctl is-active sallyport) = {state} ]; do sleep 0.1; done", timeout=100)
+
+
 def main_pid(box: Box) -> str:
     return box.properties("sallyport", "MainPID")["MainPID"]
 
 
-def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(machine: Box) -> None:
+def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(
+    machine: Box, files_before: set[str]
+) -> None:
+    assert "/opt/sallyport" not in files_before
     done = install(machine)
     assert done.returncode == 0, done.stderr
-    for word in ("sudo sallyport ports", "/etc/sallyport/gateway.toml", "journalctl"):
+    for word in ("sudo sallyport init", "/etc/sallyport/gateway.toml", "journalctl"):
         assert word in done.stdout
     assert version_in_use(machine) == __version__
     assert machine.systemctl("is-enabled", "sallyport") == "enabled"
@@ -98,6 +110,7 @@ async def test_upgrade_and_downgrade_under_load_lose_nothing(installed: Box) -> 
     start_broker(installed)
     start_board(installed)
     configure(installed)
+    installed.write("/etc/sallyport/requirements.txt", "rich\n")
     async with subscribed(installed) as subscriber:
         installed.systemctl("restart", "sallyport")
         for clone, version in ((newer, "99.0.0"), (CLONE, __version__)):
@@ -112,6 +125,7 @@ async def test_upgrade_and_downgrade_under_load_lose_nothing(installed: Box) -> 
     assert [each["seq"] for each in readings] == [*range(1, len(readings) + 1)]
     assert len({each["run"] for each in readings}) == 1
     assert installed.read("/etc/sallyport/gateway.toml") == CONFIG
+    installed.sh("/opt/sallyport/current/bin/python -c 'import rich'; rm /etc/sallyport/requirements.txt")
     assert [folder.partition("-")[0] for folder in versions_kept(installed)] == [__version__, "99.0.0"]
 
 
@@ -141,6 +155,21 @@ async def test_version_that_does_not_become_ready_is_taken_back(installed: Box) 
     assert "Nice=1" not in installed.systemctl("cat", "sallyport")
 
 
+@pytest.mark.slow
+def test_installation_that_is_interrupted_leaves_the_old_version_at_work(installed: Box) -> None:
+    slow = other_clone(installed, "99.0.3", "echo 'import time; time.sleep(50)' >>gateway/app.py")
+    installed.systemctl("restart", "sallyport")
+    before = versions_kept(installed)
+    with installed.started(slow / "scripts/install", "--offline", WHEELHOUSE):
+        until_it_is(installed, "activating")
+        assert "Another scripts/install" in install(installed).stderr
+    until_it_is(installed, "active")
+    installed.sh("flock /opt/sallyport/.lock true")
+    assert versions_kept(installed) == before
+    assert version_in_use(installed) == __version__
+    assert main_pid(installed) in installed.sh("pgrep -u sallyport")
+
+
 def test_version_that_does_not_take_the_configuration_is_refused_before_anything_stops(
     installed: Box,
 ) -> None:
@@ -164,19 +193,18 @@ def test_packages_that_cannot_be_had_leave_everything_as_it_was(installed: Box) 
     assert (main_pid(installed), versions_kept(installed)) == before
 
 
-def test_removal_leaves_configuration_and_journal_and_with_purge_nothing(machine: Box) -> None:
-    if version_in_use(machine):
-        machine.run(CLONE / "scripts/uninstall", "--purge")
-    before = files(machine)
-    assert install(machine).returncode == 0
-    machine.sh(
+def test_removal_leaves_configuration_and_journal_and_with_purge_nothing(
+    installed: Box, files_before: set[str]
+) -> None:
+    installed.systemctl("start", "sallyport")
+    installed.sh(
         "cp /etc/sallyport/gateway.toml /etc/sallyport/other.toml; systemctl enable --now sallyport@other"
     )
-    machine.run(CLONE / "scripts/uninstall")
-    left = files(machine) - before
+    installed.run(CLONE / "scripts/uninstall")
+    left = files(installed) - files_before
     assert {each for each in left if not each.startswith(("/etc/sallyport", "/var/lib/sallyport"))} == set()
     assert {"/etc/sallyport/other.toml", "/var/lib/sallyport/journal.db"} <= left
-    assert machine.run("pgrep", "-u", "sallyport", check=False).returncode == 1
-    machine.run(CLONE / "scripts/uninstall", "--purge")
-    assert files(machine) == before
-    assert machine.run("id", "sallyport", check=False).returncode == 1
+    assert installed.run("pgrep", "-u", "sallyport", check=False).returncode == 1
+    installed.run(CLONE / "scripts/uninstall", "--purge")
+    assert files(installed) == files_before
+    assert installed.run("id", "sallyport", check=False).returncode == 1

@@ -84,6 +84,7 @@ async def _survives(folder: Path, *, rounds: int, journal: str) -> None:
     assert len(account.runs) == 1
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize("sync", ["200ms", "always"])
 async def test_what_was_read_arrives_in_order_though_gateway_and_broker_are_killed(
     tmp_path: Path, sync: str

@@ -58,6 +58,7 @@ async def _outage(folder: Path, *, seconds: int) -> list[list[int]]:
     return weights
 
 
+@pytest.mark.repetitive
 async def test_readings_of_20_s_without_a_broker_arrive_though_the_gateway_is_restarted_twice(
     tmp_path: Path,
 ) -> None:

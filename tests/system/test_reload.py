@@ -112,6 +112,7 @@ class Paper:
 
     def _gateway(self) -> None:
         self._options["gateway"]["log_level"] = self._dice.choice(['"info"', '"warning"'])
+        self._options["gateway"]["log_format"] = self._dice.choice(['"auto"', '"json"'])
         self._options["gateway"]["status_interval"] = self._dice.choice(['"1s"', '"60s"'])
 
     def _session(self) -> None:

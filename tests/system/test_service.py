@@ -229,6 +229,19 @@ async def test_gateway_that_was_killed_is_back_and_goes_on_counting(service: Box
     assert sorted({*seqs}) == [*range(1, max(seqs) + 1)]
 
 
+async def test_reload_reads_a_new_port_and_goes_on_with_the_same_process(service: Box) -> None:
+    start_broker(service)
+    start_board(service)
+    configure(service, '[gateway]\nname = "test"\n')
+    async with subscribed(service) as subscriber:
+        service.systemctl("start", "sallyport")
+        before = service.properties("sallyport", "MainPID")
+        configure(service)
+        service.systemctl("reload", "sallyport")
+        await subscriber.has(5)
+    assert service.properties("sallyport", "MainPID", "NRestarts") == {**before, "NRestarts": "0"}
+
+
 async def test_several_gateways_on_one_machine_do_not_know_each_other(service: Box) -> None:
     start_broker(service)
     start_board(service)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tests/third_party/sallyport-th10"
 PAGE = (ROOT / "docs/writing-a-driver.md").read_text()
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.real_time, pytest.mark.xdist_group("third party")]  # it is installed once
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from tests.support.box import Box
-from tests.support.box_site import clear, configure
+from tests.support.box_site import BOARD, clear, configure, start_board, start_broker
 from tests.support.rogue_driver import entry_point
 
 pytestmark = pytest.mark.real_time
@@ -126,3 +126,34 @@ def test_whatever_is_stuck_leads_to_a_restart_and_says_first_where_it_was(ward: 
             assert "rogue_driver.py" in rest, said
     for name in ("disk", "stopped"):
         _until(partial(_reads, ward, name))
+
+
+def test_stop_that_hands_on_a_backlog_may_take_longer_than_systemd_waits(ward: Box) -> None:
+    """TimeoutStopSec= is two seconds here; the backlog takes five, with so many readings a second."""
+    ward.write(
+        "/etc/systemd/system/sallyport.service.d/test.conf", "[Service]\nWatchdogSec=4s\nTimeoutStopSec=2s\n"
+    )
+    ward.systemctl("daemon-reload")
+    configure(
+        ward,
+        '[gateway]\nname = "test"\nstop_timeout = "60s"\n[mqtt]\ncatch_up_rate = 300\nretry_max = "200ms"\n'
+        f"{BOARD}",
+    )
+    start_board(ward, every_s=0.002)
+    ward.systemctl("stop", "mosquitto")  # Debian's, which is there from the beginning
+    ward.systemctl("start", "sallyport")
+    _until(lambda: _backlog(ward) > 2500)
+    ward.systemctl("stop", "board")
+    start_broker(ward)
+    _until(lambda: "broker connected" in ward.properties("sallyport", "StatusText")["StatusText"])
+    assert _backlog(ward) > 1500
+    ward.systemctl("stop", "sallyport")
+    assert ward.properties("sallyport", "Result", "NRestarts") == {"Result": "success", "NRestarts": "0"}
+    said = "\n".join(ward.journal("sallyport"))
+    assert "0 left" in said, said
+    assert "timed out" not in said, said
+
+
+def _backlog(box: Box) -> int:
+    found = re.search(r"backlog (\d+)", box.properties("sallyport", "StatusText")["StatusText"])
+    return int(found[1]) if found else 0

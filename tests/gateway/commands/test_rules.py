@@ -330,6 +330,7 @@ def test_recording_of_a_year_that_no_clock_shows_is_refused(say: Say, year: str)
     assert f"night.rec: this recording claims to be of the year {int(year)}" in err
 
 
+@pytest.mark.repetitive
 def test_rule_gone_wild_stops_its_test_and_no_other(say: Say) -> None:
     wild = '[[test]]\nname = "wild"\n[[test.series]]\ndevice = "boiler"\nvalues = { temperature = ["90", "20"] }\n'
     Path("site.toml").write_text(SITE.replace('for = "30s"', 'repeat = "1s"'))

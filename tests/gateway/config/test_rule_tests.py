@@ -258,8 +258,9 @@ def toml(value: object) -> str:
             return json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf")
 
 
+@pytest.mark.repetitive
 @given(table=st.dictionaries(KEYS, ANYTHING, max_size=5))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_stands_in_a_file_it_is_a_test_or_refused_with_places(
     loaded: Load, table: dict[str, object]
 ) -> None:

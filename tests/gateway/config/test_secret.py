@@ -145,7 +145,9 @@ def test_a_missing_secret_says_what_was_looked_for(folder: Path, monkeypatch: py
         problem_of(folder, '{ file = "/no/such" }')
         == "cannot be read from /no/such: No such file or directory"
     )
-    advice = "add LoadCredential=other:/path/to/the/file to the [Service] of the systemd unit"
+    advice = (
+        "put it into /etc/sallyport/credentials/other, run systemctl daemon-reload and restart the service"
+    )
     assert (
         problem_of(folder, '{ credential = "other" }')
         == f'credential "other" not found in {folder}; {advice}'
@@ -154,6 +156,17 @@ def test_a_missing_secret_says_what_was_looked_for(folder: Path, monkeypatch: py
     assert problem_of(folder, '{ credential = "other" }') == (
         f'credential "other" not found: $CREDENTIALS_DIRECTORY is not set; {advice}'
     )
+
+
+def test_credential_is_found_beside_the_file_by_who_runs_a_command_outside_the_service(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    (folder / "credentials").mkdir()
+    (folder / "credentials/mqtt-password").write_text("kept beside it\n")
+    password = load_text(folder, site(WAYS["credential"])).mqtt.password
+    assert password is not None
+    assert password.get_secret_value() == "kept beside it"
 
 
 @pytest.mark.parametrize("name", ["", "../gateway.toml", "/etc/passwd"])

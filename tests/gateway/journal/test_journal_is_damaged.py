@@ -100,6 +100,7 @@ async def test_nothing_is_lost_without_damage(
     assert not caplog.messages
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize("which", ["db", "wal", "slate0", "slate1"])
 async def test_file_cut_anywhere(tmp_path: Path, which: str) -> None:
     kept = await made(tmp_path / "journal.db", killed=which != "db")
@@ -116,6 +117,7 @@ async def test_file_cut_anywhere(tmp_path: Path, which: str) -> None:
         assert journal.last_seq("boiler") >= COUNT or broken(kept.path)
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize("which", ["db", "wal", "slate0", "slate1"])
 async def test_bytes_flipped_anywhere(tmp_path: Path, which: str) -> None:
     kept = await made(tmp_path / "journal.db", killed=which != "db")

@@ -281,6 +281,7 @@ async def test_deleted_journal_is_made_anew_whatever_stands_on_the_slate(tmp_pat
 # Bounds.
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize("size", [100, 1000, 5000])
 async def test_files_keep_to_their_size_while_much_more_streams_through(tmp_path: Path, size: int) -> None:
     path = tmp_path / "journal.db"
@@ -302,6 +303,7 @@ async def test_files_keep_to_their_size_while_much_more_streams_through(tmp_path
     assert largest < limit * 1.1
 
 
+@pytest.mark.repetitive
 async def test_flood_does_not_let_the_file_grow_beyond_its_size(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with opened(path, max_size=8 * MB) as journal:
@@ -312,6 +314,7 @@ async def test_flood_does_not_let_the_file_grow_beyond_its_size(tmp_path: Path) 
         assert len(await waiting(journal)) + journal.losses.total == 150_000
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize("drop_oldest", [True, False])
 @pytest.mark.parametrize("sync_s", [0.2, 0.0], ids=["200ms", "always"])
 async def test_appended_is_delivered_and_lost_and_waiting(

@@ -132,6 +132,7 @@ async def _survives(folder: Path, sync: str, *, seconds: float, cuts: int) -> No
     assert promises or sync == "never"
 
 
+@pytest.mark.repetitive
 @pytest.mark.parametrize("sync", ["0.2", "always", "never"])
 async def test_power_cut_costs_no_more_than_promised(tmp_path: Path, sync: str) -> None:
     await _survives(tmp_path, sync, seconds=3, cuts=20)

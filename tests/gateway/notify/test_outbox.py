@@ -15,6 +15,7 @@ from gateway.notify.outbox import MOST_BUGS, Outbox, Patience
 from gateway.pacing.backoff import Backoff
 from gateway.supervisor import Child, Report, Supervisor
 from tests.gateway.notify.alerts import MORNING_NS, RESOLVED, alert
+from tests.support.logged import fields
 
 DAY_S = 86_400.0
 
@@ -208,6 +209,7 @@ async def test_declined_notice_gives_way_to_the_next_and_says_why(caplog: pytest
         assert (box.given_up, box.delivered, box.waiting) == (1, 1, 0)
         assert [*box.reasons] == ["g: warning: hot, a: 400 Bad Request"]
     assert "oncall: not told: g: warning: hot, a: 400 Bad Request" in caplog.messages
+    assert fields(caplog.records, "400 Bad Request") == {"RECEIVER": "oncall"}
 
 
 async def test_rate_limit_is_kept() -> None:

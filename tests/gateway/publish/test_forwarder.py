@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway import wire
 from gateway.errors import Dismissed, Unreachable
 from gateway.journal.record import Entry, Record
+from gateway.logs import MessageId
 from gateway.model import Presence, Reading, Stamp, Value
 from gateway.pacing.backoff import Backoff
 from gateway.publish.broker import Broker
@@ -24,6 +25,7 @@ from gateway.publish.publisher import Done, Message, Publisher
 from gateway.publish.topics import Topics
 from gateway.publish.window import Window
 from gateway.supervisor import Child, Report, Supervisor
+from tests.support.logged import fields
 from tests.support.memory_broker import MemoryBroker
 from tests.support.memory_journal import MemoryJournal
 from tests.support.rogue_broker import RogueBroker
@@ -165,7 +167,7 @@ class Disturbances:
     READ, WAIT, BREAK, BREAK_LATER, OFFLINE = range(5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     script=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), max_size=25),
     window=st.integers(1, 30),
@@ -503,6 +505,9 @@ async def test_refused_readings_are_counted_and_passed_over(caplog: pytest.LogCa
         "memory: refuses messages on p/g/gps: Not authorized (0x87)",
         "memory: refuses messages on p/g/gps: Payload format invalid (0x99)",
     ]
+    assert fields(caplog.records, "Not authorized") == {
+        "MESSAGE_ID": MessageId.BROKER_REFUSES, "BROKER": READER,
+    }  # fmt: skip
 
 
 async def test_topic_that_is_taken_again_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -974,7 +979,8 @@ async def test_bad_record_in_a_batched_backlog_costs_that_record() -> None:
     site.account()
 
 
-@settings(deadline=None, max_examples=40)
+@pytest.mark.repetitive
+@settings(max_examples=40)
 @given(
     script=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 30)), max_size=15),
     window=st.integers(1, 30),

@@ -45,6 +45,7 @@ def test_any_name_becomes_one_level(name: str, level: str) -> None:
     assert safe(name) == level
 
 
+@pytest.mark.repetitive
 @given(st.text())
 def test_no_name_breaks_out_of_its_level(name: str) -> None:
     level = safe(name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +130,7 @@ class Pair:
             self._kept, self._kept_at = orjson.dumps(self.engine.export(self._stamp(now))), now
 
 
+@pytest.mark.repetitive
 @settings(max_examples=1000)
 @given(rule=RULES, has_clear=st.booleans(), day=DAYS, awake=st.booleans())
 def test_engine_and_reference_are_of_one_mind_at_every_instant(

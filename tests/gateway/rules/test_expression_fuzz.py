@@ -1,5 +1,6 @@
 """Whatever is written is refused with a place, or is a function that gives a value or a reason and raises nothing."""
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,7 @@ def compiled(text: str) -> Expression | BadExpression:
         return refused
 
 
+@pytest.mark.repetitive
 @given(text=SOUP, values=st.lists(VALUES, max_size=4))
 @example(text="boiler.x // 5e-324 % 1", values=[{"x": 1.7e308}])
 @example(text="round(boiler.x * 1e300)", values=[{"x": 1e300}])

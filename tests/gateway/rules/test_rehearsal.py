@@ -248,8 +248,9 @@ SAID = st.lists(
 )
 
 
+@pytest.mark.repetitive
 @given(statute=STATUTES, said=SAID)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_rehearsal_is_an_engine_that_is_driven_by_hand(statute: Statute, said: Sequence[Said]) -> None:
     play = rehearsal(statute)
     happened: list[Happening] = []
@@ -302,7 +303,7 @@ SCRIPT = st.lists(st.tuples(WAITS, TEMPERATURES), max_size=25)
 
 
 @given(statute=STATUTES, script=SCRIPT)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_rehearsal_is_what_the_gateway_does_with_the_same_readings(
     statute: Statute, script: Sequence[tuple[float, float]]
 ) -> None:

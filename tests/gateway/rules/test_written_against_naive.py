@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -371,6 +372,7 @@ class Pair:
 EACH_OF = {True: ("hall-1", "hall-2"), False: ("",)}
 
 
+@pytest.mark.repetitive
 @settings(max_examples=250)
 @given(written=st.booleans().flatmap(lambda each: _written(each=each)), day=DAYS)
 def test_rules_as_written_and_the_reference_are_of_one_mind_at_every_instant(

@@ -256,7 +256,6 @@ others = st.one_of(
 streams = st.lists(st.one_of(pubacks(), connacks(), others), max_size=12)
 
 
-@settings(deadline=None)
 @given(streams, st.lists(st.integers(0, 2000), max_size=30))
 def test_the_same_packets_come_out_however_the_bytes_are_cut(
     stream: list[tuple[bytes, Packet]], cuts: list[int]
@@ -270,14 +269,14 @@ def test_the_same_packets_come_out_however_the_bytes_are_cut(
     assert fed((data[place : place + 1] for place in range(len(data))), "5") == expected
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(versions, st.lists(st.binary(max_size=200), max_size=10))
 def test_noise_raises_nothing_but_the_one_error(version: Version, pieces: list[bytes]) -> None:
     with contextlib.suppress(BadPacket):
         fed(pieces, version)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(versions, streams, st.data())
 def test_a_byte_gone_wrong_raises_nothing_but_the_one_error(
     version: Version, stream: list[tuple[bytes, Packet]], data: st.DataObject

@@ -4,7 +4,7 @@ import pytest
 from amqtt.adapters import BufferReader
 from amqtt.mqtt.connect import ConnectPacket
 from amqtt.mqtt.publish import PublishPacket
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.client import MQTTMessageInfo
@@ -189,7 +189,6 @@ def sent_by(client: PahoClient) -> bytes:
 
 
 @given(versions, messages, identifiers)
-@settings(deadline=None)
 def test_publish_is_byte_for_byte_what_paho_sends(
     version: Version, message: Message, identifier: int
 ) -> None:
@@ -216,7 +215,6 @@ def with_socket(client: PahoClient) -> None:
 
 
 @given(versions, texts.filter(bool), optional_texts, messages)
-@settings(deadline=None)
 def test_connect_is_byte_for_byte_what_paho_sends(
     version: Version, client_id: str, username: str | None, will: Message
 ) -> None:

@@ -1,0 +1,1 @@
+"""`sallyport doctor`: the real cause of what does not work, and what to do about it."""
