@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import re
 import secrets
 import signal
 import subprocess
@@ -205,6 +206,16 @@ async def test_nothing_listens_but_the_socket_for_us_and_the_embedded_broker_on_
             "unix": {str(site.folder / "run" / "test.sock")},
             "tcp": {f"127.0.0.1:{site.embedded}"},
         }
+
+
+async def test_verbs_are_those_of_the_page(site: Site) -> None:
+    async with site.at_work():
+        answer = await site.ask("nothing/of/that/kind")
+    assert answer is not None
+    verbs = answer["error"].removeprefix("there is no such verb; there are ").split(", ")
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    [row] = [line for line in page.splitlines() if line.startswith("| who may publish on")]
+    assert {*re.findall(r"`([a-z/]+)`", row)} == {*verbs}
 
 
 # What is secret.
