@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from drivers.port import Address, FlowControl, Parity, SerialPort
+from drivers.power import well_formed
 from gateway.errors import LinkLost, Refused
 from gateway.filters.choice import AnyFilter
 from gateway.filters.filter import Names as Globs
@@ -47,6 +48,18 @@ class DriverOptions(BaseModel):
         ge=0.1,
         description='No reading for this long makes the device stale; "never" switches that off.',
     )
+    reopen_after: DurationOrNever = Field(
+        default=60.0,
+        ge=1,
+        le=86_400,
+        description="A device that has been stale for this long, or has not answered: its port is closed and opened"
+        ' again, then after twice as long, and so on; "never" leaves it alone.',
+    )
+    power_cycle: str | None = Field(
+        default=None,
+        description="What switches the power of its USB port, .../1-1-port2/disable in /sys/bus/usb/devices: off and on"
+        " when it is still silent after its port was opened again twice.",
+    )
     retry_max: Duration = Field(
         default=5.0, ge=0.1, le=3600, description="The longest wait between two attempts to open the port."
     )
@@ -66,6 +79,18 @@ class DriverOptions(BaseModel):
     def _well_formed(cls, port: str) -> str:
         Address.parse(port)
         return port
+
+    @field_validator("power_cycle")  # called only for one that is written
+    @classmethod
+    def _switch(cls, path: str, info: ValidationInfo) -> str:
+        if not well_formed(path):
+            raise ValueError(
+                'must be the file "disable" of a hub\'s port, such as'
+                ' "/sys/bus/usb/devices/1-1:1.0/1-1-port2/disable"'
+            )
+        if "reopen_after" in info.data and info.data["reopen_after"] is None:
+            raise ValueError('needs reopen_after: with "never" nothing is done about a device that is silent')
+        return path
 
     @field_validator("stop_bits")
     @classmethod

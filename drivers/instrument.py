@@ -96,12 +96,23 @@ class PtyInstrument:
             if answer := instrument.answer(heard):
                 await self.say(answer)
 
-    async def opened(self) -> None:
-        """Wait until somebody has the terminal open, and has set its speed or let two seconds pass."""
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has the terminal open."""
         watch = select.poll()
         assert self._line is not None
         watch.register(self._line, 0)
-        while any(event & select.POLLHUP for _, event in watch.poll(0)):  # noqa: ASYNC110
+        return not any(event & select.POLLHUP for _, event in watch.poll(0))
+
+    async def closed(self) -> None:
+        """Wait until nobody has the terminal open."""
+        while self.is_open:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def opened(self) -> None:
+        """Wait until somebody has the terminal open, and has set its speed or let two seconds pass."""
+        assert self._line is not None
+        while not self.is_open:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         for _ in range(200):
             if termios.tcgetattr(self._line)[5] != termios.B50:

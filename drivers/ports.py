@@ -15,6 +15,8 @@ import serialx
 
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError
 
+DEV = Path("/dev")
+
 _HEX_ID = re.compile("[0-9a-fA-F]{1,4}")
 
 

@@ -23,6 +23,7 @@ from gateway.journal.record import Entry
 from gateway.journal.store import Limits
 from gateway.model import Availability, Clock, Gap, Reading, Removal
 from gateway.publish.embedded import embedded_broker
+from gateway.recovery import Recovery
 from gateway.reloading import Change, Reloading, compiled
 from gateway.request import Verb
 from gateway.supervisor import Supervisor
@@ -159,6 +160,7 @@ class _Gateway:
                         ("recorder", self._record(readings)),
                         ("availability", self._post(presences)),
                         ("devices", self._devices.run()),
+                        ("recovery", Supervisor().run([Recovery(self._devices).child])),
                         ("tallies", self._tallies.run(self._bus)),
                         ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
@@ -178,7 +180,7 @@ class _Gateway:
         await _cancelled(tasks["reloads"], tasks["control"])
         self._reloading.end()
         await self._alerting.finish_actions()
-        await _cancelled(tasks["devices"], tasks["tallies"])
+        await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"])
         for source in self._devices:
             await source.announce_stop()
         await self._alerting.finish_judging()

@@ -61,7 +61,8 @@ def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False)
 
     Raises: Refused, as it says; Unreachable, when none answers.
     """
-    running = {path.stem: path for folder in _folders() for path in sorted(folder.glob(f"**/*{SUFFIX}"))}
+    found = (path for folder in _folders() for path in sorted(folder.glob(f"*{SUFFIX}")))
+    running = {path.stem: path for path in found if not _is_deserted(path)}
     if gateway in running:
         path = running[gateway]
     elif not running or (gateway is not None and not or_the_only_one):
@@ -99,6 +100,19 @@ def _folders() -> Iterator[Path]:
     if os.geteuid() != 0 and (login := os.environ.get("XDG_RUNTIME_DIR")):
         yield Path(login) / "sallyport"
     yield Path("/run/sallyport")
+    yield from sorted(Path("/run").glob("sallyport@*"))
+
+
+def _is_deserted(path: Path) -> bool:
+    """Whoever answered there was killed."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 async def _listening(path: Path, callers: "_Callers") -> asyncio.Server | None:

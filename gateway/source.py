@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from math import inf, isfinite
 
 from drivers.asking import Asker
 from drivers.driver import NO_ANSWER, Device, Driver, DriverOptions, Writable
+from drivers.lookout import Lookout
 from gateway.bus import EventBus
 from gateway.errors import LinkAbsent, LinkError, LinkLost, LinkSilent, Refused
 from gateway.filters.chain import Chain
@@ -28,7 +29,7 @@ NEWS = {
     Presence.OFFLINE: MessageId.DEVICE_OFFLINE,
 }
 
-IN_PLACE = frozenset({"stale_after", "retry_max", "filters"})
+IN_PLACE = frozenset({"stale_after", "reopen_after", "power_cycle", "retry_max", "filters"})
 """Options that can be changed while the port is open: those that are for us, not for the driver."""
 
 STRETCH = 16
@@ -54,6 +55,9 @@ class Source:
         """Of these, the ones of which the filters passed nothing on when they came."""
         self.made = 0
         """Readings that came from the filters by themselves: a heartbeat, the result of a window."""
+        self.silent_since: float | None = None
+        """When nothing had been heard for too long, or too often no answer, and the port is not known to be away; None:
+        otherwise."""
         self.rejected: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.handling = ""
@@ -77,6 +81,11 @@ class Source:
         self._port_open: bool | None = None
         self._opened = False
         self._stopped = False
+        self._lookout = Lookout(options.port)
+        self._stay: asyncio.Timeout | None = None  # at the open port
+        self._settled = asyncio.Event()
+        self._may_open = asyncio.Event()
+        self._may_open.set()
         self._writing: set[asyncio.Timeout] = set()
         # They outlast the port: what they hold is what the device said, whenever its port was opened.
         self._chain = Chain(options.filters) if options.filters else None
@@ -90,6 +99,7 @@ class Source:
             run=self.run,
             restart=self._retry,
             changed=self.announce,
+            chance=self._lookout.arrival,
             fields=about(device=self.name, port=self._options.port),
             news=NEWS,
         )
@@ -99,8 +109,14 @@ class Source:
         if options.filters != self._options.filters:
             self._withheld = self.tally_withheld()
             self._chain = Chain(options.filters) if options.filters else None
+        if options.stale_after != self._options.stale_after:
+            self.silent_since = None
         self._retry.first_s, self._retry.cap_s = _retry(options)
         self._options = options
+
+    @property
+    def options(self) -> DriverOptions:
+        return self._options
 
     def succeed(self, former: "Source") -> None:
         """Count on from where it stopped: the same device, opened in another way."""
@@ -117,21 +133,44 @@ class Source:
 
     async def run(self, report: Report) -> None:
         """Raises: LinkError, when the port cannot be opened or goes away, or nobody answers."""
-        self._opened = False
         self._report = report
+        while True:
+            await self._may_open.wait()
+            await self._lookout.note()
+            self._opened = False
+            try:
+                await self._read(report)
+            except LinkSilent:
+                self._port_open = True
+                self._fall_silent()
+                raise
+            except LinkLost:
+                self._port_open, self.silent_since = False, None
+                raise
+            except LinkError:
+                self._port_open = self._opened  # where another instrument answers, the port is open
+                if not self._opened:
+                    self.silent_since = None
+                raise
+            finally:
+                self._handle("")
+                self._settled.set()
+
+    @asynccontextmanager
+    async def shut(self) -> AsyncIterator[None]:
+        """While it lasts the port of a device that is silent is not open; that is not announced.
+
+        Whoever is heard meanwhile keeps it: `silent_since` tells.
+        """
+        self._may_open.clear()
         try:
-            await self._read(report)
-        except LinkSilent:
-            self._port_open = True
-            raise
-        except LinkLost:
-            self._port_open = False
-            raise
-        except LinkError:
-            self._port_open = self._opened  # where another instrument answers, the port is open
-            raise
+            if self._stay is not None and self.silent_since is not None:
+                self._settled.clear()
+                self._stay.reschedule(0)
+                await self._settled.wait()
+            yield
         finally:
-            self._handle("")
+            self._may_open.set()
 
     @contextmanager
     def closing(self) -> Iterator[None]:
@@ -155,39 +194,59 @@ class Source:
             self._heard_at = asyncio.get_running_loop().time()
             self._device = device
             self._is_asked = isinstance(device, Asker)
-            await report.waiting(unanswered or f"{self._options.port}: open, no reading yet")
+            if report.presence is not Presence.STALE:
+                await report.waiting(unanswered or f"{self._options.port}: open, no reading yet")
             try:
-                async with aclosing(device.readings()) as readings:  # type: ignore[type-var]
-                    async for reading in readings:
-                        if not self._sound(reading.values) and not self._mend(reading):
-                            continue
-                        self._heard_at = reading.at.mono
-                        if report.presence is not Presence.ONLINE:
-                            await report.online()
-                        self.readings += 1
-                        chain = self._chain
-                        if chain is not None and not self._filter(chain, reading):
-                            if not self.filtered % STRETCH:  # a flood must leave turns to others, too
-                                await asyncio.sleep(0)
-                            continue
-                        self.seq = reading.seq = self.seq + 1
-                        if reading.seq % STRETCH:
-                            self._bus.put(reading)
-                        else:
-                            await self._bus.publish(reading)
-                raise LinkLost(f"{self._options.port}: the driver has stopped reading")
+                await self._take_from(device, report)
+                self._unanswered = unanswered
             except LinkSilent as error:
                 self._unanswered = str(error)
                 raise
             finally:
                 self._handle("closing")
-                self._device = None
+                self._device = self._stay = None
                 for each in self._writing:  # nobody would hear the answer
                     each.reschedule(0)
                 self._writing.clear()
                 self._hush()
                 self.rejected += device.rejected
                 self.dropped += device.dropped
+
+    async def _take_from(self, device: Device, report: Report) -> None:
+        """Until it is told to leave the port."""
+        stay = asyncio.timeout(None)
+        try:
+            async with stay, aclosing(device.readings()) as readings:  # type: ignore[type-var]
+                self._stay = stay
+                async for reading in readings:
+                    if not self._sound(reading.values) and not self._mend(reading):
+                        continue
+                    self._heard_at = reading.at.mono
+                    if report.presence is not Presence.ONLINE:
+                        await self._come_online(report, stay)
+                    self.readings += 1
+                    chain = self._chain
+                    if chain is not None and not self._filter(chain, reading):
+                        if not self.filtered % STRETCH:  # a flood must leave turns to others, too
+                            await asyncio.sleep(0)
+                        continue
+                    self.seq = reading.seq = self.seq + 1
+                    if reading.seq % STRETCH:
+                        self._bus.put(reading)
+                    else:
+                        await self._bus.publish(reading)
+            raise LinkLost(f"{self._options.port}: the driver has stopped reading")
+        except TimeoutError:
+            if not stay.expired():
+                raise
+
+    async def _come_online(self, report: Report, stay: asyncio.Timeout) -> None:
+        self._stay = None  # whoever was told to leave meanwhile would take the reading along
+        stay.reschedule(None)
+        self.silent_since = None
+        self._settled.set()
+        await report.online()
+        self._stay = stay
 
     async def write(self, metric: str, value: Value) -> None:
         """Set a metric, by the name and in the unit in which it is published; between two questions to the device.
@@ -224,10 +283,15 @@ class Source:
             elif quiet_for < stale_after:
                 await asyncio.sleep(stale_after - quiet_for)
             else:
+                self._fall_silent()
                 if self._report.presence is not Presence.STALE:
                     self._hush()
                     await self._report.stale(self._silence(self._device, stale_after))
                 await asyncio.sleep(stale_after)
+
+    def _fall_silent(self) -> None:
+        if self.silent_since is None:
+            self.silent_since = asyncio.get_running_loop().time()
 
     async def wake(self) -> None:
         """Publish what the filters have to say by themselves, when it is due. No timer for each reading."""

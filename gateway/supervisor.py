@@ -98,6 +98,11 @@ async def _nobody(_presence: Presence, _reason: str) -> None:
     """Nobody wants to hear of it."""
 
 
+async def _never() -> bool:
+    never: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    return await never
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
     name: str
@@ -105,6 +110,9 @@ class Child:
     """Returns when its work is done for good; raises to be run again."""
     restart: Backoff
     changed: Callable[[Presence, str], Awaitable[None]] = _nobody
+    chance: Callable[[], Awaitable[bool]] = _never
+    """Returns when it should be run again at once, such as when its port is there again; true: and then the backoff
+    begins anew."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """What all its lines in the log are about."""
     news: Mapping[Presence, MessageId] = field(default_factory=dict)
@@ -115,12 +123,16 @@ class Supervisor:
     """Runs each child in a task of its own, again and again, until it returns or the supervisor is cancelled."""
 
     def __init__(self) -> None:
-        self._haste = asyncio.Event()
+        self._hasty = False
+        self._pauses: set[asyncio.Timeout] = set()
         self._over = False  # Task.cancelling() cannot tell: before Python 3.13 a TaskGroup leaves it wrong
 
     def hasten(self) -> None:
         """The gateway is stopping: whoever waits to try again tries now."""
-        self._haste.set()
+        self._hasty = True
+        for pause in self._pauses:
+            if not pause.expired():
+                pause.reschedule(0)
 
     async def run(self, children: Iterable[Child]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -153,15 +165,21 @@ class Supervisor:
             await report.offline(reason, needs_a_hand=needs_a_hand)
             if report.take_stability():
                 child.restart.reset()
-            await self._pause(child.restart.next_delay())
+            await self._pause(child)
 
-    async def _pause(self, delay_s: float) -> None:
-        if self._haste.is_set():
+    async def _pause(self, child: Child) -> None:
+        delay_s = child.restart.next_delay()
+        if self._hasty:
             await asyncio.sleep(min(delay_s, HASTE_S))
             return
         try:
-            async with asyncio.timeout(delay_s):
-                await self._haste.wait()
+            async with asyncio.timeout(delay_s) as pause:
+                self._pauses.add(pause)
+                try:
+                    if await child.chance():
+                        child.restart.reset()
+                finally:
+                    self._pauses.discard(pause)
         except TimeoutError:
             pass
 

@@ -20,6 +20,7 @@ LINES = [
         "gateway.alerting",
         "gateway.control",
         "gateway.intercom",
+        "gateway.recovery",
         "gateway.reloading",
         "gateway.tallies",
     ],

@@ -15,6 +15,7 @@ from drivers.asking import AskingOptions
 from drivers.driver import DriverOptions
 from drivers.line import LINE_SETTINGS
 from drivers.port import place
+from drivers.power import Power
 from gateway.config import complaints
 from gateway.config.complaints import Model, Problem, Section
 from gateway.config.files import may_be_changed_by_all, may_be_read_by_all
@@ -329,7 +330,7 @@ def _shared_ports(document: Mapping[str, Any]) -> Iterator[Problem]:
                 f" and have the same driver, one of {_buses()}",
             )
             continue
-        for key in LINE_SETTINGS:
+        for key in (*LINE_SETTINGS, "power_cycle"):
             if table.get(key) != first.get(key):
                 yield Problem(
                     ("devices", name, key if key in table else "port"),
@@ -377,7 +378,7 @@ def _doubts(config: Config, document: Mapping[str, Any], path: Path) -> Iterator
             ]
     yield from _exposed(config, secrets, path)
     for name, device in config.devices.items():
-        yield from _stale_between_answers(name, device)
+        yield from _doubts_of_device(name, device)
     if not config.devices:
         yield Problem(
             ("devices",),
@@ -404,7 +405,10 @@ def _exposed(config: Config, secrets: list[_Kept], path: Path) -> Iterator[Probl
         )
 
 
-def _stale_between_answers(name: str, device: DriverOptions) -> Iterator[Problem]:
+def _doubts_of_device(name: str, device: DriverOptions) -> Iterator[Problem]:
+    # No error: a hub comes and goes as its instruments do, and the gateway is to read the others meanwhile.
+    if device.power_cycle is not None and (problem := Power(device.power_cycle).problem()):
+        yield Problem(("devices", name, "power_cycle"), f"it cannot be switched now: {problem}")
     every_s = device.asked_every if isinstance(device, AskingOptions) else 0
     if device.stale_after is not None and device.stale_after <= every_s:
         yield Problem(

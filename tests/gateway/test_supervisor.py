@@ -332,3 +332,27 @@ async def test_bug_whose_message_varies_is_still_one_bug(caplog: pytest.LogCaptu
     await _run_for(100, _child(run))
     assert attempts > 10
     assert sum(bool(record.exc_info) for record in caplog.records) == 1
+
+
+async def test_chance_ends_the_pause_and_earns_a_fresh_backoff() -> None:
+    attempts: list[float] = []
+    plugged_in = asyncio.Event()
+
+    async def run(_report: Report) -> None:
+        attempts.append(round(asyncio.get_running_loop().time()))
+        plugged_in.clear()
+        raise LinkAbsent("/dev/ttyUSB0: no such device")
+
+    async def plug_in() -> None:
+        await asyncio.sleep(10)
+        plugged_in.set()
+        await asyncio.Event().wait()
+
+    async def chance() -> bool:
+        return await plugged_in.wait()
+
+    plugging = asyncio.create_task(plug_in())
+    await _run_for(19, replace(_child(run, cap_s=3600), chance=chance))
+    plugging.cancel()
+    await asyncio.wait([plugging])
+    assert attempts == [0, 1, 3, 7, 10, 11, 13, 17]

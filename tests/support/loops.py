@@ -77,6 +77,13 @@ class VirtualTimeLoop(_Tidy):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def shutdown_default_executor(self, *how: Any) -> None:
+        self._threads += 1
+        try:
+            await super().shutdown_default_executor(*how)
+        finally:
+            self._threads -= 1
+
     def _thread_done(self, _future: object) -> None:
         self._threads -= 1
 

@@ -33,11 +33,14 @@ class Instrument:
         self.scripts = list(scripts)
         self._kind = _Asked if asked else _Device
         self.open = 0
+        self.openings: list[float] = []
+        """When it was opened, or could not be."""
         self.rejected: Counter[str] = Counter()
 
     def driver(self) -> Driver:
         @asynccontextmanager
         async def open_device(name: str, _options: DriverOptions, clock: Clock) -> AsyncIterator[Device]:
+            self.openings.append(asyncio.get_running_loop().time())
             script = self.scripts.pop(0) if self.scripts else ()
             if isinstance(script, LinkError):
                 raise script

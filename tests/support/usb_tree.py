@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from serialx.platforms import serial_linux
 
+from drivers import ports
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -27,6 +29,7 @@ class Machine:
         self.dev.mkdir()
         monkeypatch.setattr(serial_linux, "SYS_ROOT", self.sys)
         monkeypatch.setattr(serial_linux, "DEV_ROOT", self.dev)
+        monkeypatch.setattr(ports, "DEV", self.dev)
 
     def plug_in(self, name: str, adapter: Adapter, terminal: Path | None = None) -> Path:
         """Its device file; a link to the terminal if one is given."""

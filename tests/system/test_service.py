@@ -239,6 +239,11 @@ async def test_reload_reads_a_new_port_and_goes_on_with_the_same_process(service
         configure(service)
         service.systemctl("reload", "sallyport")
         await subscriber.has(5)
+        configure(service, "[mqtt]\nprot = 1\n")
+        refused = service.run("systemctl", "reload", "sallyport", check=False)
+        assert refused.returncode != 0
+        assert any("mqtt.prot: unknown key" in line for line in service.journal("sallyport"))
+        await subscriber.has(len(subscriber.readings()) + 5)
     assert service.properties("sallyport", "MainPID", "NRestarts") == {**before, "NRestarts": "0"}
 
 

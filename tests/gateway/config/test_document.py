@@ -16,6 +16,7 @@ from gateway.config.locator import Places
 from gateway.config.rules import BUILT_IN
 from gateway.errors import ConfigError
 from tests.support.papers import LOOPBACK, Authority
+from tests.support.usb_hub import Hub
 
 BROKEN = Path(__file__).parent / "broken_configs"
 BROKEN_FILES = sorted(BROKEN.glob("*.toml"))
@@ -202,6 +203,18 @@ def problems(file: Path) -> tuple[str, ...]:
     except ConfigError as error:
         return error.problems
     return ()
+
+
+def test_power_that_cannot_be_switched_now_is_a_doubt(loaded: Load, tmp_path: Path) -> None:
+    switch = Hub(tmp_path).port(2)
+    device = f'[devices.room]\ndriver = "json"\nport = "/dev/ttyUSB0"\npower_cycle = "{switch}"\n'
+    assert loaded(device).warnings == ()
+    switch.unlink()
+    [warning] = loaded(device).warnings
+    assert warning == (
+        f"gateway.toml:4:1: devices.room.power_cycle: it cannot be switched now: there is no {switch}: no such hub is"
+        " plugged in, or Linux is older than 6.0"
+    )
 
 
 # What is right

@@ -162,6 +162,10 @@ def test_every_line_at_once_loads_and_a_device_has_its_drivers_defaults(
     authority = Authority(tmp_path / "papers", "ca")
     authority.papers("gateway", LOOPBACK, password="hunter2")
     (authority.file.parent / "key-password").write_text("hunter2\n")
+    switch = tmp_path / "1-1:1.0/1-1-port2/disable"
+    switch.parent.mkdir(parents=True)
+    switch.write_text("0\n")
+    text = text.replace("/sys/bus/usb/devices/1-1:1.0/1-1-port2/disable", str(switch))
     config = load_text(tmp_path, text.replace("/etc/sallyport/", "papers/"))
 
     assert config.warnings == ()
