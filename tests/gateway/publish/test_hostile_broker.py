@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -153,7 +154,7 @@ async def test_reference_to_another_server_is_not_followed(rogue: RogueBroker) -
 
 # TLS, whoever speaks it.
 
-MQTT = {"client_id": "test", "username": "plant", "password": PASSWORD}
+MQTT: dict[str, Any] = {"client_id": "test", "username": "plant", "password": PASSWORD}
 
 
 async def by_link(port: int, ca: Path) -> None:
