@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -158,7 +159,8 @@ class Control:
             if self._dropped >= MOST_DROPPED:
                 raise Unreachable("requests come too fast")
         else:
-            self._waiting.put_nowait(heard)
+            # Of what is too large to be carried out nothing is held but that it is.
+            self._waiting.put_nowait(replace(heard, payload=heard.payload[: LARGEST + 1]))
 
     async def _answer(self, heard: Heard, gone: asyncio.Future[None]) -> None:
         verb = self._topics.verb(heard.topic) or ""

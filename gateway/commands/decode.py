@@ -1,13 +1,12 @@
 """`sallyport decode`: a capture through a driver's decoder, one JSON object per good frame."""
 
 import io
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-
-import orjson
 
 import drivers
 from drivers.driver import Driver, DriverOptions, Frame
@@ -77,8 +76,10 @@ def _print(frames: Iterable[Frame]) -> int:
     for frame in frames:
         count += 1
         line = {"offset": frame.offset, "length": frame.length, "id": frame.id, "values": frame.values}
-        sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
+        print(
+            json.dumps(line, separators=(",", ":"))
+        )  # not orjson: beyond ASCII it writes what may steer a terminal
+    sys.stdout.flush()
     return count
 
 

@@ -39,13 +39,13 @@ def as_line(message: aiomqtt.Message) -> str:
     if device_and_readings := readings(message):
         device, found = device_and_readings
         return "\n".join(_line(device, each) for each in found)
-    return f"{'':12}  {message.topic}  {plain(parsed(message))}"
+    return f"{'':12}  {plain(str(message.topic))}  {plain(parsed(message))}"
 
 
 def _line(device: str, reading: dict[str, Any]) -> str:
     clock = str(reading.get("time", ""))[11:23]
     shown = "  ".join(f"{plain(metric)}={plain(value)}" for metric, value in reading["values"].items())
-    return f"{clock:12}  {device}  {shown}"
+    return f"{plain(clock):12}  {plain(device)}  {shown}"
 
 
 def readings(message: aiomqtt.Message) -> tuple[str, list[dict[str, Any]]] | None:
@@ -80,7 +80,7 @@ def parsed(message: aiomqtt.Message) -> Any:
 
 
 def plain(value: Any) -> str:
-    """For a terminal: text without control characters, all else as JSON."""
-    if isinstance(value, str):
-        return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in value)
-    return orjson.dumps(value).decode()
+    """For a terminal: without control characters; text as it is, all else as JSON."""
+    # orjson escapes those of ASCII only.
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)

@@ -18,6 +18,7 @@ from drivers.port import place
 from drivers.power import Power
 from gateway.config import complaints
 from gateway.config.complaints import Model, Problem, Section
+from gateway.config.files import may_be_changed_by_all, may_be_read_by_all
 from gateway.config.locator import KeyPath
 from gateway.config.notify import NotifyOptions
 from gateway.config.options import (
@@ -49,6 +50,10 @@ _EVERYWHERE: Mapping[str, type[BaseModel]] = {
     "[rules.<name>]": RuleOptions,
     "[notify.<name>]": NotifyOptions,
 }
+
+
+_Kept = tuple[KeyPath, str | dict[str, str]]
+"""Where a secret is written, and what stands there: itself, or where it is kept."""
 
 
 class _Document(Site):
@@ -107,7 +112,7 @@ def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> C
     )
     if found := [*_shared_clients(config)]:
         raise ConfigError(*page.lines(found))
-    doubts = [*_doubts(config, document), *map(_of_rule, book.doubts)]
+    doubts = [*_doubts(config, document, path), *map(_of_rule, book.doubts)]
     return config.model_copy(update={"warnings": page.lines(doubts)})
 
 
@@ -349,12 +354,12 @@ def _unknown_services(
             yield Problem(("notify", name, "url"), "is none that Apprise can use: see its list of services")
 
 
-def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
-    secrets = [*_literal_secrets(config, document, ())]
+def _doubts(config: Config, document: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+    secrets = [*_secrets(config, document, ())]
     for name, mqtt in config.brokers.items():
         at = _table(name)
         if name != MAIN_BROKER:
-            secrets += _literal_secrets(mqtt, document["mqtt"][name], at)
+            secrets += _secrets(mqtt, document["mqtt"][name], at)
         if mqtt.tls.insecure:
             yield Problem(
                 (*at, "tls", "insecure"), "whoever answers is taken for the broker, and told the password"
@@ -368,9 +373,10 @@ def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
         elif (
             notify.webhook
         ):  # many of their addresses hold no secret, and docs/notifications.md says what to do if one does
-            secrets = [each for each in secrets if each != ("notify", name, "url")]
-    for secret in secrets:
-        yield Problem(secret, f"stands here for all to read; better say where it is kept: {WAYS}")
+            secrets = [
+                (at, kept) for at, kept in secrets if at != ("notify", name, "url") or isinstance(kept, dict)
+            ]
+    yield from _exposed(config, secrets, path)
     for name, device in config.devices.items():
         yield from _doubts_of_device(name, device)
     if not config.devices:
@@ -378,6 +384,24 @@ def _doubts(config: Config, document: Mapping[str, Any]) -> Iterator[Problem]:
             ("devices",),
             "there are none, so nothing will be read: `sallyport ports` lists what is plugged in, and"
             " `sallyport sniff PORT` prints the table [devices.<name>] for it",
+        )
+
+
+def _exposed(config: Config, secrets: list[_Kept], path: Path) -> Iterator[Problem]:
+    """What others on this machine, or whoever sees the file, may learn or change."""
+    for at, kept in secrets:
+        if isinstance(kept, str):
+            yield Problem(at, f"stands here for all to read; better say where it is kept: {WAYS}")
+        elif "file" in kept and may_be_read_by_all(file := path.parent / kept["file"]):
+            yield Problem(at, f"every user of this machine may read it in {file}: chmod o-rwx {file}")
+    if any(isinstance(kept, str) for _, kept in secrets) and may_be_read_by_all(path):
+        yield Problem((), f"holds secrets, and every user of this machine may read it: chmod o-rwx {path}")
+    if may_be_changed_by_all(path):
+        yield Problem((), f"every user of this machine may change what is configured: chmod o-w {path}")
+    if not config.journal.in_memory and may_be_changed_by_all(folder := config.journal.path.parent):
+        yield Problem(
+            ("journal", "path"),
+            f"every user of this machine may write to {folder}: keep the journal in a folder of its own",
         )
 
 
@@ -394,15 +418,15 @@ def _doubts_of_device(name: str, device: DriverOptions) -> Iterator[Problem]:
         )
 
 
-def _literal_secrets(value: object, written: object, at: KeyPath) -> Iterator[KeyPath]:
+def _secrets(value: object, written: Any, at: KeyPath) -> Iterator[_Kept]:
     match value, written:
-        case SecretStr(), str():
-            yield at
+        case SecretStr(), str() | dict():
+            yield at, written
         case BaseModel(), dict():
             for name, field in type(value).model_fields.items():
                 key = complaints.key_of(name, field)
-                yield from _literal_secrets(getattr(value, name), written.get(key), (*at, key))
+                yield from _secrets(getattr(value, name), written.get(key), (*at, key))
         case dict(), dict():
             # Keys may have been made something else: the bits of a Modbus register are numbers, and texts in the file.
             for key, each in written.items():
-                yield from _literal_secrets(value.get(key), each, (*at, key))
+                yield from _secrets(value.get(key), each, (*at, key))

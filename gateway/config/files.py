@@ -1,7 +1,8 @@
-"""Files that a configuration names: looked for while it is loaded, not when they are needed."""
+"""Files that a configuration names: looked for while it is loaded, not when they are needed; who may use them."""
 
 import os
 import ssl
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -33,3 +34,21 @@ def _authorities(ca: Path) -> Path:
 
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Authorities = Annotated[ReadableFile, AfterValidator(_authorities)]
+
+
+def may_be_read_by_all(path: Path) -> bool:
+    return _allows(path, stat.S_IROTH)
+
+
+def may_be_changed_by_all(path: Path) -> bool:
+    return _allows(path, stat.S_IWOTH)
+
+
+def _allows(path: Path, permission: int) -> bool:
+    """To everybody; what stands in a folder that only some may enter is open to nobody else."""
+    try:
+        whole = path.resolve()
+        enterable = all(folder.stat().st_mode & stat.S_IXOTH for folder in whole.parents)
+        return enterable and bool(whole.stat().st_mode & permission)
+    except OSError:  # it is not there yet, or not for us to look at
+        return False

@@ -16,6 +16,11 @@ from gateway.config.complaints import Model, Problem, Section
 from gateway.config.locator import KeyPath, Places, Position, nearest
 from gateway.errors import ConfigError
 
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a file; a thousand instruments take a tenth of it."""
+DEEPEST = 100
+"""Tables in tables."""
+
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
 
@@ -98,7 +103,8 @@ def validated(
 
 def _text(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file") from error
     except IsADirectoryError as error:
@@ -107,6 +113,8 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: the user that Sallyport runs as may not read it") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise ConfigError(f"{path}: is larger than {LARGEST // 1024**2} MB: this is no configuration")
     try:
         return content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -117,9 +125,18 @@ def _text(path: Path) -> str:
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:
+    refusal = "maximum recursion depth exceeded"
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
         refusal = str(error)
+    else:
+        if not _goes_deeper(table, DEEPEST):  # a.a.a.a… stops nobody before it has come here
+            return table
     at, reason = syntax.explained(text, refusal)
     raise ConfigError(f"{path}:{at.line}:{at.column}: {reason}")
+
+
+def _goes_deeper(value: Any, levels: int) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels == 0 or any(_goes_deeper(each, levels - 1) for each in inside)

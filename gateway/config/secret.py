@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+LARGEST = 64 * 1024
+"""Bytes of a file that a secret is kept in."""
 WAYS = '{ credential = "name" }, { env = "NAME" } or { file = "/path" }'
 """How a secret is kept out of the configuration."""
 
@@ -62,13 +64,17 @@ def _variable(name: str) -> str:
 def _content(path: Path) -> str:
     """A file's text, less the newline that an editor puts at its end."""
     try:
-        text = path.read_bytes().decode()
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        text = content.decode()
     except OSError as error:
         raise _refusal(f"cannot be read from {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         text = None
     if text is None:  # raised out here: the error above carries the file's bytes
         raise _refusal(f"cannot be read from {path}: the file is not UTF-8 text")
+    if len(content) > LARGEST:
+        raise _refusal(f"cannot be read from {path}: it is larger than {LARGEST} bytes")
     return text.removesuffix("\n").removesuffix("\r")
 
 

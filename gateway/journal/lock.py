@@ -12,7 +12,7 @@ class Lock:
 
     def __init__(self, journal: Path) -> None:
         """Raises: JournalError, when another process has it; OSError."""
-        self._file = os.open(_beside(journal), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._file = os.open(_beside(journal), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.pwrite(self._file, f"{os.getpid()}\n".encode().ljust(32), 0)

@@ -84,7 +84,7 @@ def open_files(path: Path, limits: Limits, *, forced: bool, boot: str, wall: int
     Raises: JournalError, when a newer Sallyport wrote it or another process has it; sqlite3.Error, OSError,
     when the disk does not let us.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = Lock(path)
     try:
         sides = slate.read(path)

@@ -63,9 +63,9 @@ class Slate:
         """`turn`: the last one that was found here. Raises: OSError."""
         first, second = paths(journal)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        file = os.open(first, flags, 0o640)
+        file = os.open(first, flags, 0o600)
         try:
-            return cls((file, os.open(second, flags, 0o640)), turn)
+            return cls((file, os.open(second, flags, 0o600)), turn)
         except OSError:
             os.close(file)
             raise

@@ -203,7 +203,7 @@ class Store:
             for file in files(draft):
                 file.unlink(missing_ok=True)
             # SQLite's own files follow it.
-            os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+            os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             made = cls._connected(draft, limits, forced=True)
             try:
                 made.create(run, state)

@@ -230,6 +230,18 @@ async def test_request_at_the_limit_is_carried_out_and_one_far_beyond_it_costs_n
         assert len(anna.heard) == 1
 
 
+async def test_of_a_request_beyond_all_bounds_nothing_waits_but_that_it_came(works: Works) -> None:
+    control = control_at(1, verbs=works.verbs)
+    topic = f"{ROOT}/request/echo"
+    for size in (LARGEST, 100 * LARGEST):
+        control._hear(
+            Heard(
+                topic=topic, payload=b"x" * size, retained=False, response_topic=None, reply=lambda *_: None
+            )
+        )
+    assert [len(control._waiting.get_nowait().payload) for _ in range(2)] == [LARGEST, LARGEST + 1]
+
+
 @pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
 async def test_retained_request_is_not_carried_out_again_by_whoever_comes(
     tmp_path: Path, works: Works, kind: str

@@ -13,6 +13,7 @@ import pytest
 
 from gateway import app, config
 from gateway.clock import system_clock
+from gateway.intercom import MOST_CALLERS
 
 pytestmark = pytest.mark.real_time
 
@@ -124,6 +125,14 @@ async def test_socket_is_for_us_alone_and_gone_with_the_gateway_and_a_stale_one_
     async with _running(tmp_path, PLAIN) as (_, socket):
         assert socket.stat().st_mode & 0o777 == 0o600
     assert not socket.exists()
+
+
+async def test_callers_beyond_what_can_be_served_are_told_so(tmp_path: Path) -> None:
+    async with _running(tmp_path, PLAIN) as (_, socket):
+        idle = [await asyncio.open_unix_connection(socket) for _ in range(MOST_CALLERS)]
+        assert await _ask(socket, b'{"verb":"plan"}') == {"status": "error", "error": "too many ask at once"}
+        for _, writer in idle:
+            writer.close()
 
 
 async def test_caller_who_goes_away_disturbs_nobody(tmp_path: Path) -> None:

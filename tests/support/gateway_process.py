@@ -71,6 +71,11 @@ class GatewayProcess:
         return answer
 
     @property
+    def proc(self) -> Path:
+        """What the kernel says of it: proc(5)."""
+        return Path(f"/proc/{self._process.pid}")
+
+    @property
     def threads(self) -> int:
         return len([*Path(f"/proc/{self._process.pid}/task").iterdir()])
 

@@ -2,6 +2,7 @@ import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -106,10 +107,10 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(
     error: OSError, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_bytes(_path: Path) -> bytes:
+    def refuse(_path: Path, _mode: str) -> BinaryIO:
         raise error
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "gateway.toml")
     assert str(caught.value) == f"{tmp_path}/gateway.toml: {reason}"

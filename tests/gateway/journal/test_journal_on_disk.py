@@ -1,6 +1,7 @@
 """Restarts, ends without a close, bounds and accounts of a journal in a file."""
 
 import asyncio
+import os
 import random
 import sqlite3
 import subprocess
@@ -35,6 +36,20 @@ from tests.support.journals import (
 from tests.support.shown_writer import payload
 
 SYNCS = pytest.mark.parametrize("sync_s", [0.0, 0.2, 30.0, None], ids=["always", "200ms", "30s", "never"])
+
+
+async def test_files_and_folder_are_for_their_user_alone_whatever_the_umask(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "journal.db"
+    before = os.umask(0)
+    try:
+        async with opened(path) as journal:
+            await fill(journal, 100)
+            modes = {each.name: each.stat().st_mode & 0o777 for each in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert {"journal.db", "journal.db-wal", "journal.db.lock", "journal.db-slate0"} <= modes.keys()
+    assert {*modes.values()} == {0o600}
 
 
 # Restarts.
