@@ -187,6 +187,12 @@ class Engine:
         self._now = max(self._now, now, key=lambda stamp: stamp.mono)
         return alerts
 
+    def forget(self, device: str) -> None:
+        """It is not there any more: one that gets its name later begins anew. What is said of it now stays said."""
+        self.spoken.discard(device)
+        self._absent.discard(device)
+        self.revision += 1
+
     def standing(self) -> list[Alert]:
         """All alerts that are pending or fire; one that is pending says by whom it would be kept quiet."""
         alerts = []

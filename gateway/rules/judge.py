@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from gateway.bus import EventBus, Subscription
-from gateway.model import Alert, Availability, Clock, Observation, Reading, Stamp
+from gateway.model import Alert, Availability, Clock, Observation, Reading, Removal, Stamp
 from gateway.rules.engine import Engine
 from gateway.rules.memory import Memory
 from gateway.rules.ports import Ports
@@ -117,6 +117,8 @@ class Judge:
                 case _Tick():
                     self._armed_for = inf
                     alerts += engine.on_time(event.at)
+                case Removal():  # the rules about it go with it: that it has gone offline is not what was meant
+                    engine.forget(event.device)
                 case Availability():
                     for each in self._ports.told(event):
                         alerts += engine.on_event(each)

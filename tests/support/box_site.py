@@ -9,7 +9,8 @@ from tests.support.subscriber import Subscriber
 BROKER = f"""\
 user root
 max_queued_messages 0
-persistence false
+persistence true
+persistence_location /run/broker/
 per_listener_settings true
 listener 1883 127.0.0.1
 allow_anonymous true
@@ -35,10 +36,13 @@ retry_max = "200ms"
 
 
 def start_broker(box: Box, further: str = "") -> None:
-    """`further`: lines for mosquitto's configuration, such as another listener."""
+    """For the first time, or once more: it knows its subscribers again, and what they have still to get.
+
+    `further`: lines for mosquitto's configuration, such as another listener.
+    """
     box.write("/etc/broker.conf", BROKER + further)
     box.sh(
-        f"systemctl stop mosquitto; rm -f {SHARED}/mosquitto.sock;"
+        f"systemctl stop mosquitto; mkdir -p /run/broker; rm -f {SHARED}/mosquitto.sock;"
         "systemd-run --quiet --unit broker mosquitto -c /etc/broker.conf;"
         f"until [ -S {SHARED}/mosquitto.sock ]; do sleep 0.02; done"
     )
@@ -61,9 +65,10 @@ def configure(box: Box, text: str = CONFIG, *, name: str = "gateway") -> None:
 
 
 def clear(box: Box) -> None:
-    """Nobody serves, counts or is configured any more."""
+    """Nobody serves, counts or is configured any more, and the log is empty."""
     box.sh(
         "systemctl stop 'sallyport*'; systemctl stop broker board remote hook || true; systemctl reset-failed;"
-        "rm -rf /etc/broker.conf /etc/systemd/system/sallyport*.d /var/lib/sallyport"
-        " /etc/sallyport/*.toml /etc/sallyport/ca.pem /etc/sallyport/credentials/*; systemctl daemon-reload"
+        "rm -rf /etc/broker.conf /run/broker /etc/systemd/system/sallyport*.d /var/lib/sallyport"
+        " /etc/sallyport/*.toml /etc/sallyport/ca.pem /etc/sallyport/credentials/*; systemctl daemon-reload;"
+        "journalctl --quiet --rotate --vacuum-time=1us"
     )

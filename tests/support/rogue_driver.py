@@ -63,6 +63,7 @@ class _Rogue:
             case "never shuts":
                 raise LinkLost("the port went away")
             case "kills the disk's thread":
+                sys.setswitchinterval(3600)  # it stays where it is seen
                 [disk] = [each for each in threading.enumerate() if each.name == "journal_0"]
                 assert disk.ident is not None
                 while sys._current_frames()[disk.ident].f_code.co_name != "_worker":
@@ -70,6 +71,7 @@ class _Rogue:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(disk.ident), ctypes.py_object(SystemExit)
                 )
+                sys.setswitchinterval(0.005)
 
 
 @asynccontextmanager

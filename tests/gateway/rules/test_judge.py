@@ -4,12 +4,22 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from gateway.bus import EventBus, Overflow, Subscription
-from gateway.model import Alert, AlertState, Availability, Observation, Presence, Reading, Stamp, Value
+from gateway.model import (
+    Alert,
+    AlertState,
+    Availability,
+    Observation,
+    Presence,
+    Reading,
+    Removal,
+    Stamp,
+    Value,
+)
 from gateway.rules.engine import PORT_DOWN
 from gateway.rules.judge import Judge
 from gateway.rules.message import Message
 from gateway.rules.names import Instrument, Site
-from gateway.rules.rule import Rule
+from gateway.rules.rule import OnStale, Rule
 from gateway.rules.rulebook import Rulebook, Statute
 from tests.support.scripted_driver import loop_clock
 
@@ -18,8 +28,15 @@ PORT = "/dev/ttyUSB0"
 HOT = "boiler.temperature > 80"
 
 
-def statute(name: str, when: str, *, for_s: float = 0.0, each: Sequence[str] | None = None) -> Statute:
-    rule = Rule(name=name, for_s=for_s, message=Message("{value}"))
+def statute(
+    name: str,
+    when: str,
+    *,
+    for_s: float = 0.0,
+    each: Sequence[str] | None = None,
+    on_stale: OnStale = OnStale.HOLD,
+) -> Statute:
+    rule = Rule(name=name, for_s=for_s, on_stale=on_stale, message=Message("{value}"))
     return Statute(rule=rule, when=when, each=each)
 
 
@@ -290,3 +307,38 @@ async def test_port_that_was_down_before_a_change_is_down_after_it() -> None:
         await court.goes(Presence.ONLINE, port_open=True)
         await asyncio.sleep(1)
         assert court.story == [(0, PORT_DOWN, "firing"), (10, PORT_DOWN, "resolved")]
+
+
+async def test_device_that_is_taken_out_has_not_gone_offline() -> None:
+    away = statute("away", "offline(this)", each=["*"])
+    async with Court.sitting(away) as court:
+        await court.goes(Presence.ONLINE)
+        await court.bus.publish(
+            Removal(at=loop_clock(), device="boiler", presence=Presence.OFFLINE, reason="not configured")
+        )
+        await asyncio.sleep(10)  # the old rules are in force until its brokers have been left
+        court.judge.change(book(statute("away", "offline(this)", each=["pump"])), [])
+        await asyncio.sleep(1)
+        assert court.story == []
+
+
+async def test_device_that_is_put_in_again_is_not_absent_for_what_it_was_before() -> None:
+    def hot(*devices: str) -> Rulebook:
+        return book(
+            statute("hot", "this.temperature > 80", each=devices, on_stale=OnStale.FIRE),
+        )
+
+    async with Court.sitting(statute("hot", "this.temperature > 80", each=["*"])) as court:
+        await court.goes(Presence.ONLINE)
+        await court.goes(Presence.STALE)
+        await court.bus.publish(
+            Removal(at=loop_clock(), device="boiler", presence=Presence.OFFLINE, reason="not configured")
+        )
+        court.judge.change(hot("pump"), [])
+        await asyncio.sleep(10)
+        court.judge.change(hot("*"), [])
+        await asyncio.sleep(10)
+        assert court.story == []
+        await court.goes(Presence.STALE)
+        await asyncio.sleep(1)
+        assert court.story == [(20, "hot", "firing")]
