@@ -241,7 +241,11 @@ async def test_database_without_tables_is_set_aside(tmp_path: Path) -> None:
     assert broken(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"To be or not to be\n" * 1000, b"\0" * 10_000, os.urandom(8192)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"To be or not to be\n" * 1000, b"\0" * 10_000, os.urandom(8192)],
+    ids=["nothing", "text", "zeros", "noise"],
+)
 async def test_file_that_is_no_database(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
