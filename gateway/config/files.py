@@ -13,9 +13,10 @@ from pydantic_core import PydanticCustomError
 def _readable(written: Path, info: ValidationInfo) -> Path:
     """The whole path: one that is not whole begins at the configuration's folder."""
     path: Path = (info.context or Path()) / written
-    if not path.exists():
+    # Not Path's own: they raise where a folder may not be entered, or the name is too long.
+    if not os.path.exists(path):  # noqa: PTH110
         problem = "there is no file {path}"
-    elif not path.is_file():
+    elif not os.path.isfile(path):  # noqa: PTH113
         problem = "{path} is not a file"
     elif not os.access(path, os.R_OK):
         problem = "the user that Sallyport runs as may not read {path}"
@@ -27,7 +28,7 @@ def _readable(written: Path, info: ValidationInfo) -> Path:
 def _authorities(ca: Path) -> Path:
     try:
         ssl.create_default_context(cafile=ca)
-    except ssl.SSLError:
+    except OSError:  # ssl.SSLError is one
         raise ValueError("must be a file of certificates in PEM form") from None
     return ca
 

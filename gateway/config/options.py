@@ -150,7 +150,10 @@ class TlsOptions(Table):
     def _remember_the_files(self) -> Self:
         files = [each for each in (self.ca, self.certificate, self.key) if each is not None]
         if files:
-            self._contents = sha256(b"".join(each.read_bytes() for each in files)).digest()
+            try:
+                self._contents = sha256(b"".join(each.read_bytes() for each in files)).digest()
+            except OSError as error:  # it has gone since it was looked at
+                raise ValueError(f"cannot be read: {error.strerror}") from None
         return self
 
     @model_validator(mode="after")

@@ -49,7 +49,7 @@ def _credential(name: str, folder: Path) -> str:
     if not directory:
         raise _refusal(f'credential "{name}" not found: $CREDENTIALS_DIRECTORY is not set; {advice}')
     path = Path(directory) / name
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - Path.exists() raises for a name that is too long
         raise _refusal(f'credential "{name}" not found in {directory}; {advice}')
     return _content(path)
 

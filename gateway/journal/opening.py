@@ -193,8 +193,8 @@ def _fill(
     there = not fault and path.exists() and path.stat().st_size > 0
     if not there and not fault:
         sides = []  # a journal that was deleted is made anew
-    # The slate alone is good for all numbers, if it is of this boot.
-    of_this_boot = bool(sides) and _says(sides[-1], "boot") == boot
+    # The slate alone is good for all numbers, if it is of this boot; of one that is not known, it may not be.
+    of_this_boot = bool(boot) and bool(sides) and _says(sides[-1], "boot") == boot
     run = _says(sides[-1], "run") if of_this_boot else secrets.token_hex(4)
     state = State()
     for side in sides:
