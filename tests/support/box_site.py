@@ -11,7 +11,6 @@ user root
 max_queued_messages 0
 persistence true
 persistence_location /run/broker/
-per_listener_settings true
 listener 1883 127.0.0.1
 allow_anonymous true
 listener 0 {SHARED}/mosquitto.sock
@@ -38,9 +37,10 @@ retry_max = "200ms"
 def start_broker(box: Box, further: str = "") -> None:
     """For the first time, or once more: it knows its subscribers again, and what they have still to get.
 
-    `further`: lines for mosquitto's configuration, such as another listener.
+    `further`: another listener, with settings of its own. mosquitto 2.0.11 then keeps nothing for who is away.
     """
-    box.write("/etc/broker.conf", BROKER + further)
+    each = "per_listener_settings true\n" if further else ""
+    box.write("/etc/broker.conf", each + BROKER + further)
     box.sh(
         f"systemctl stop mosquitto; mkdir -p /run/broker; rm -f {SHARED}/mosquitto.sock;"
         "systemd-run --quiet --unit broker mosquitto -c /etc/broker.conf;"

@@ -1,6 +1,7 @@
 """A subscriber as anybody would write one: what it got, in order."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -84,6 +85,8 @@ class Subscriber:
 
     async def _listen(self) -> None:
         while True:
+            if self._transport == "unix":
+                await until(self._somebody_is_there)
             try:
                 async with aiomqtt.Client(
                     self._host, self._port, identifier=self._name, clean_session=False, timeout=5,
@@ -97,3 +100,8 @@ class Subscriber:
             except aiomqtt.MqttError:
                 self._subscribed.clear()
                 await asyncio.sleep(0.02)
+
+    def _somebody_is_there(self) -> bool:
+        """paho leaves a UNIX socket open on which nobody answered."""
+        with socket.socket(socket.AF_UNIX) as trial:
+            return trial.connect_ex(self._host) == 0
