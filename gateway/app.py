@@ -22,6 +22,7 @@ from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
 from gateway.model import Availability, Clock, Gap, Reading, Removal
+from gateway.overview import Overview
 from gateway.publish.embedded import embedded_broker
 from gateway.recovery import Recovery
 from gateway.reloading import Change, Reloading, compiled
@@ -125,6 +126,7 @@ class _Gateway:
         self._brokers = Brokers(config, journal, counters=self._accounts.as_json)
         self._accounts.brokers = self._brokers
         self._tallies = Tallies(journal, self._devices, self._brokers, clock)
+        self._overview = Overview(lambda: self._config, journal, self._devices, self._brokers, clock)
         self._presences: dict[str, Availability] = {}
         """As they were posted last."""
         self._changed = asyncio.Event()
@@ -134,6 +136,7 @@ class _Gateway:
         )
         self.verbs: Mapping[str, Verb] = {
             **self._alerting.desk.verbs, **self._reloading.verbs, "devices": self._devices.tell,
+            "overview": self._overview.tell,
         }  # fmt: skip
         """What can be asked for."""
         self._control = self._new_control()
@@ -161,6 +164,7 @@ class _Gateway:
                         ("availability", self._post(presences)),
                         ("devices", self._devices.run()),
                         ("recovery", Supervisor().run([Recovery(self._devices).child])),
+                        ("overview", self._overview.run(self._bus)),
                         ("tallies", self._tallies.run(self._bus)),
                         ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
@@ -180,7 +184,7 @@ class _Gateway:
         await _cancelled(tasks["reloads"], tasks["control"])
         self._reloading.end()
         await self._alerting.finish_actions()
-        await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"])
+        await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"], tasks["overview"])
         for source in self._devices:
             await source.announce_stop()
         await self._alerting.finish_judging()

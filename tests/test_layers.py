@@ -20,6 +20,7 @@ LINES = [
         "gateway.alerting",
         "gateway.control",
         "gateway.intercom",
+        "gateway.overview",
         "gateway.recovery",
         "gateway.reloading",
         "gateway.tallies",
@@ -48,7 +49,7 @@ LINES = [
         "gateway.systemd",
         "gateway.stacks",
     ],
-    ["gateway.model", "gateway.errors", "gateway.units", "gateway"],
+    ["gateway.model", "gateway.errors", "gateway.units", "gateway.ucum", "gateway"],
 ]
 """STYLE's picture, top to bottom; each entry is a room: a module or a whole package."""
 

@@ -83,18 +83,32 @@ class Choice(Filter):
 
 def names_behind(filters: Sequence[FilterOptions], names: Iterable[str]) -> Sequence[str]:
     """What metrics of these names are called when they have passed the filters; `*` stands for any characters."""
-    left = [*names]
+    return [*origins_behind(filters, names)]
+
+
+def origins_behind(filters: Sequence[FilterOptions], names: Iterable[str]) -> Mapping[str, str]:
+    """For each name behind the filters, the one of `names` that it was; `*` stands for any characters."""
+    left = {name: name for name in names}
     for each in filters:
         match each:
             case Rename():
-                known = Names(left)
-                left = [name for name in left if name not in each.rename]
-                left += [new for old, new in each.rename.items() if old in known]
+                renamed = {new: origin(left, old) for old, new in each.rename.items() if old in Names(left)}
+                left = {name: was for name, was in left.items() if name not in each.rename} | renamed
             case Keep():
                 kept = Names(each.keep)
                 known = Names(left)
-                meant = [name for name in each.keep if name in known]  # what a wildcard stood for, too
-                left = [*dict.fromkeys([*(name for name in left if name in kept), *meant])]
+                meant = {name: origin(left, name) for name in each.keep if name in known}  # a wildcard's, too
+                left = {name: was for name, was in left.items() if name in kept} | meant
             case Drop():
-                left = [name for name in left if name not in Names(each.drop)]
+                left = {name: was for name, was in left.items() if name not in Names(each.drop)}
     return left
+
+
+def origin(origins: Mapping[str, str], name: str) -> str:
+    """Of a name that is among these, or that one of them with a wildcard stands for. Raises: KeyError, if none does."""
+    if name in origins:
+        return origins[name]
+    for each, was in origins.items():
+        if name in Names([each]):
+            return was
+    raise KeyError(name)
