@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from gateway import __version__, vitals, wire
@@ -21,6 +22,7 @@ from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
+from gateway.loudness import Loudness
 from gateway.model import Availability, Clock, Gap, Reading, Removal
 from gateway.overview import Overview
 from gateway.publish.embedded import embedded_broker
@@ -28,6 +30,7 @@ from gateway.recovery import Recovery
 from gateway.reloading import Change, Reloading, compiled
 from gateway.request import Verb
 from gateway.supervisor import Supervisor
+from gateway.switchboard import Switchboard
 from gateway.tallies import Tallies
 
 log = logging.getLogger(__name__)
@@ -132,14 +135,18 @@ class _Gateway:
         self._changed = asyncio.Event()
         """Set when another configuration takes effect."""
         self._reloading = Reloading(
-            surroundings.file, lambda: self._config, self._carry_out, surroundings.health.manager
-        )
+            surroundings.file, lambda: self._config, self._carry_out, surroundings.health.manager,
+            self._devices.restart,
+        )  # fmt: skip
+        self._switchboard = Switchboard(self._devices)
+        self._loudness = Loudness()
         self.verbs: Mapping[str, Verb] = {
             **self._alerting.desk.verbs, **self._reloading.verbs, "devices": self._devices.tell,
-            "overview": self._overview.tell,
+            "overview": self._overview.tell, "ping": self._overview.ping, "journal": self._overview.tell_journal,
+            "log/level": self._loudness.change, "set": self._switchboard.set_,
         }  # fmt: skip
         """What can be asked for."""
-        self._control = self._new_control()
+        self._control: Control | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         self._post_status()
@@ -206,6 +213,7 @@ class _Gateway:
         self._brokers.give_up()
         await _cancelled(notifying)
         await self._alerting.finish()
+        self._loudness.end()
 
     def _pulses(self) -> Iterator[Pulse]:
         return vitals.pulses(
@@ -236,26 +244,39 @@ class _Gateway:
         for delivery in blank:
             for presence in self._presences.values():
                 delivery.board.post(delivery.topics.availability(presence))
-        if self._brokers[MAIN_BROKER] in blank:
+        listening_is_another = self._brokers[MAIN_BROKER] in blank or _hears(old) != _hears(wanted.config)
+        if self._control is not None and listening_is_another:
             self._control.retire()
+        self._loudness.end()
         self._surroundings.adjust(wanted.config)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def _listen(self) -> None:
         while True:
-            await Supervisor().run([self._control.child])
-            self._control = self._new_control()
+            if self._config.control.enabled:
+                self._control = self._new_control()
+                await Supervisor().run([self._control.child])
+                self._control = None
+            else:
+                await self._changed.wait()
 
     def _new_control(self) -> Control:
         main = self._brokers[MAIN_BROKER].forwarder
+        set_ = partial(self._switchboard.set_, may_set=self._may_set)
         return Control(
             self._config.mqtt,
-            self.verbs,
+            {**self.verbs, "set": set_},
             gateway=self._config.gateway.name,
             client_id=self._config.client_id(),
             connected=lambda: main.connected,
+            options=lambda: self._config.control,
+            settable=self._devices.settable,
         )
+
+    def _may_set(self, device: str, metric: str) -> bool:
+        """Over MQTT, as it is configured now."""
+        return self._config.control.may_set(device, metric)
 
     # From the bus to the journal and the brokers.
 
@@ -316,6 +337,11 @@ class _Gateway:
                 continue
             for delivery in self._brokers:
                 delivery.post_counters()
+
+
+def _hears(config: Config) -> tuple[bool, bool]:
+    """All that its subscriptions depend on, the broker apart."""
+    return config.control.enabled, bool(config.control.set_)
 
 
 def _decides(config: Config) -> tuple[object, ...]:

@@ -110,6 +110,26 @@ def _gateway_commands(command: _Command) -> None:
     )
     reload.add_argument("--gateway", metavar="NAME", help="which one, where several run")
 
+    set_ = command(
+        "set",
+        "set a device's metrics, by the gateway that runs here",
+        "Have the gateway that runs on this machine set metrics of a device, in this order, by the names and in the\n"
+        "units in which they are published. Nothing is set unless all can be; what then fails ends it. A value is a\n"
+        "number, true, false, or a text; text that looks like one of these is put in quotes: mode='\"1\"'.",
+    )
+    set_.add_argument("device", metavar="DEVICE")
+    set_.add_argument("values", metavar="METRIC=VALUE", nargs="+")
+    set_.add_argument("--gateway", metavar="NAME", help="which one, where several run")
+
+    ask = command(
+        "ask",
+        "send a request to the gateway that runs here, and print the answer",
+        "Send any request of docs/control.md to the gateway that runs on this machine, and print its answer as JSON.",
+    )
+    ask.add_argument("verb", metavar="VERB", help="such as ping, devices, journal, log/level")
+    ask.add_argument("request", metavar="JSON", nargs="?", default="{}", help="an object (default: {})")
+    ask.add_argument("--gateway", metavar="NAME", help="which one, where several run")
+
     doctor = command(
         "doctor",
         "say why a device is not read, and what to do about it",

@@ -74,6 +74,18 @@ def _reload(args: argparse.Namespace) -> int:
     return reload.run(args.gateway)
 
 
+def _set(args: argparse.Namespace) -> int:
+    from gateway.commands import telling
+
+    return telling.set_(args.gateway, args.device, args.values)
+
+
+def _ask(args: argparse.Namespace) -> int:
+    from gateway.commands import telling
+
+    return telling.ask(args.gateway, args.verb, args.request)
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from gateway.commands.doctor import examination
 
@@ -213,6 +225,8 @@ _COMMANDS = {
     "check": _check,
     "doctor": _doctor,
     "reload": _reload,
+    "set": _set,
+    "ask": _ask,
     "demo": _demo,
     "tail": _tail,
     "journal": _journal,

@@ -1,14 +1,19 @@
-"""Requests over MQTT: one JSON object on `…/request/<verb>` in, one on `…/response/<verb>` out."""
+"""Requests over MQTT: one JSON object on `…/request/<verb>` in, one on `…/response/<verb>` out.
+
+What a device shall be comes on `…/<device>/set`, and is answered on `…/response/set`.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-from gateway.config import MAIN_BROKER, MqttOptions
+from gateway import wire
+from gateway.config import MAIN_BROKER, ControlOptions, MqttOptions
 from gateway.errors import Deferred, Refused, Rejected, Unreachable
 from gateway.logs import about
 from gateway.pacing.backoff import Backoff
@@ -18,7 +23,7 @@ from gateway.publish.aiomqtt_publisher import AiomqttPublisher, Ear, Heard
 from gateway.publish.broker import Broker
 from gateway.publish.failover import Failover
 from gateway.publish.publisher import Message
-from gateway.publish.topics import Topics
+from gateway.publish.topics import Asked, Topics, metric_level
 from gateway.request import LARGEST, Verb, carried_out, failed, parsed
 from gateway.supervisor import STABLE_S, Child, Report, first_cause
 
@@ -28,18 +33,53 @@ LARGEST_PACKET = 4 * LARGEST
 """Up to here there is an answer that says it is too large; beyond it a broker of MQTT 5 keeps it to itself."""
 
 MOST_WAITING = 64
+MOST_OF_ONE = 16
+"""Of these, for one device: a slow one must not take the place of what others are told."""
 MOST_DROPPED = 500
 """On one connection; then we hang up for a while: only to hear a request costs three times as much as a reading."""
-RATE, BURST = 20.0, 40.0
-"""Requests a second in the long run, and at once: people ask, not machines in a loop."""
+
+OVERDUE_S = 30.0
+"""What was to be set and has waited for longer is not what anybody still expects."""
+REPEATED_S = 60.0
+"""For so long the same message to a device counts as the one before, which came twice."""
 
 LONGEST_TRANSACTION = 256
+MOST_TOLD = 100
+"""Topics whose retained message is complained about."""
+
+SET = "set"
+"""The verb that has topics of its own."""
 
 _SAY_EVERY_S = 60.0
 
 
+@dataclass(slots=True)
+class Call:
+    heard: Heard
+    asked: Asked
+    gone: asyncio.Future[None]
+    """Set when the connection is that it came by."""
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Last:
+    """What a device was told last, and what came of it."""
+
+    message: tuple[str, bytes]
+    at: float
+    answer: Mapping[str, Any]
+
+
+def _nothing(_device: str) -> Iterable[str]:
+    return ()
+
+
 class Control:
-    """Carries out what is asked on `…/request/#` of one broker, one request after the other, as far as it has a verb.
+    """Carries out what one broker's clients ask for, as far as it has a verb and the configuration allows it.
+
+    What comes on `…/request/#` is done one after the other, and so is what comes for each device on `…/<device>/set`;
+    devices do not wait for each other.
 
     A request that came while we were away is not carried out later: neither does the broker keep it for us, nor does
     one count that it has retained. What is carried out is answered once.
@@ -53,15 +93,19 @@ class Control:
         gateway: str,
         client_id: str,
         connected: Callable[[], bool],
+        options: Callable[[], ControlOptions] = ControlOptions,
+        settable: Callable[[str], Iterable[str]] = _nothing,
     ) -> None:
         """Begin; `child` is to be run.
 
         Args:
             mqtt: the broker.
-            verbs: what can be asked for.
+            verbs: what can be asked for; `set` is by the topics of devices only.
             gateway: its name.
             client_id: the gateway's at this broker; ours is made of it.
             connected: whether the gateway itself is with the broker; if it is not, that has been said already.
+            options: as they are now. Whether anything may be set counts at the beginning: only then it is listened for.
+            settable: what can be set of a device. Raises: Refused, when there is none of this name.
 
         Raises: ConfigError, when the TLS files cannot be used.
         """
@@ -69,18 +113,26 @@ class Control:
         """Whether requests can come in."""
         self._verbs = verbs
         self._topics = Topics(prefix=mqtt.prefix, gateway=gateway)
-        ear = Ear((self._topics.requests,), self._hear, largest=LARGEST_PACKET)
+        heard = (self._topics.requests, *(self._topics.sets if options().set_ else ()))
+        ear = Ear(heard, self._hear, largest=LARGEST_PACKET)
         ways = Broker.ways(mqtt, client_id=f"{client_id}-control")
         self._publisher = Failover([AiomqttPublisher(way, ear=ear) for way in ways])
         self._connected = connected
         self._ack_timeout_s = mqtt.ack_timeout
         self._retry = Backoff(first_s=0.5, cap_s=mqtt.retry_max)
         self.child = Child(name="control", run=self.run, restart=Backoff(first_s=0.5, cap_s=mqtt.retry_max))
-        self._waiting: asyncio.Queue[Heard] = asyncio.Queue(MOST_WAITING)
+        self._options = options
+        self._settable = settable
+        self._lanes: dict[str, deque[Call]] = {}
+        """What is carried out one after the other: by device, and all requests; those that have something to do."""
+        self._working: dict[str, asyncio.Task[None]] = {}
+        self._fresh = asyncio.Event()
         self._gone: asyncio.Future[None]
-        self._at_work = asyncio.Lock()
+        self._last: dict[str, _Last] = {}
         self._retired = asyncio.Event()
-        self._limiter = Limiter(rate=RATE, burst=BURST)
+        self._rate = 0
+        self._limiter = Limiter(rate=1, burst=1)
+        self._told_retained: set[str] = set()
         self._complained = False
         self._dropped = 0
         self._tell_dropped = Throttle(_SAY_EVERY_S)
@@ -88,27 +140,50 @@ class Control:
 
     async def run(self, _report: Report) -> None:
         """Returns when it was retired. Whether the broker is there is for the forwarder to report."""
+        self._lanes.clear()
+        self._working.clear()
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._keep_listening(), name="control: connection")
-            answering = group.create_task(self._keep_answering(), name="control: answers")
+            starting = group.create_task(self._keep_starting(group), name="control: answers")
             await self._retired.wait()
-            async with self._at_work:
-                answering.cancel()
+            starting.cancel()
+            self._drop_what_waits()
+            if self._working:
+                await asyncio.wait(self._working.values())
             listening.cancel()
 
     def retire(self) -> None:
         """Answer what is being carried out, and return: another one takes the requests."""
         self._retired.set()
 
-    async def _keep_answering(self) -> None:
+    async def _keep_starting(self, group: asyncio.TaskGroup) -> None:
         while True:
-            heard = await self._waiting.get()
-            gone = self._gone
-            await asyncio.sleep(self._limiter.take(1, asyncio.get_running_loop().time()))
+            self._fresh.clear()
+            for name, lane in self._lanes.items():
+                if name not in self._working:
+                    work = self._work(name, lane)
+                    self._working[name] = group.create_task(work, name=f"control: {name or 'requests'}")
+            await self._fresh.wait()
+
+    async def _work(self, name: str, lane: deque[Call]) -> None:
+        """Until there is nothing to do."""
+        while lane:
+            await asyncio.sleep(self._pause_s())
             # What can no longer be answered is not carried out; what is being carried out is not left halfway.
-            if not gone.done():
-                async with self._at_work:
-                    await self._answer(heard, gone)
+            if lane and not (call := lane.popleft()).gone.done():
+                await self._answer(call)
+        del self._lanes[name], self._working[name]
+
+    def _pause_s(self) -> float:
+        now = asyncio.get_running_loop().time()
+        if self._rate != self._options().rate:
+            self._rate = self._options().rate
+            self._limiter = Limiter(rate=self._rate, burst=2 * self._rate)
+        return self._limiter.take(1, now)
+
+    def _drop_what_waits(self) -> None:
+        for lane in self._lanes.values():
+            lane.clear()
 
     async def _keep_listening(self) -> None:
         loop = asyncio.get_running_loop()
@@ -130,8 +205,7 @@ class Control:
             finally:
                 self.listening = False
                 self._gone.set_result(None)
-                while not self._waiting.empty():
-                    self._waiting.get_nowait()
+                self._drop_what_waits()
             if since is not None and loop.time() - since >= STABLE_S:
                 self._retry.reset()
             await asyncio.sleep(self._retry.next_delay())
@@ -147,42 +221,109 @@ class Control:
         self._complained = False
 
     def _hear(self, heard: Heard) -> None:
-        verb = self._topics.verb(heard.topic)
-        if verb is None:  # amqtt tells everybody what it has retained
+        asked = self._topics.asked(heard.topic)
+        if asked is None or self._retired.is_set():  # amqtt tells everybody what it has retained
             return
         if heard.retained:
-            log.debug("control: a retained request to %s is not carried out", verb)
-        elif self._waiting.full():
-            self._dropped += 1
-            if self._tell_dropped.passes(asyncio.get_running_loop().time()):
-                log.warning("control: requests come too fast: some are dropped")
-            if self._dropped >= MOST_DROPPED:
-                raise Unreachable("requests come too fast")
+            self._tell_retained(heard.topic)
+        elif self._is_full(asked.device):
+            self._drop()
         else:
             # Of what is too large to be carried out nothing is held but that it is.
-            self._waiting.put_nowait(replace(heard, payload=heard.payload[: LARGEST + 1]))
+            heard = replace(heard, payload=heard.payload[: LARGEST + 1])
+            call = Call(heard, asked, self._gone, asyncio.get_running_loop().time())
+            self._lanes.setdefault(asked.device, deque()).append(call)
+            self._fresh.set()
 
-    async def _answer(self, heard: Heard, gone: asyncio.Future[None]) -> None:
-        verb = self._topics.verb(heard.topic) or ""
+    def _is_full(self, device: str) -> bool:
+        if sum(map(len, self._lanes.values())) >= MOST_WAITING:
+            return True
+        return bool(device) and len(self._lanes.get(device, ())) >= MOST_OF_ONE
+
+    def _drop(self) -> None:
+        self._dropped += 1
+        if self._tell_dropped.passes(asyncio.get_running_loop().time()):
+            log.warning("control: requests come too fast: some are dropped")
+        if self._dropped >= MOST_DROPPED:
+            raise Unreachable("requests come too fast")
+
+    def _tell_retained(self, topic: str) -> None:
+        if topic in self._told_retained or len(self._told_retained) >= MOST_TOLD:
+            return
+        self._told_retained.add(topic)
+        log.warning(
+            "control: the retained message on %s is not carried out: clear it (mosquitto_pub -r -n -t TOPIC), and send"
+            " without retain",
+            topic,
+        )
+
+    async def _answer(self, call: Call) -> None:
+        heard, asked = call.heard, call.asked
         answer: dict[str, Any] = {}
         outcome: Mapping[str, Any] = failed(
             "the gateway stopped, or failed, before this was done: see its log"
         )
         try:
-            request = parsed(heard.payload)
+            request = self._request(asked, heard.payload)
             if "transaction" in request:
                 answer["transaction"] = _transaction(request.pop("transaction"))
-            outcome = await carried_out(self._verbs, verb, request)
+            outcome = await self._carried_out(call, request, answer.get("transaction"))
         except Refused as error:
             outcome = failed(str(error))
         finally:
-            taken = self._reply(heard, verb, {**answer, **outcome})
+            taken = self._reply(heard, asked.verb, {**answer, **outcome})
         # One at a time: a broker that acknowledges nothing must not make us hold all answers for it.
-        ends: tuple[asyncio.Future[Any], ...] = (taken, gone)
+        ends: tuple[asyncio.Future[Any], ...] = (taken, call.gone)
         await asyncio.wait(ends, timeout=self._ack_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         refusal = taken.result() if taken.done() else None
         if refusal is not None and self._tell_refused.passes(asyncio.get_running_loop().time()):
-            log.warning("control: the answer to %s did not leave: %s", verb, refusal)
+            log.warning("control: the answer to %s did not leave: %s", asked.verb, refusal)
+
+    def _request(self, asked: Asked, payload: bytes) -> dict[str, Any]:
+        """Raises: Refused."""
+        if not asked.metric:
+            request = parsed(payload)
+            if asked.device and "device" in request:
+                raise Refused("device: is said by the topic")
+            return request
+        if len(payload) > LARGEST:
+            raise Refused(f"the value is larger than {LARGEST} bytes")
+        named = (each for each in self._settable(asked.device) if metric_level(each) == asked.metric)
+        try:
+            return {"values": {next(named, asked.metric): wire.read_scalar(payload)}}
+        except UnicodeDecodeError:
+            raise Refused("the value is no text in UTF-8") from None
+
+    async def _carried_out(
+        self, call: Call, request: dict[str, Any], transaction: str | int | None
+    ) -> Mapping[str, Any]:
+        """Raises: Refused."""
+        said = "" if transaction is None else f", transaction {orjson.dumps(transaction).decode()}"
+        asked = f"asked on {call.heard.topic}{said}"
+        if call.asked.device:
+            return await self._set(call, request, asked, is_one=transaction is not None)
+        allows = self._options().allows
+        verbs = {
+            verb: each if allows(verb) else _denied(verb) for verb, each in self._verbs.items() if verb != SET
+        }
+        return await carried_out(verbs, call.asked.verb, request, asked=asked)
+
+    async def _set(
+        self, call: Call, request: dict[str, Any], asked: str, *, is_one: bool
+    ) -> Mapping[str, Any]:
+        """`is_one`: the sender gives each message that he sends a name of its own. Raises: Refused."""
+        now = asyncio.get_running_loop().time()
+        device, message = call.asked.device, (call.heard.topic, call.heard.payload)
+        last = self._last.get(device)
+        # A sender that does not know whether it has arrived sends it again, and the broker passes on both.
+        if is_one and last is not None and last.message == message and now - last.at <= REPEATED_S:
+            return {**last.answer, "repeated": True}
+        if now - call.since > OVERDUE_S:
+            raise Refused(f"it has waited for more than {OVERDUE_S:g} s for what {device} was told before")
+        answer = await carried_out(self._verbs, SET, {"device": device, **request}, asked=asked)
+        if answer.get("set") or answer.get("uncertain"):
+            self._last[device] = _Last(message=message, at=asyncio.get_running_loop().time(), answer=answer)
+        return answer
 
     def _reply(
         self, heard: Heard, verb: str, answer: Mapping[str, Any]
@@ -199,6 +340,13 @@ class Control:
 
         heard.reply(Message(topic, orjson.dumps(answer)), settle)
         return taken
+
+
+def _denied(verb: str) -> Verb:
+    def deny(_request: dict[str, Any]) -> Mapping[str, Any]:
+        raise Refused(f"{verb} is not in [control] allow of the gateway's configuration")
+
+    return deny
 
 
 def _transaction(given: Any) -> str | int:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any
 
@@ -14,9 +14,11 @@ from drivers.driver import DriverOptions
 from gateway import wire
 from gateway.bus import EventBus
 from gateway.errors import Refused
+from gateway.filters.naming import names_behind
 from gateway.model import Availability, Clock, Value
 from gateway.plan import Plan, Verb
 from gateway.request import Nothing
+from gateway.rules.names import did_you_mean
 from gateway.source import Source
 from gateway.supervisor import Supervisor
 from gateway.units import written_duration
@@ -76,9 +78,7 @@ class Devices:
             self._sources[name].change(options[name])
             self._assist(self._sources[name])
         for name in plan.of(KIND, Verb.RESTART):
-            former, self._sources[name] = self._sources[name], self._source(name, options[name])
-            self._sources[name].succeed(former)
-            self._begin(self._sources[name])
+            self._renew(name, options[name])
         for name in plan.of(KIND, Verb.START):
             self._sources[name] = self._source(name, options[name])
             self._begin(self._sources[name])
@@ -92,11 +92,46 @@ class Devices:
         """What was said last of each."""
         return [source.presence for source in self if source.presence is not None]
 
+    def settable(self, device: str) -> Sequence[str]:
+        """What can be set of it, by the names under which it is published; `*` stands for what the instrument chooses.
+
+        Raises: Refused, when there is none of this name.
+        """
+        source = self._source_of(device)
+        return names_behind(
+            source.options.filters, drivers.find(source.options.driver).settable(source.options)
+        )
+
+    def check(self, device: str, metric: str, value: Value) -> None:
+        """Raises: Refused, when the device certainly would, or is not there."""
+        options = self._source_of(device).options
+        drivers.find(options.driver).meant(options, metric, value)
+
     async def write(self, device: str, metric: str, value: Value) -> None:
         """Raises: Refused; LinkError; FrameError."""
         if device not in self._sources:
             raise Refused("there is no such device any more")
         await self._sources[device].write(metric, value)
+
+    async def restart(self, device: str) -> str:
+        """Close its port and open it anew; it counts on. Returns the port. Raises: Refused.
+
+        Not while a plan is carried out.
+        """
+        source = self._source_of(device)
+        await self._end(device)
+        self._renew(device, source.options)
+        return source.port
+
+    def _source_of(self, device: str) -> Source:
+        if device not in self._sources:
+            raise Refused(f"there is no device {device}{did_you_mean(device, self._sources)}")
+        return self._sources[device]
+
+    def _renew(self, name: str, options: DriverOptions) -> None:
+        former, self._sources[name] = self._sources[name], self._source(name, options)
+        self._sources[name].succeed(former)
+        self._begin(self._sources[name])
 
     def _source(self, name: str, options: DriverOptions) -> Source:
         last_seq = max(self._last_seq(name), self._stopped_at.pop(name, 0))

@@ -51,12 +51,19 @@ def folder() -> Path | None:
     return next(_folders(), None)
 
 
-def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False) -> dict[str, Any]:
+def ask(
+    verb: str,
+    gateway: str | None = None,
+    *,
+    request: Mapping[str, Any] | None = None,
+    or_the_only_one: bool = False,
+) -> dict[str, Any]:
     """The answer of the gateway that runs on this machine.
 
     Args:
         verb: what is asked for.
         gateway: the name of the one that is meant; None: there is only one.
+        request: what is said to it.
         or_the_only_one: whether another one will do, if it is the only one.
 
     Raises: Refused, as it says; Unreachable, when none answers.
@@ -72,14 +79,14 @@ def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False)
         raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(running)}")
     else:
         [path] = running.values()
-    return asyncio.run(_ask(path, verb))
+    return asyncio.run(_ask(path, {**(request or {}), "verb": verb}))
 
 
-async def _ask(path: Path, verb: str) -> dict[str, Any]:
+async def _ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         async with asyncio.timeout(ANSWER_S):
             reader, writer = await asyncio.open_unix_connection(path, limit=16 * LARGEST)
-            writer.write(orjson.dumps({"verb": verb}) + b"\n")
+            writer.write(orjson.dumps(request) + b"\n")
             line = await reader.readline()
             writer.close()
             answer = orjson.loads(line)
@@ -189,6 +196,7 @@ class _Callers:
             return failed("too many ask at once")
         try:
             request = parsed(line)
-            return await carried_out(self._verbs, str(request.pop("verb", "")), request)
+            verb = str(request.pop("verb", ""))
+            return await carried_out(self._verbs, verb, request, asked="asked on this machine")
         except Refused as error:
             return failed(str(error))

@@ -19,7 +19,7 @@ from gateway.filters.filter import MOST_METRICS
 from gateway.journal.journal import Journal
 from gateway.model import Clock, Observation, Reading, Stamp, Value
 from gateway.publish.delivery import Delivery
-from gateway.request import Request, Text
+from gateway.request import Nothing, Request, Text
 from gateway.source import Source
 from gateway.ucum import symbol
 
@@ -156,6 +156,27 @@ class Overview:
             "brokers": self.brokers(),
             "journal": self.journal(),
         }
+
+    def ping(self, request: dict[str, Any]) -> Mapping[str, Any]:
+        """The verb: whether somebody is there, and who."""
+        Nothing.of(request)
+        return self.gateway()
+
+    def tell_journal(self, request: dict[str, Any]) -> Mapping[str, Any]:
+        """The verb: what waits for whom."""
+        Nothing.of(request)
+        options, journal = self._config().journal, self._journal
+        return {
+            **self.journal(), "max_size": options.max_size, "size": journal.size, "run": journal.run,
+            "brokers": {
+                each.name: {
+                    "connected": each.forwarder.connected, "waiting": each.forwarder.readings.waiting,
+                    "urgent_waiting": each.forwarder.urgent.waiting, "evicted": each.forwarder.readings.evicted,
+                    "set_aside": each.forwarder.readings.set_aside,
+                }
+                for each in self._deliveries
+            },
+        }  # fmt: skip
 
     def gateway(self) -> dict[str, Any]:
         now = self._clock()

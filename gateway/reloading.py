@@ -14,7 +14,7 @@ from gateway.config import Config, load, rulebook
 from gateway.errors import ConfigError, Refused
 from gateway.logs import MessageId, about
 from gateway.plan import Plan, plan
-from gateway.request import Nothing, Verb
+from gateway.request import Nothing, Request, Text, Verb
 from gateway.rules.rulebook import Rulebook
 from gateway.systemd import ServiceManager
 
@@ -31,9 +31,13 @@ class Change:
     book: Rulebook
 
 
+class _OfDevice(Request):
+    device: Text
+
+
 @dataclass(slots=True)
 class _Wish:
-    for_real: bool
+    work: Callable[[], Awaitable[dict[str, Any]]]
     answer: "asyncio.Future[dict[str, Any]]"
 
     def grant(self, answer: dict[str, Any]) -> None:
@@ -52,6 +56,7 @@ class Reloading:
         running: Callable[[], Config],
         carry_out: Callable[[Change], Awaitable[None]],
         service: ServiceManager,
+        restart: Callable[[str], Awaitable[str]],
     ) -> None:
         """Begin.
 
@@ -60,10 +65,13 @@ class Reloading:
             running: the one that the gateway runs with.
             carry_out: makes it run with another one; if it fails, that is a bug.
             service: is told.
+            restart: opens a device's port anew and returns which that is; not beside something else that does.
+                Raises: Refused.
         """
         self.verbs: Mapping[str, Verb] = {
-            "reload": partial(self._wish, for_real=True),
-            "plan": partial(self._wish, for_real=False),
+            "reload": partial(self._wish, self._reload),
+            "plan": partial(self._wish, self._look),
+            "device/restart": self._restart_device,
         }
         self.under_way = False
         self.ended = 0
@@ -71,6 +79,7 @@ class Reloading:
         self._running = running
         self._carry_out = carry_out
         self._service = service
+        self._restart = restart
         self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
 
     async def run(self, signalled: asyncio.Event) -> None:
@@ -81,8 +90,8 @@ class Reloading:
                 wish = await self._wishes.get()
                 self.under_way = True
                 try:
-                    wish.grant(await (self._reload() if wish.for_real else self._look()))
-                except ConfigError as error:
+                    wish.grant(await wish.work())
+                except (ConfigError, Refused) as error:
                     wish.refuse(str(error))
                 finally:
                     self.under_way = False
@@ -99,12 +108,25 @@ class Reloading:
             await signalled.wait()
             signalled.clear()
             with suppress(Refused):  # the log says so
-                await self._wish({}, for_real=True)
+                await self._wish(self._reload, {})
 
-    async def _wish(self, request: dict[str, Any], *, for_real: bool) -> Mapping[str, Any]:
+    async def _wish(
+        self, work: Callable[[], Awaitable[dict[str, Any]]], request: dict[str, Any]
+    ) -> Mapping[str, Any]:
         """Raises: Refused, with all that is wrong with the file."""
         Nothing.of(request)
-        wish = _Wish(for_real, asyncio.get_running_loop().create_future())
+        return await self._turn(work)
+
+    async def _restart_device(self, request: dict[str, Any]) -> Mapping[str, Any]:
+        device = _OfDevice.of(request).device
+
+        async def restart() -> dict[str, Any]:
+            return {"device": device, "port": await self._restart(device)}
+
+        return await self._turn(restart)
+
+    async def _turn(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> Mapping[str, Any]:
+        wish = _Wish(work, asyncio.get_running_loop().create_future())
         self._wishes.put_nowait(wish)
         return await wish.answer
 

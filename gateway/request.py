@@ -1,5 +1,6 @@
 """What somebody asks of the running gateway, checked where it enters, and carried out."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Self
@@ -9,6 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from gateway.errors import Refused
+from gateway.logs import MessageId, about
+
+log = logging.getLogger(__name__)
 
 Verb = Callable[[dict[str, Any]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 """Carries a request out and returns what to answer. Raises: Refused, with the reason."""
@@ -18,6 +22,12 @@ LARGEST = 64 * 1024
 
 MOST_NAMED = 5
 """Problems of one request; the rest is more of the same."""
+
+READING = frozenset({"alert/list", "devices", "journal", "overview", "ping", "plan"})
+"""Verbs that change nothing; what is done by the others is in the log."""
+
+OF_ONE_DEVICE = frozenset({"device/restart", "set"})
+"""Verbs whose request names a `device`."""
 
 
 def _printable(text: str) -> str:
@@ -37,6 +47,7 @@ _WORDS = {
     "string_too_long": "must not be longer than {max_length} characters",
     "too_long": "must not hold more than {max_length}",
     "dict_type": "must be an object",
+    "literal_error": "must be {expected}",
 }
 
 
@@ -85,12 +96,33 @@ def parsed(payload: bytes) -> dict[str, Any]:
     return request
 
 
-async def carried_out(verbs: Mapping[str, Verb], verb: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer. Raises: Refused."""
+async def carried_out(
+    verbs: Mapping[str, Verb], verb: str, request: dict[str, Any], *, asked: str
+) -> dict[str, Any]:
+    """The answer. `asked`: where, and by whom as far as that is known; for the log. Raises: Refused."""
     if verb not in verbs:
         raise Refused(f"there is no such verb; there are {', '.join(sorted(verbs))}")
-    result = verbs[verb](request)
-    return {"status": "ok", **(await result if isinstance(result, Awaitable) else result)}
+    wanted = orjson.dumps(request).decode()
+    answer: dict[str, Any] = failed("not finished: the gateway stopped, or has failed")
+    try:
+        result = verbs[verb](request)
+        answer = {"status": "ok", **(await result if isinstance(result, Awaitable) else result)}
+    except Refused as error:
+        answer = failed(str(error))
+        raise
+    finally:
+        if verb not in READING:
+            _note(f"{asked}: {verb} {wanted}", verb, answer)
+    return answer
+
+
+def _note(what: str, verb: str, answer: Mapping[str, Any]) -> None:
+    # Only one that an answer names is there: anybody can make up others, and each would have a ration of its own.
+    device = str(answer.get("device", "")) if verb in OF_ONE_DEVICE else ""
+    if answer["status"] == "ok":
+        log.info("%s: done", what, extra=about(MessageId.REQUEST_CARRIED_OUT, device=device))
+    else:
+        log.warning("%s: %s", what, answer["error"], extra=about(MessageId.REQUEST_REFUSED, device=device))
 
 
 def failed(why: str) -> dict[str, Any]:

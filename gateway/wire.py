@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Alert, Availability, Gap, Reading
+from gateway.model import Alert, Availability, Gap, Reading, Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSYNCHRONISED = "unsynchronised"
@@ -60,6 +60,18 @@ def values(payload: bytes) -> dict[str, Any]:
 def scalar(value: Any) -> bytes:
     """A bare value, as `layout = "metric"` publishes it: text as it is, all else as JSON."""
     return value.encode() if isinstance(value, str) else orjson.dumps(value)
+
+
+def read_scalar(payload: bytes) -> Value:
+    """What a bare value means: JSON where it is a number, a text in quotes, true or false, else the text itself.
+
+    Raises: UnicodeDecodeError.
+    """
+    try:
+        found = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        found = None
+    return found if isinstance(found, bool | int | float | str) else payload.decode()
 
 
 def encode_availability(event: Availability) -> bytes:

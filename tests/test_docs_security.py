@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import page, secret
-from gateway.control import MOST_WAITING, RATE
+from gateway.config import ControlOptions, page, secret
+from gateway.control import MOST_OF_ONE, MOST_WAITING
 from gateway.intercom import MOST_CALLERS
 from gateway.journal.journal import HELD_BYTES
 from gateway.logs import line
@@ -59,7 +59,8 @@ def test_limits_are_those_of_the_program() -> None:
         f"{secret.LARGEST // kb} KB": "a secret's file",
         f"{names.LARGEST_PACKET // kb} KB, where": "a broker's packet",
         f"{mended_aiomqtt.LARGEST_PACKET // mb} MB where": "a broker's packet",
-        f"{LARGEST // kb} KB; {MOST_WAITING} wait, of {RATE:g} a second; {MOST_CALLERS} at once": "a request",
+        f"{LARGEST // kb} KB; {MOST_WAITING} wait, {MOST_OF_ONE} of them for one device": "a request",
+        f"of {ControlOptions().rate} a second; {MOST_CALLERS} at once by the socket": "a request",
         f"{http.MOST_HEADERS // kb} KB of headers, {http.MOST_EXCERPT} bytes of text": "a webhook's answer",
         f"{line.MOST_TEXT} characters, and {line.MOST_TRACE} of": "a line of the log",
         f"{HELD_BYTES // 10**6} MB when there is no disk": "all of it",

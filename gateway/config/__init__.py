@@ -1,6 +1,7 @@
 """The configuration: TOML → frozen pydantic models, and what is wrong with it in a field engineer's words."""
 
 from gateway.config.complaints import key_of, tables
+from gateway.config.control import ControlOptions
 from gateway.config.document import device_options, driver_options, load, port_options, written
 from gateway.config.notify import NotifyOptions
 from gateway.config.options import (
@@ -17,6 +18,7 @@ from gateway.config.rules import RuleOptions
 __all__ = [
     "MAIN_BROKER",
     "Config",
+    "ControlOptions",
     "GatewayOptions",
     "JournalOptions",
     "MqttOptions",

@@ -18,6 +18,7 @@ from drivers.port import place
 from drivers.power import Power
 from gateway.config import complaints
 from gateway.config.complaints import Model, Problem, Section
+from gateway.config.control import ControlOptions
 from gateway.config.files import may_be_changed_by_all, may_be_read_by_all
 from gateway.config.locator import KeyPath
 from gateway.config.notify import NotifyOptions
@@ -46,6 +47,7 @@ _EVERYWHERE: Mapping[str, type[BaseModel]] = {
     "[mqtt]": MqttOptions,
     "[mqtt.tls]": TlsOptions,
     "[journal]": JournalOptions,
+    "[control]": ControlOptions,
     "[devices.<name>]": DriverOptions,
     "[rules.<name>]": RuleOptions,
     "[notify.<name>]": NotifyOptions,
@@ -94,7 +96,10 @@ def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> C
     }
     if knows_service is not None:
         found += _unknown_services(notify, knows_service)
-    found += _unknown_names(rules, notify, {**dict.fromkeys(unclear), **devices})
+    known = {**dict.fromkeys(unclear), **devices}
+    found += _unknown_names(rules, notify, known)
+    if site is not None:
+        found += (Problem(("control", *at), text) for at, text in site.control.mistakes(known))
     good = {name: rule for name, rule in rules.items() if rule is not None}
     zone = UTC if site is None else site.gateway.zone
     book = rulebook(good, devices, zone, unclear=unclear)
@@ -106,6 +111,7 @@ def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> C
         mqtt=site.mqtt,
         further_brokers={name: broker for name, broker in brokers.items() if broker is not None},
         journal=site.journal,
+        control=site.control,
         rules=good,
         notify={name: options for name, options in notify.items() if options is not None},
         devices=devices,
@@ -377,6 +383,7 @@ def _doubts(config: Config, document: Mapping[str, Any], path: Path) -> Iterator
                 (at, kept) for at, kept in secrets if at != ("notify", name, "url") or isinstance(kept, dict)
             ]
     yield from _exposed(config, secrets, path)
+    yield from (Problem(("control", *at), text) for at, text in config.control.doubts(config.devices))
     for name, device in config.devices.items():
         yield from _doubts_of_device(name, device)
     if not config.devices:

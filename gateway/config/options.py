@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from drivers.driver import DriverOptions
 from gateway.config.broker_url import BrokerUrl, WrittenBrokerUrl
+from gateway.config.control import ControlOptions
 from gateway.config.files import Authorities, ReadableFile
 from gateway.config.notify import NotifyOptions
 from gateway.config.rules import RuleName, RuleOptions
@@ -396,6 +397,9 @@ class Site(Table):
     gateway: GatewayOptions = Field(default_factory=GatewayOptions, description="The gateway itself.")
     mqtt: MqttOptions = Field(default_factory=MqttOptions, description="The broker, and how we talk to it.")
     journal: JournalOptions = Field(default_factory=JournalOptions, description="Readings on their way.")
+    control: ControlOptions = Field(
+        default_factory=ControlOptions, description="What may be asked for and set over MQTT."
+    )
 
 
 class Config(Site):

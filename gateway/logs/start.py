@@ -25,13 +25,18 @@ def start_logging(level: str, form: LogFormat = "auto") -> None:
         outlet = Rationed(_outlet(form, sys.stderr, os.environ))
         outlet.name = form
         logging.basicConfig(handlers=[outlet], force=True)
-    root.setLevel(level.upper())
+    set_level(level)
+    sys.excepthook = _log_bug
+
+
+def set_level(level: str) -> None:
+    """Of everything that has no level of its own."""
+    logging.getLogger().setLevel(level.upper())
     # Libraries speak through our own lines; at their own info level they would report each packet.
     for library in ("asyncio", "mqtt"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # At debug level serialx shows the raw bytes, which is what one looks for then.
     logging.getLogger("serialx").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    sys.excepthook = _log_bug
 
 
 def complaint(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from gateway import wire
+from gateway.config.options import RESERVED_LEVELS
 from gateway.journal.record import Record
 from gateway.model import Availability
 from gateway.publish.publisher import Message
@@ -22,9 +24,19 @@ def safe(name: str) -> str:
     return "".join("_" if char in "+#/" or not char.isprintable() else char for char in name) or "_"
 
 
-def _metric_level(metric: str) -> str:
+def metric_level(metric: str) -> str:
     level = safe(metric)
     return f"{level}_" if level in _TAKEN else level
+
+
+class Asked(NamedTuple):
+    """What a topic wants of us."""
+
+    verb: str
+    device: str = ""
+    """As its topics have it; of what is to be set only."""
+    metric: str = ""
+    """Likewise; empty where the message itself says which."""
 
 
 class Topics:
@@ -34,7 +46,7 @@ class Topics:
         # Bounded: a damaged line of JSON may name a metric that never comes again.
         self._device = lru_cache(1024)(lambda device: f"{self._root}/{safe(device)}")
         self._metric = lru_cache(8192)(
-            lambda device, metric: f"{self._device(device)}/{_metric_level(metric)}"
+            lambda device, metric: f"{self._device(device)}/{metric_level(metric)}"
         )
 
     @property
@@ -55,10 +67,26 @@ class Topics:
     def response(self, verb: str) -> str:
         return f"{self._root}/response/{verb}"
 
-    def verb(self, topic: str) -> str | None:
-        """Of a request; None if it is none."""
-        above = self.request("")
-        return topic.removeprefix(above) if topic.startswith(above) else None
+    def set_(self, device: str) -> str:
+        return f"{self._device(device)}/set"
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Where devices are told what to be: several metrics at once, or one that has a topic of its own."""
+        return f"{self._root}/+/set", f"{self._root}/+/+/set"
+
+    def asked(self, topic: str) -> Asked | None:
+        """None: nothing."""
+        if not topic.startswith(above := f"{self._root}/"):
+            return None
+        match topic.removeprefix(above).split("/"):
+            case ["request", first, *rest]:
+                return Asked("/".join((first, *rest)))
+            case [device, "set"] if device not in RESERVED_LEVELS:
+                return Asked("set", device)
+            case [device, metric, "set"] if device not in RESERVED_LEVELS:
+                return Asked("set", device, metric)
+        return None
 
     def takes_answers(self, topic: str) -> bool:
         """Whether somebody may send our answer there: not where it would pass for what a gateway says by itself."""

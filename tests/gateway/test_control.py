@@ -1,7 +1,7 @@
 import asyncio
 import json
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.config import MqttOptions
-from gateway.control import MOST_DROPPED, MOST_WAITING, Control
+from gateway.config import ControlOptions, MqttOptions
+from gateway.control import MOST_DROPPED, MOST_WAITING, Call, Control
 from gateway.errors import Refused
 from gateway.publish.aiomqtt_publisher import Heard
 from gateway.publish.embedded import embedded_broker
 from gateway.publish.publisher import Answer, Message
+from gateway.publish.topics import Asked
 from gateway.request import LARGEST, Verb
 from gateway.supervisor import Supervisor
 from tests.support.amqtt_process import AmqttProcess
@@ -114,20 +115,29 @@ class Person:
             self.heard.append((str(message.topic), orjson.loads(message.payload), correlation))
 
 
+def everything() -> ControlOptions:
+    return ControlOptions(allow=("*",))
+
+
 def control_at(
     *ports: int,
     verbs: Mapping[str, Verb],
     connected: Callable[[], bool] = lambda: True,
     version: Literal["5", "3.1.1"] = "5",
-    **options: Any,
+    options: Callable[[], ControlOptions] = everything,
+    settable: Callable[[str], Iterable[str]] = lambda _device: (),
+    **mqtt_options: Any,
 ) -> Control:
     mqtt = MqttOptions.model_validate(
         {
             "urls": [f"mqtt://{ANYWHERE}:{port}" for port in ports], "prefix": "plant/hall-2", "version": version,
-            "retry_max": "100ms", "connect_timeout": "5s", **options,
+            "retry_max": "100ms", "connect_timeout": "5s", **mqtt_options,
         }
     )  # fmt: skip
-    return Control(mqtt, verbs, gateway="greenhouse", client_id="sallyport-greenhouse", connected=connected)
+    return Control(
+        mqtt, verbs, gateway="greenhouse", client_id="sallyport-greenhouse", connected=connected, options=options,
+        settable=settable,
+    )  # fmt: skip
 
 
 @asynccontextmanager
@@ -233,13 +243,14 @@ async def test_request_at_the_limit_is_carried_out_and_one_far_beyond_it_costs_n
 async def test_of_a_request_beyond_all_bounds_nothing_waits_but_that_it_came(works: Works) -> None:
     control = control_at(1, verbs=works.verbs)
     topic = f"{ROOT}/request/echo"
+    control._gone = asyncio.get_running_loop().create_future()
     for size in (LARGEST, 100 * LARGEST):
         control._hear(
             Heard(
                 topic=topic, payload=b"x" * size, retained=False, response_topic=None, reply=lambda *_: None
             )
         )
-    assert [len(control._waiting.get_nowait().payload) for _ in range(2)] == [LARGEST, LARGEST + 1]
+    assert [len(call.heard.payload) for call in control._lanes[""]] == [LARGEST, LARGEST + 1]
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
@@ -535,7 +546,8 @@ def test_whatever_comes_gets_one_answer(requests: list[tuple[str, bytes]]) -> No
                 response_topic=None,
                 reply=reply,
             )
-            await control._answer(heard, asyncio.get_running_loop().create_future())
+            gone = asyncio.get_running_loop().create_future()
+            await control._answer(Call(heard, Asked(verb), gone, 0.0))
         assert len(answers) == len(requests)
         assert sum(answer["status"] == "ok" for answer in answers) == len(works.done)
 

@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 
 from gateway.config import MqttOptions
-from gateway.control import Control
+from gateway.control import Call, Control
 from gateway.model import Reading, Stamp
 from gateway.publish.aiomqtt_publisher import Heard
 from gateway.publish.publisher import Answer
 from gateway.publish.publisher import Message as Sent
+from gateway.publish.topics import Asked
 from gateway.rules.desk import Desk
 from gateway.rules.engine import Engine
 from gateway.rules.message import Message
@@ -57,7 +58,7 @@ async def test_each_request_is_answered_as_the_document_says() -> None:
             topic=f"sallyport/g/request/{verb}", payload=payload.encode(), retained=False, response_topic=None,
             reply=reply,
         )  # fmt: skip
-        await control._answer(heard, asyncio.get_running_loop().create_future())
+        await control._answer(Call(heard, Asked(verb), asyncio.get_running_loop().create_future(), 0.0))
     assert answers == [
         (f"sallyport/g/response/{verb}", orjson.loads(answer)) for _, _, verb, answer in EXAMPLES
     ]

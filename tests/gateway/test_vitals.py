@@ -312,7 +312,10 @@ async def test_reload_whose_file_does_not_come_is_stuck_until_it_does(tmp_path: 
                 await asyncio.sleep(0.01)
         return pulse.moved
 
-    reloading, signalled = Reloading(file, current, carry_out, ServiceManager()), asyncio.Event()
+    async def restart(device: str) -> str:
+        raise AssertionError(device)
+
+    reloading, signalled = Reloading(file, current, carry_out, ServiceManager(), restart), asyncio.Event()
     running = asyncio.create_task(reloading.run(signalled))
     before = await until_waits(False)
     signalled.set()

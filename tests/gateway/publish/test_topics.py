@@ -6,7 +6,7 @@ from gateway import wire
 from gateway.journal.record import Record
 from gateway.model import Availability, Presence, Reading, Stamp, Value
 from gateway.publish.publisher import Message
-from gateway.publish.topics import Topics, safe
+from gateway.publish.topics import Asked, Topics, safe
 
 AT = Stamp(0, 0.0)
 
@@ -97,9 +97,32 @@ def test_request_and_its_answer_have_topics_below_the_gateways() -> None:
     assert topics.requests == "plant/hall-2/greenhouse/request/#"
     assert topics.request("alert/ack") == "plant/hall-2/greenhouse/request/alert/ack"
     assert topics.response("alert/ack") == "plant/hall-2/greenhouse/response/alert/ack"
-    assert topics.verb(topics.request("alert/ack")) == "alert/ack"
-    assert topics.verb("plant/hall-2/greenhouse/boiler") is None
-    assert topics.verb(f"other/{topics.request('alert/ack')}") is None
+    assert topics.asked(topics.request("alert/ack")) == Asked("alert/ack")
+
+
+@pytest.mark.parametrize(
+    ("topic", "asked"),
+    [
+        ("plant/hall-2/greenhouse/request/ping", Asked("ping")),
+        ("plant/hall-2/greenhouse/request/set", Asked("set")),
+        ("plant/hall-2/greenhouse/boiler/set", Asked("set", "boiler")),
+        ("plant/hall-2/greenhouse/boiler/setpoint/set", Asked("set", "boiler", "setpoint")),
+        ("plant/hall-2/greenhouse/boiler/set/set", Asked("set", "boiler", "set")),
+        ("plant/hall-2/greenhouse/request", None),
+        ("plant/hall-2/greenhouse/boiler", None),
+        ("plant/hall-2/greenhouse/set", None),
+        ("plant/hall-2/greenhouse/boiler/setpoint", None),
+        ("plant/hall-2/greenhouse/boiler/a/b/set", None),
+        ("plant/hall-2/greenhouse/alerts/set", None),  # of a rule that is called so
+        ("plant/hall-2/greenhouse/alerts/set/set", None),
+        ("plant/hall-2/greenhouse/response/set", None),
+        ("other/plant/hall-2/greenhouse/request/ping", None),
+        ("request/ping", None),
+        ("boiler/set", None),
+    ],
+)
+def test_topic_says_what_is_asked_and_of_whom(topic: str, asked: Asked | None) -> None:
+    assert Topics(prefix="plant/hall-2", gateway="greenhouse").asked(topic) == asked
 
 
 @pytest.mark.parametrize(
