@@ -125,7 +125,7 @@ class Control:
         self._settable = settable
         self._lanes: dict[str, deque[Call]] = {}
         """What is carried out one after the other: by device, and all requests; those that have something to do."""
-        self._working: dict[str, asyncio.Task[None]] = {}
+        self._working: set[str] = set()
         self._fresh = asyncio.Event()
         self._gone: asyncio.Future[None]
         self._last: dict[str, _Last] = {}
@@ -144,12 +144,13 @@ class Control:
         self._working.clear()
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._keep_listening(), name="control: connection")
-            starting = group.create_task(self._keep_starting(group), name="control: answers")
-            await self._retired.wait()
-            starting.cancel()
-            self._drop_what_waits()
-            if self._working:
-                await asyncio.wait(self._working.values())
+            async with (
+                asyncio.TaskGroup() as workers
+            ):  # they give their last answers before the connection ends
+                starting = workers.create_task(self._keep_starting(workers), name="control: answers")
+                await self._retired.wait()
+                starting.cancel()
+                self._drop_what_waits()
             listening.cancel()
 
     def retire(self) -> None:
@@ -161,8 +162,8 @@ class Control:
             self._fresh.clear()
             for name, lane in self._lanes.items():
                 if name not in self._working:
-                    work = self._work(name, lane)
-                    self._working[name] = group.create_task(work, name=f"control: {name or 'requests'}")
+                    self._working.add(name)
+                    group.create_task(self._work(name, lane), name=f"control: {name or 'requests'}")
             await self._fresh.wait()
 
     async def _work(self, name: str, lane: deque[Call]) -> None:
@@ -172,7 +173,8 @@ class Control:
             # What can no longer be answered is not carried out; what is being carried out is not left halfway.
             if lane and not (call := lane.popleft()).gone.done():
                 await self._answer(call)
-        del self._lanes[name], self._working[name]
+        del self._lanes[name]
+        self._working.discard(name)
 
     def _pause_s(self) -> float:
         now = asyncio.get_running_loop().time()
