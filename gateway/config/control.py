@@ -23,13 +23,12 @@ _ALLOWED = ("ping", "devices", "overview", "journal", "plan", "reload", "alert/*
 _WILD = frozenset("*?")
 
 
-def _metrics(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if "." not in name and name != "*":
-            raise ValueError(
-                'must name device and metric, such as "boiler.setpoint", "boiler.*" for all of a device, or "*"'
-            )
-    return names
+def _metric(name: str) -> str:
+    if "." not in name and name != "*":
+        raise ValueError(
+            'must name device and metric, such as "boiler.setpoint", "boiler.*" for all of a device, or "*"'
+        )
+    return name
 
 
 class ControlOptions(Table):
@@ -40,7 +39,7 @@ class ControlOptions(Table):
         default=_ALLOWED,
         description="The requests that are carried out: verbs, with * and ? as wildcards; [] allows none.",
     )
-    set_: Annotated[tuple[str, ...], AfterValidator(_metrics)] = Field(
+    set_: tuple[Annotated[str, AfterValidator(_metric)], ...] = Field(
         default=(),
         alias="set",
         max_length=1000,
@@ -72,7 +71,7 @@ class ControlOptions(Table):
         """Wildcards that stand for nothing, which may be so on purpose."""
         known = [each for device, options in devices.items() for each in _settable(device, options)]
         for index, name in enumerate(self.set_):
-            if _WILD & set(name) and not any(each in Names([name]) for each in known):
+            if _WILD & set(name) and name != "*" and not any(each in Names([name]) for each in known):
                 yield (
                     ("set", index),
                     "stands for nothing: no device has a metric of such a name that can be set",

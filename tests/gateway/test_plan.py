@@ -71,6 +71,8 @@ def planned(folder: Path, *edits: tuple[str, str], also: str = "") -> list[str]:
             '"/dev/ttyUSB0"\nstale_after = "9s"\nparity = "even"',
             ["restart: devices.boiler (parity, stale_after)"],
         ),
+        ("[journal]", "[control]\nrate = 5\nset = []\n[journal]", ["change: control (rate)"]),
+        ("[journal]", "[control]\nenabled = false\n[journal]", ["change: control (enabled)"]),
         ("devices.gps]", "devices.ship]", ["stop: devices.gps", "start: devices.ship"]),
         ("> 80", "> 90", ["change: rules.hot (when)"]),
         ('> 80"', '> 80"\nfor = "3s"', ["change: rules.hot (for)"]),
