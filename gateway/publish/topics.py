@@ -80,6 +80,9 @@ class Topics:
         if not topic.startswith(above := f"{self._root}/"):
             return None
         match topic.removeprefix(above).split("/"):
+            # What both subscriptions are for, brokers tell us twice: it is no request, nor about a device.
+            case ["request", "set"] | ["request", _, "set"]:
+                return None
             case ["request", first, *rest]:
                 return Asked("/".join((first, *rest)))
             case [device, "set"] if device not in RESERVED_LEVELS:

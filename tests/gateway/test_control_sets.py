@@ -251,10 +251,14 @@ async def test_retained_command_is_not_carried_out_and_named_once(
 
 
 @pytest.mark.real_time
-async def test_rule_that_is_called_set_is_no_command(broker: Mosquitto, board: Board) -> None:
+async def test_rule_that_is_called_set_is_no_command_nor_is_a_request(
+    broker: Mosquitto, board: Board
+) -> None:
     async with at_work(broker.port, board) as anna:
         await tell(anna, "alerts/set", {"values": {"a": 1}})
         await tell(anna, "alerts/set/set", b"1")
+        for topic in ("request/set", "request/boiler/set"):  # which both subscriptions would hear
+            await tell(anna, topic, {"device": "boiler", "values": {"a": 1}})
         assert (await tells(anna, "boiler/set", {"values": {"a": 1}}))["device"] == "boiler"
         assert len(anna.heard) == 1
     assert board.told.keys() == {"boiler"}

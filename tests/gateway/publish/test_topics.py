@@ -104,7 +104,9 @@ def test_request_and_its_answer_have_topics_below_the_gateways() -> None:
     ("topic", "asked"),
     [
         ("plant/hall-2/greenhouse/request/ping", Asked("ping")),
-        ("plant/hall-2/greenhouse/request/set", Asked("set")),
+        ("plant/hall-2/greenhouse/request/set", None),
+        ("plant/hall-2/greenhouse/request/boiler/set", None),
+        ("plant/hall-2/greenhouse/request/settle", Asked("settle")),
         ("plant/hall-2/greenhouse/boiler/set", Asked("set", "boiler")),
         ("plant/hall-2/greenhouse/boiler/setpoint/set", Asked("set", "boiler", "setpoint")),
         ("plant/hall-2/greenhouse/boiler/set/set", Asked("set", "boiler", "set")),
