@@ -16,8 +16,9 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import Refused, Unreachable, UsageError
+from gateway.errors import GatewayError, Refused, Unreachable, UsageError
 from gateway.request import LARGEST, Verb, carried_out, failed, parsed
+from gateway.supervisor import refusing_bugs
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +38,10 @@ async def intercom(path: Path | None, verbs: Mapping[str, Verb]) -> AsyncIterato
         try:
             yield
         finally:
-            if path is not None and server is not None:
-                server.close()
-                _remove(path)
             callers.hang_up()
+            if path is not None and server is not None:
+                await _close(server)
+                _remove(path)
 
 
 def folder() -> Path | None:
@@ -144,6 +145,15 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+async def _close(server: asyncio.Server) -> None:
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        loop.remove_reader(listener)
+    # Python 3.11 fails for a caller whom it has just let in: it has a turn to do that.
+    await asyncio.sleep(0)
+    server.close()
+
+
 async def _somebody_answers(path: Path) -> bool:
     try:
         _, writer = await asyncio.open_unix_connection(path)
@@ -158,14 +168,20 @@ class _Callers:
         self._verbs = verbs
         self._group = group
         self._waiting: set[asyncio.Task[None]] = set()
+        self._over = False
 
     def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._over:  # he had been let in before the door was shut
+            writer.close()
+            return
         task = self._group.create_task(self._serve(reader, writer), name="intercom: caller")
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
+        task.add_done_callback(lambda _: writer.close())  # also when it is cancelled before it has begun
 
     def hang_up(self) -> None:
         """Nobody is answered any more."""
+        self._over = True
         for task in self._waiting:
             task.cancel()
 
@@ -174,21 +190,20 @@ class _Callers:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 line = await reader.readline()
-            writer.write(orjson.dumps(await self._answered(line)) + b"\n")
+            writer.write(await self._answered(line) + b"\n")
             async with asyncio.timeout(PATIENCE_S):
                 await writer.drain()
         except ValueError:
             writer.write(orjson.dumps(failed(f"the request is larger than {LARGEST} bytes")) + b"\n")
         except (TimeoutError, OSError):
             log.debug("intercom: a caller has gone, or says nothing")
-        finally:
-            writer.close()
 
-    async def _answered(self, line: bytes) -> Mapping[str, Any]:
+    async def _answered(self, line: bytes) -> bytes:
         if len(self._waiting) > MOST_CALLERS:
-            return failed("too many ask at once")
+            return orjson.dumps(failed("too many ask at once"))
         try:
-            request = parsed(line)
-            return await carried_out(self._verbs, str(request.pop("verb", "")), request)
-        except Refused as error:
-            return failed(str(error))
+            with refusing_bugs("intercom"):
+                request = parsed(line)
+                return orjson.dumps(await carried_out(self._verbs, str(request.pop("verb", "")), request))
+        except GatewayError as error:
+            return orjson.dumps(failed(str(error)))

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from gateway.errors import GatewayError, LinkBusy, LinkDenied
+from gateway.errors import GatewayError, LinkBusy, LinkDenied, Refused
 from gateway.logs import MessageId, about
 from gateway.model import Presence
 from gateway.pacing.backoff import Backoff
@@ -214,6 +215,22 @@ class _Bugs:
         self._last = _place(first)
         extra = {**about(MessageId.BUG), **self._child.fields}
         log.error("%s: a bug, please report it", self._child.name, exc_info=whole, extra=extra)
+
+
+@contextmanager
+def refusing_bugs(whose: str) -> Iterator[None]:
+    """Around what is done for somebody who asked for it: a bug costs him, not the gateway.
+
+    Raises: Refused, in its place, when it is in the log; all other errors of ours as they are.
+    """
+    try:
+        yield
+    except GatewayError:
+        raise
+    except Exception as error:
+        log.exception("%s: a bug, please report it", whose, extra=about(MessageId.BUG))
+        # Not its text, which may hold whatever stands in the file.
+        raise Refused(f"internal error ({type(error).__name__}): the gateway's log has more") from error
 
 
 def first_cause(error: BaseException) -> BaseException:
