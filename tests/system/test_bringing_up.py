@@ -31,7 +31,7 @@ async def sniffed(*arguments: object) -> tuple[int | None, str, str]:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(250):
             section, evidence = await process.communicate()
     finally:
         if process.returncode is None:
@@ -68,6 +68,7 @@ async def simulated(name: str, folder: Path) -> AsyncIterator[PtyInstrument]:
             await asyncio.wait([playing])
 
 
+@pytest.mark.timeout(300)  # all instruments are asked at once: much work on a busy machine
 async def test_unknown_instruments_are_on_mqtt_with_what_is_printed(tmp_path: Path) -> None:
     names = sorted(drivers.DRIVERS.keys() - DESCRIBED)
     async with AsyncExitStack() as stack:
