@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import GatewayError, Refused, Unreachable, UsageError
+from gateway.errors import Refused, Unreachable, UsageError
 from gateway.request import LARGEST, Verb, carried_out, failed, parsed
-from gateway.supervisor import refusing_bugs
+from gateway.supervisor import refusing
 
 log = logging.getLogger(__name__)
 
@@ -202,8 +202,8 @@ class _Callers:
         if len(self._waiting) > MOST_CALLERS:
             return orjson.dumps(failed("too many ask at once"))
         try:
-            with refusing_bugs("intercom"):
+            with refusing("intercom"):
                 request = parsed(line)
                 return orjson.dumps(await carried_out(self._verbs, str(request.pop("verb", "")), request))
-        except GatewayError as error:
+        except Refused as error:
             return orjson.dumps(failed(str(error)))

@@ -16,6 +16,7 @@ from gateway.logs import MessageId, about
 from gateway.plan import Plan, plan
 from gateway.request import Nothing, Verb
 from gateway.rules.rulebook import Rulebook
+from gateway.supervisor import refusing
 from gateway.systemd import ServiceManager
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Reloading:
                 self.under_way = True
                 try:
                     wish.grant(await (self._reload() if wish.for_real else self._look()))
-                except ConfigError as error:
+                except Refused as error:
                     wish.refuse(str(error))
                 finally:
                     self.under_way = False
@@ -109,20 +110,22 @@ class Reloading:
         return await wish.answer
 
     async def _look(self) -> dict[str, Any]:
-        """What a reload would do. Raises: ConfigError."""
-        new = await asyncio.to_thread(self._load)
-        return self._told(plan(self._running(), new), new)
+        """What a reload would do. Raises: Refused."""
+        with refusing("reload"):
+            new = await asyncio.to_thread(self._load)
+            return self._told(plan(self._running(), new), new)
 
     async def _reload(self) -> dict[str, Any]:
-        """Raises: ConfigError, when everything stays as it was."""
+        """Raises: Refused, when everything stays as it was."""
         self._service.reloading()
         try:
-            new = await asyncio.to_thread(self._load)
-            wanted = plan(self._running(), new)
-            change = await asyncio.to_thread(_prepared, wanted)
-        except ConfigError as error:
+            with refusing("reload"):
+                new = await asyncio.to_thread(self._load)
+                wanted = plan(self._running(), new)
+                change = await asyncio.to_thread(_prepared, wanted)
+        except Refused as error:
             log.warning(
-                "reload: refused, everything stays as it was: %d problems", len(error.problems),
+                "reload: refused, everything stays as it was: %d problems", len(str(error).splitlines()),
                 extra=about(MessageId.CONFIGURATION_REFUSED, trace=str(error)),
             )  # fmt: skip
             self._service.ready()

@@ -218,15 +218,15 @@ class _Bugs:
 
 
 @contextmanager
-def refusing_bugs(whose: str) -> Iterator[None]:
-    """Around what is done for somebody who asked for it: a bug costs him, not the gateway.
+def refusing(whose: str) -> Iterator[None]:
+    """Around what is done for somebody who asked for it: whatever goes wrong costs him, not the gateway.
 
-    Raises: Refused, in its place, when it is in the log; all other errors of ours as they are.
+    Raises: Refused, in the place of any other error; a bug is in the log.
     """
     try:
         yield
-    except GatewayError:
-        raise
+    except GatewayError as error:
+        raise Refused(str(error)) from error
     except Exception as error:
         log.exception("%s: a bug, please report it", whose, extra=about(MessageId.BUG))
         # Not its text, which may hold whatever stands in the file.

@@ -43,7 +43,13 @@ def _well(_request: dict[str, Any]) -> Mapping[str, Any]:
     return {"it": 1}
 
 
-VERBS: Mapping[str, Verb] = {"broken": _broken, "lost": _lost, "not json": _not_json, "slow": _slow, "well": _well}
+VERBS: Mapping[str, Verb] = {
+    "broken": _broken,
+    "lost": _lost,
+    "not json": _not_json,
+    "slow": _slow,
+    "well": _well,
+}
 
 
 async def _ask(path: Path, verb: str) -> Any:

@@ -13,6 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import field_validator
+
 from drivers.driver import Device, Driver, DriverOptions
 from gateway.errors import LinkLost
 from gateway.model import Clock, Reading
@@ -31,7 +33,15 @@ class Options(DriverOptions):
         "never shuts",
         "never leaves",
         "kills the disk's thread",
+        "cannot be configured",
     ] = "nothing"
+
+    @field_validator("deed")
+    @classmethod
+    def _configurable(cls, deed: str) -> str:
+        if deed == "cannot be configured":
+            raise RuntimeError("neither good nor bad")  # of which pydantic makes no complaint
+        return deed
 
 
 class _Rogue:
