@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Refused, Unreachable, UsageError
+from gateway.health import Patience
 from gateway.request import LARGEST, Verb, carried_out, failed, parsed
 from gateway.supervisor import refusing
 
@@ -26,7 +27,8 @@ SUFFIX = ".sock"
 MOST_CALLERS = 8
 PATIENCE_S = 60.0
 """For a line of a caller, and for him to take the answer."""
-ANSWER_S = 120.0
+ANSWER_S = Patience().long_s + 60.0
+"""A gateway that is stuck in a reload is ended before by its watchdog, and says no more."""
 
 
 @asynccontextmanager

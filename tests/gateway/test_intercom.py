@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from gateway.errors import LinkError
-from gateway.intercom import intercom
+from gateway.health import Patience
+from gateway.intercom import ANSWER_S, intercom
 from gateway.logs import MessageId
 from gateway.request import Verb
 from tests.support.logged import fields
@@ -102,3 +103,7 @@ async def test_caller_who_comes_when_it_ends_does_not_hold_it_up(turns: int, tmp
         caller.setblocking(False)
         with suppress(ConnectionResetError):  # as it is for one whom nobody has let in
             assert caller.recv(1) == b"", "he is told that nobody answers"
+
+
+def test_who_asks_for_a_reload_waits_longer_for_it_than_it_may_take() -> None:
+    assert Patience().long_s < ANSWER_S

@@ -331,6 +331,7 @@ def test_document_says_how_patient_it_is() -> None:
     notice = hand + vitals.LONGEST_ATTEMPT_S / 60
     assert told == [
         f"{PATIENCE.loop_s:g} s",
+        f"{PATIENCE.loop_s:g} s",
         f"{PATIENCE.mailbox_s:g} s",
         f"`ack_timeout` and {PATIENCE.forwarder_s:g} s",
         f"{PATIENCE.disk_s:g} s ({long:g} min while a damaged journal is saved)",

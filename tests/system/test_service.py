@@ -247,6 +247,21 @@ async def test_reload_reads_a_new_port_and_goes_on_with_the_same_process(service
     assert service.properties("sallyport", "MainPID", "NRestarts") == {**before, "NRestarts": "0"}
 
 
+def test_reload_that_takes_its_time_may_take_longer_than_systemd_waits(service: Box) -> None:
+    """The file is a pipe: it comes when somebody writes it, as one on a server that is away for a while."""
+    adjust(service, "sallyport.service", "[Service]\nWatchdogSec=4s\nTimeoutStartSec=2s\n")
+    file = "/etc/sallyport/gateway.toml"
+    configure(service, "")
+    service.systemctl("start", "sallyport")
+    configure(service, "[gateway]\nstatus_interval = '20s'\n", name="next")
+    service.sh(f"rm {file}; mkfifo -m 640 {file}; chgrp sallyport {file}")
+    slow = f"sleep 8; cat /etc/sallyport/next.toml >{file}"
+    service.sh(f"({slow}) & systemctl reload sallyport; wait")
+    said = "\n".join(service.journal("sallyport"))
+    assert "reload: change: gateway (status_interval)" in said, said
+    assert "timed out" not in said, said
+
+
 async def test_several_gateways_on_one_machine_do_not_know_each_other(service: Box) -> None:
     start_broker(service)
     start_board(service)
