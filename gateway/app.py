@@ -118,6 +118,7 @@ class _Gateway:
         self._bus = EventBus()
         self._journal = journal
         self._devices = Devices(config.devices, self._bus, clock, last_seq=journal.last_seq)
+        self._recovery = Recovery(self._devices)
         self._alerting = Alerting(
             config, compiled(config), self._bus, journal, clock, write=self._devices.write
         )
@@ -160,7 +161,7 @@ class _Gateway:
                         ("recorder", self._record(readings)),
                         ("availability", self._post(presences)),
                         ("devices", self._devices.run()),
-                        ("recovery", Supervisor().run([Recovery(self._devices).child])),
+                        ("recovery", Supervisor().run([self._recovery.child])),
                         ("tallies", self._tallies.run(self._bus)),
                         ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
@@ -209,6 +210,7 @@ class _Gateway:
             self._journal,
             alerting=self._alerting,
             sources=self._devices,
+            recovery=self._recovery,
             deliveries=self._brokers,
             reloading=self._reloading,
             patience=self._surroundings.health.patience,
