@@ -24,6 +24,10 @@ READINGS_BEFORE = 5
 EVER_S = 3600.0
 
 
+class BeyondRepair(BaseException):
+    """No Exception, which would cost the device only."""
+
+
 class Options(DriverOptions):
     deed: Literal[
         "nothing",
@@ -34,6 +38,7 @@ class Options(DriverOptions):
         "never leaves",
         "kills the disk's thread",
         "cannot be configured",
+        "ends the gateway and keeps a thread",
     ] = "nothing"
 
     @field_validator("deed")
@@ -82,6 +87,9 @@ class _Rogue:
                     ctypes.c_ulong(disk.ident), ctypes.py_object(SystemExit)
                 )
                 sys.setswitchinterval(0.005)
+            case "ends the gateway and keeps a thread":
+                asyncio.get_running_loop().run_in_executor(None, time.sleep, EVER_S)
+                raise BeyondRepair("nobody catches this")
 
 
 @asynccontextmanager

@@ -21,11 +21,11 @@ import drivers
 from drivers.instrument import PtyInstrument
 from drivers.testing.instrument import UnrulyInstrument
 from gateway import cli
-from gateway.cli import EXIT_INTERRUPTED, EXIT_USAGE
 from gateway.commands.doctor import examination
 from gateway.commands.doctor.finding import Finding, State
 from gateway.commands.doctor.machine import Service
 from gateway.commands.doctor.running import is_gateway, runs_with
+from gateway.commands.ending import EXIT_INTERRUPTED, EXIT_USAGE
 from gateway.commands.simulate import play
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto, program
