@@ -269,6 +269,25 @@ async def test_several_gateways_on_one_machine_do_not_know_each_other(service: B
     ]
 
 
+def test_gateways_of_one_name_are_not_taken_for_each_other(service: Box) -> None:
+    configure(service, '[gateway]\nname = "same"\n')
+    configure(service, '[gateway]\nname = "same"\n', name="other")
+    service.systemctl("start", "sallyport", "sallyport@other")
+    for command in (["reload"], ["reload", "--gateway", "same"]):
+        done = service.run("sallyport", *command, check=False)
+        assert done.returncode == 2
+        assert "several gateways called same run here: systemctl reload knows them" in done.stderr
+    configure(service, '[gateway]\nname = "same"\nlog_level = "debug"\n', name="other")
+    service.systemctl("reload", "sallyport@other")
+    assert any("log_level" in line for line in service.journal("sallyport@other"))
+    assert not any("log_level" in line for line in service.journal("sallyport"))
+    for name in ("gateway", "other"):
+        path = f"/etc/sallyport/{name}.toml"
+        said = service.run("sallyport", "doctor", "--config", path, check=False)
+        assert "Traceback" not in said.stderr
+        assert path in said.stdout
+
+
 def test_note_of_what_was_read_says_in_which_boot(service: Box) -> None:
     configure(service, "")
     service.systemctl("start", "sallyport")
@@ -338,3 +357,39 @@ def test_file_that_cannot_be_looked_at_is_a_mistake_with_its_line(service: Box, 
     assert refused.returncode == 1
     assert service.properties("sallyport", "MainPID", "ActiveState") == before
     assert sum(told in line for line in service.journal("sallyport")) >= 2
+
+
+HUB = "/devices/virtual/mem/1-0:1.0"
+"""Where a file like that of a hub's port can be shown: nobody makes a folder in sysfs."""
+
+POWER = f"""\
+[devices.board]
+driver = "json"
+port = "/run/board"
+power_cycle = "/sys{HUB}/usb1-port3/disable"
+"""
+
+
+def test_power_of_a_port_is_switched_with_what_the_page_says_and_not_without(service: Box) -> None:
+    page = (ROOT / "docs" / "hardware.md").read_text()
+    rule = re.search(r'RUN\+="/bin/sh -c \'(.*?)\'"', page)
+    exception = re.search(r"^    (\[Service\]\n    ReadWritePaths=\S+)", page, re.MULTILINE)
+    assert rule
+    assert exception
+    port = f"/sys{HUB}/usb1-port3"
+    service.sh(f"mount -t tmpfs none /sys{Path(HUB).parent}; mkdir -p {port}; echo 1 >{port}/disable")
+    service.sh(rule[1].replace("%p", HUB))
+    configure(service, POWER)
+    service.systemctl("start", "sallyport")
+    assert any("it cannot be switched now" in line for line in service.journal("sallyport"))
+    assert service.read(f"{port}/disable") == "1\n"
+    said = len(service.journal("sallyport"))
+    adjust(service, "sallyport.service", exception[1].replace("    ", "") + "\n")
+    service.systemctl("restart", "sallyport")
+    # As after a kill in the middle of it, the power is given back.
+    assert (
+        service.sh(f"until grep -q 0 {port}/disable; do sleep 0.1; done; cat {port}/disable", timeout=10)[0]
+        == "0"
+    )
+    assert not any("cannot be switched" in line for line in service.journal("sallyport")[said:])
+    service.sh("systemctl stop sallyport; umount /sys/devices/virtual/mem")
