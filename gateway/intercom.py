@@ -65,16 +65,20 @@ def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False)
     Raises: Refused, as it says; Unreachable, when none answers.
     """
     found = (path for folder in _folders() for path in sorted(folder.glob(f"*{SUFFIX}")))
-    running = {path.stem: path for path in found if not _is_deserted(path)}
-    if gateway in running:
-        path = running[gateway]
-    elif not running or (gateway is not None and not or_the_only_one):
+    running = [path for path in found if not _is_deserted(path)]
+    meant = [path for path in running if path.stem == gateway]
+    if not running or (gateway is not None and not meant and not or_the_only_one):
         which = f"gateway {gateway}" if gateway else "gateway"
         raise Unreachable(f"no {which} runs on this machine, or this user may not see it: try sudo")
-    elif len(running) > 1:
-        raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(running)}")
-    else:
-        [path] = running.values()
+    names = sorted({path.stem for path in meant or running})
+    if len(names) > 1:
+        raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(names)}")
+    path, *more = meant or running
+    if more:
+        raise UsageError(
+            f"several gateways called {names[0]} run here: systemctl reload knows them by their units;"
+            " better give each a gateway.name of its own"
+        )
     return asyncio.run(_ask(path, verb))
 
 
