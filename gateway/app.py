@@ -177,8 +177,8 @@ class _Gateway:
 
     async def _finish(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
         """Cancel the sources, drain the rest."""
+        await self._reloading.end(self._config.gateway.stop_timeout)
         await _cancelled(tasks["reloads"], tasks["control"])
-        self._reloading.end()
         await self._alerting.finish_actions()
         await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"])
         for source in self._devices:

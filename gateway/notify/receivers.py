@@ -68,11 +68,11 @@ class Receivers:
     async def change(self, notify: Mapping[str, NotifyOptions]) -> None:
         """While it runs. Who is told in another way goes on with what was not told yet."""
         for name in [name for name, options in self._notify.items() if notify.get(name) != options]:
-            former = self._outboxes.pop(name)
             if name in self._couriers:
                 courier = self._couriers.pop(name)
                 courier.task.cancel()
                 await asyncio.wait([courier.task])
+            former = self._outboxes.pop(name)  # not before: what comes meanwhile is for it, too
             if name in notify:
                 self._add(name, notify[name]).restore(former.kept())
             elif former.waiting:

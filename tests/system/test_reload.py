@@ -386,3 +386,22 @@ async def test_gateway_that_has_lost_its_broker_is_told_of_another_one(tmp_path:
                 await got.has(1)
                 assert [each["seq"] for each in got.readings("board")] == [2]
                 assert got.on("board/availability")[-1]["state"] == "online"
+
+
+async def test_stop_in_the_middle_of_a_reload_ends_though_the_broker_that_is_left_answers_no_more(
+    tmp_path: Path,
+) -> None:
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
+        async with GatewayProcess.running(_write(tmp_path, broker.port)) as gateway:
+            await gateway.said("broker: online")
+            await until(lambda: gateway.listens_to([board.path]))
+            broker.freeze()
+            await board.say(b'{"t":20}\n')
+            _write(tmp_path, broker.port, mqtt="window = 20", device='parity = "even"')
+            gateway.send(signal.SIGHUP)
+            await until(lambda: not gateway.listens_to([board.path]))  # then it waits for acknowledgements
+            assert gateway.lines("reload: ") == []
+            assert await gateway.stop() == 0
+            assert gateway.lines("reload: ") == [
+                "reload: restart: mqtt (window); restart: devices.board (parity)"
+            ]
