@@ -405,3 +405,24 @@ async def test_stop_in_the_middle_of_a_reload_ends_though_the_broker_that_is_lef
             assert gateway.lines("reload: ") == [
                 "reload: restart: mqtt (window); restart: devices.board (parity)"
             ]
+
+
+async def test_device_that_is_moved_to_another_port_does_not_say_of_that_one_what_was_so_of_the_first(
+    tmp_path: Path,
+) -> None:
+    def gps(port: str) -> str:
+        return (
+            f'[devices.gps]\ndriver = "json"\nport = "{tmp_path / port}"\n'
+            '[rules.port_down]\nenabled = true\nfor = "0s"\n'
+        )
+
+    with PtyInstrument.plugged_in(tmp_path / "good") as good:
+        async with Site.at_work(tmp_path, gps("missing")) as site:
+            await until(lambda: site.subscriber.left("_missing"))
+            site.write(gps("good"))
+            assert (await site.reload())["plan"] == ["restart: devices.gps (port)"]
+            await until(lambda: site.gateway.listens_to([good.path]))
+            await good.say(b'{"t":1}\n')
+            await site.subscriber.has(1, "gps")
+            await until(lambda: not site.subscriber.left("_missing"))
+            assert site.subscriber.on("_good") == []
