@@ -130,6 +130,13 @@ class Alerting:
         self._weighty()
         await self._clear_topics()
 
+    async def repeat(self) -> None:
+        """Say again what fires: a broker has come that has not heard of it."""
+        for alert in self.ruling.engine.standing():
+            topic = self._topics.get((alert.rule, alert.device))
+            if alert.state is AlertState.FIRING and topic is not None and not self._journal.urgent_full:
+                await self._journal.append_urgent(topic, wire.encode_alert(alert))
+
     async def finish(self) -> None:
         """The last word of what is remembered."""
         for task in self._remembering:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import chain, repeat
 from typing import Any
 
@@ -95,6 +96,11 @@ class Devices:
         """
         said = (self._sources[name].presence for name in self._reading)
         return sorted((each for each in said if each is not None), key=lambda each: each.at.mono)
+
+    @property
+    def former(self) -> AbstractSet[str]:
+        """The names of those that are not there any more."""
+        return self._stopped_at.keys()
 
     async def write(self, device: str, metric: str, value: Value) -> None:
         """Raises: Refused; LinkError; FrameError."""

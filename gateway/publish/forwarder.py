@@ -140,13 +140,13 @@ class Forwarder:
             await self._notify(window, await self._board.next())
 
     async def _notify(self, window: Window, message: Message) -> None:
-        await window.send(message, partial(self._note, message.topic))
+        await window.send(message, partial(self._note, message))
         self._notices_under_way += 1
 
-    def _note(self, topic: str, error: Rejected | None) -> None:
+    def _note(self, message: Message, error: Rejected | None) -> None:
         self._notices_under_way -= 1
-        self._board.seen(topic)
-        self._refusals.note(self._route.publisher.name, topic, error)
+        self._board.seen(message)
+        self._refusals.note(self._route.publisher.name, message.topic, error)
 
     def _learn_from(self, group: ExceptionGroup[Unreachable]) -> None:
         error = first_cause(group)

@@ -21,6 +21,7 @@ from tests.support.account import Account
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto
 from tests.support.plant import Plant
+from tests.support.ports import free_port
 from tests.support.recorder import Recorder
 from tests.support.subscriber import Subscriber
 
@@ -369,6 +370,42 @@ async def test_broker_that_comes_gets_everything_and_one_that_goes_hears_a_farew
         counted = site.subscriber.on("status/counters")[-1]
         assert counted["brokers"].keys() == {"mqtt"}
         assert counted["brokers"]["mqtt"]["connects"] == 1  # nobody has touched this one
+
+
+async def test_broker_that_is_come_back_to_forgets_a_device_that_was_taken_out_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with Site.at_work(tmp_path, HOT) as site:
+        left = site.subscriber.left
+        await until(lambda: left("board/availability") and left("alerts/hot/board"))
+        _write(tmp_path, free_port(), HOT)
+        assert (await site.reload())["plan"] == ["restart: mqtt (url)"]
+        _write(tmp_path, free_port(), HOT, name="other")
+        assert len((await site.reload())["plan"]) == 3
+        site.write(HOT, name="other")
+        assert (await site.reload())["plan"] == ["restart: mqtt (url)"]
+        await until(lambda: left("board/availability") == b"" == left("alerts/hot/board"))
+        await until(lambda: left("other/availability"))
+
+
+async def test_broker_that_comes_is_told_what_fires(tmp_path: Path) -> None:
+    async with Site.at_work(tmp_path, HOT) as site:
+        await until(lambda: site.subscriber.left("alerts/hot/board"))
+        for count in (2, 3):  # what came before these is acknowledged
+            await site.says(90, count)
+        async with Subscriber.listening(
+            site.broker.host, site.broker.port, "second/#", name="second"
+        ) as second:
+            further = f'[mqtt.second]\nurl = "mqtt://127.0.0.1:{site.broker.port}"\nprefix = "second"\n'
+            site.write(f"{further}{HOT}")
+            await site.reload()
+            await until(lambda: second.on("alerts/hot/board"))
+            assert second.on("alerts/hot/board")[-1] == {
+                **site.subscriber.on("alerts/hot/board")[0],
+                "time": second.on("alerts/hot/board")[-1]["time"],
+            }
+            await site.says(20, 4)
+            await until(lambda: second.on("alerts/hot/board")[-1]["state"] == "resolved")
 
 
 async def test_gateway_that_has_lost_its_broker_is_told_of_another_one(tmp_path: Path) -> None:
