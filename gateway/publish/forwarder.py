@@ -72,6 +72,7 @@ class Forwarder:
     def change(self, route: Route) -> None:
         """While it does not run. What was under way is sent again there, in the same order."""
         self._route = route
+        self._refusals.topics.clear()
         self._leaving.clear()
         self.readings.change(route.layout, route.pace)
         self.urgent.change(route.topics.urgent)
