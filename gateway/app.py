@@ -46,6 +46,9 @@ short enough for some 30,000 readings/s and more while no broker is there."""
 STOP_SPARE_S = 60.0
 """What a stop may take besides `gateway.stop_timeout`: the journal alone waits for half of it for a slow disk."""
 
+RELOAD_S = 15.0
+"""And so long a reload may take to come to its end before that: ports are closed, brokers told farewell."""
+
 
 def _nothing_to_adjust(_config: Config) -> None:
     """There is nothing around it."""
@@ -176,7 +179,7 @@ class _Gateway:
 
     async def _finish(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
         """Cancel the sources, drain the rest."""
-        await self._reloading.end(self._config.gateway.stop_timeout)
+        await self._reloading.end(RELOAD_S)
         await _cancelled(tasks["reloads"], tasks["control"])
         await self._alerting.finish_actions()
         await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"])
