@@ -123,14 +123,16 @@ class Reloading:
 
     async def _look(self) -> dict[str, Any]:
         """What a reload would do. Raises: ConfigError."""
-        new, change = await asyncio.to_thread(self._prepared)
-        return self._told(change.plan, new)
+        new = await asyncio.to_thread(self._load)
+        return self._told(plan(self._running(), new), new)
 
     async def _reload(self) -> dict[str, Any]:
         """Raises: ConfigError, when everything stays as it was."""
         self._service.reloading()
         try:
-            new, change = await asyncio.to_thread(self._prepared)
+            new = await asyncio.to_thread(self._load)
+            wanted = plan(self._running(), new)
+            change = await asyncio.to_thread(_prepared, wanted)
         except ConfigError as error:
             log.warning(
                 "reload: refused, everything stays as it was: %d problems", len(error.problems),
@@ -142,17 +144,15 @@ class Reloading:
             log.warning("%s", warning)
         async with self._half_way:
             await self._carry_out(change)
-        log.info("reload: %s", "; ".join(change.plan.lines), extra=about(MessageId.CONFIGURATION_APPLIED))
+        log.info("reload: %s", "; ".join(wanted.lines), extra=about(MessageId.CONFIGURATION_APPLIED))
         self._service.ready()
-        return self._told(change.plan, new)
+        return self._told(wanted, new)
 
-    def _prepared(self) -> tuple[Config, Change]:
-        """What is written now, and all that it takes to run with it. Blocks. Raises: ConfigError."""
+    def _load(self) -> Config:
+        """As it is written now. Blocks. Raises: ConfigError."""
         if self._file is None:
             raise ConfigError("this gateway has no file to load its configuration from")
-        new = load(self._file)
-        wanted = plan(self._running(), new)
-        return new, Change(plan=wanted, ways=new_ways(wanted), book=compiled(wanted.config))
+        return load(self._file)
 
     def _told(self, wanted: Plan, new: Config) -> dict[str, Any]:
         return {"file": str(self._file), "plan": wanted.lines, "warnings": list(new.warnings)}
@@ -160,3 +160,8 @@ class Reloading:
 
 def compiled(config: Config) -> Rulebook:
     return rulebook(config.rules, config.devices, config.gateway.zone)
+
+
+def _prepared(wanted: Plan) -> Change:
+    """Raises: ConfigError."""
+    return Change(plan=wanted, ways=new_ways(wanted), book=compiled(wanted.config))
