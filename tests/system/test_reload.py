@@ -267,6 +267,12 @@ async def test_device_that_is_taken_out_leaves_nothing_at_the_broker_and_counts_
         await site.says(20, 2)
         assert site.seqs() == [1, 2]
         await until(lambda: got.on("board/availability")[-1]["state"] == "online")
+        site.write(HOT, gateway='status_interval = "1s"')
+        await site.reload()
+        await until(lambda: got.on("status/counters"))
+        counted = got.on("status/counters")[-1]
+        assert counted["gone"] == {"read": 2, "filtered": 0, "made": 0}
+        assert counted["journal"]["recorded"] == 2 + counted["devices"]["board"]["read"] == 3
 
 
 async def test_device_that_was_taken_out_between_two_starts_leaves_nothing_at_the_broker_either(
