@@ -306,9 +306,9 @@ class Source:
                 async with asyncio.timeout(wait_s):
                     await self._rearm.wait()
             except TimeoutError:
-                at = self._clock()
-                for reading in self._due(chain, at):
-                    await self._bus.publish(reading)
+                for reading in self._due(chain, self._clock()):
+                    self._bus.put(reading)  # all of them, before whoever changes the filters cancels the wait
+                await self._bus.room(Reading)
 
     @property
     def port(self) -> str:
