@@ -34,7 +34,7 @@ def files_before(machine: Box) -> set[str]:
 @pytest.fixture
 def installed(machine: Box, files_before: set[str]) -> Iterator[Box]:  # noqa: ARG001 - before it is installed
     """With an empty configuration."""
-    if not version_in_use(machine):
+    if version_in_use(machine) != __version__:
         install(machine)
     configure(machine, "")
     yield machine
@@ -181,34 +181,6 @@ def test_way_back_goes_on_through_what_fails_and_says_what_is_left_to_do(install
     assert "ExecStart=/opt/sallyport/current" in installed.systemctl("cat", "sallyport")
 
 
-def test_service_that_crashes_again_and_again_does_not_keep_out_the_version_that_mends_it(
-    installed: Box,
-) -> None:
-    mended = other_clone(installed, "99.0.5")
-    installed.write(
-        "/etc/systemd/system/sallyport.service.d/test.conf",
-        "[Service]\nExecStartPre=/bin/sh -c 'readlink /opt/sallyport/current | grep -q -- 99'\nRestartSec=200ms\n",
-    )
-    installed.write(
-        "/etc/systemd/system/sallyport@east.service.d/test.conf", "[Service]\nExecStartPre=false\n"
-    )
-    configure(installed, "", name="east")
-    installed.sh("systemctl daemon-reload; systemctl restart --no-block sallyport sallyport@east")
-    installed.sh(
-        "for unit in sallyport sallyport@east; do"
-        " until [ $(systemctl show --property=NRestarts --value $unit) -gt 0 ]; do sleep 0.1; done; done"
-    )
-    # udev that runs, and cannot be told anything: this box has no udevadm.
-    installed.run("python3", "-c", NO_UDEV)
-    done = install(installed, mended)
-    installed.sh("rm -r /run/udev; systemctl stop sallyport@east")
-    assert done.returncode == 0, done.stderr
-    assert "udev was not told" in done.stderr
-    assert "sallyport@east.service does not become ready with 99.0.5 either" in done.stderr
-    assert version_in_use(installed) == "99.0.5"
-    assert installed.systemctl("is-active", "sallyport") == "active"
-
-
 @pytest.mark.slow
 def test_installation_that_is_interrupted_leaves_the_old_version_at_work(installed: Box) -> None:
     slow = other_clone(installed, "99.0.3", "echo 'import time; time.sleep(50)' >>gateway/app.py")
@@ -257,6 +229,34 @@ def test_packages_that_cannot_be_had_leave_everything_as_it_was(installed: Box) 
     done = installed.run(CLONE / "scripts/install", "--offline", "/tmp/empty", check=False)
     assert done.returncode == 1
     assert (main_pid(installed), versions_kept(installed)) == before
+
+
+def test_service_that_crashes_again_and_again_does_not_keep_out_the_version_that_mends_it(
+    installed: Box,
+) -> None:
+    mended = other_clone(installed, "99.0.5")
+    installed.write(
+        "/etc/systemd/system/sallyport.service.d/test.conf",
+        "[Service]\nExecStartPre=/bin/sh -c 'readlink /opt/sallyport/current | grep -q -- 99'\nRestartSec=200ms\n",
+    )
+    installed.write(
+        "/etc/systemd/system/sallyport@east.service.d/test.conf", "[Service]\nExecStartPre=false\n"
+    )
+    configure(installed, "", name="east")
+    installed.sh("systemctl daemon-reload; systemctl restart --no-block sallyport sallyport@east")
+    installed.sh(
+        "for unit in sallyport sallyport@east; do"
+        " until [ $(systemctl show --property=NRestarts --value $unit) -gt 0 ]; do sleep 0.1; done; done"
+    )
+    # udev that runs, and cannot be told anything: this box has no udevadm.
+    installed.run("python3", "-c", NO_UDEV)
+    done = install(installed, mended)
+    installed.sh("rm -r /run/udev; systemctl stop sallyport@east")
+    assert done.returncode == 0, done.stderr
+    assert "udev was not told" in done.stderr
+    assert "sallyport@east.service does not become ready with 99.0.5 either" in done.stderr
+    assert version_in_use(installed) == "99.0.5"
+    assert installed.systemctl("is-active", "sallyport") == "active"
 
 
 def test_removal_leaves_configuration_and_journal_and_with_purge_nothing(
