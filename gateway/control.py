@@ -144,9 +144,8 @@ class Control:
         self._working.clear()
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._keep_listening(), name="control: connection")
-            async with (
-                asyncio.TaskGroup() as workers
-            ):  # they give their last answers before the connection ends
+            # At a stop, too, the last answers leave before the connection goes.
+            async with asyncio.TaskGroup() as workers:
                 starting = workers.create_task(self._keep_starting(workers), name="control: answers")
                 await self._retired.wait()
                 starting.cancel()
