@@ -237,9 +237,11 @@ class Control:
             self._fresh.set()
 
     def _is_full(self, device: str) -> bool:
+        lane = self._lanes.get(device)
         if sum(map(len, self._lanes.values())) >= MOST_WAITING:
             return True
-        return bool(device) and len(self._lanes.get(device, ())) >= MOST_OF_ONE
+        # Anybody can make up devices, and the answer to each waits for the broker.
+        return len(self._lanes) >= MOST_WAITING if lane is None else bool(device) and len(lane) >= MOST_OF_ONE
 
     def _drop(self) -> None:
         self._dropped += 1

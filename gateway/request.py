@@ -102,7 +102,7 @@ async def carried_out(
     """The answer. `asked`: where, and by whom as far as that is known; for the log. Raises: Refused."""
     if verb not in verbs:
         raise Refused(f"there is no such verb; there are {', '.join(sorted(verbs))}")
-    wanted = orjson.dumps(request).decode()
+    wanted = "" if verb in READING else orjson.dumps(request).decode()  # a verb may take it apart
     answer: dict[str, Any] = failed("not finished: the gateway stopped, or has failed")
     try:
         result = verbs[verb](request)

@@ -353,7 +353,7 @@ async def test_endless_flood_is_hung_up_on_for_a_while(works: Works) -> None:
         control = control_at(rogue.port, verbs=works.verbs)
         async with running(control):
             await until(lambda: control.listening)
-            request = _publish(f"{ROOT}/request/slow", b"{}")
+            request = publish(f"{ROOT}/request/slow", b"{}")
             rogue.say(request)
             await until(lambda: works.done)
             rogue.say(request * (MOST_WAITING + MOST_DROPPED - 1))
@@ -498,7 +498,7 @@ async def test_stop_does_not_wait_for_a_broker_that_is_away(works: Works) -> Non
             await asyncio.sleep(0.1)
 
 
-def _publish(topic: str, payload: bytes) -> bytes:
+def publish(topic: str, payload: bytes) -> bytes:
     rest = struct.pack(">H", len(topic)) + topic.encode() + b"\0" + payload
     return bytes([0x30, len(rest)]) + rest
 
@@ -508,8 +508,8 @@ async def test_topic_that_is_no_text_or_no_request_is_passed_over(works: Works) 
         control = control_at(rogue.port, verbs=works.verbs)
         async with running(control):
             await until(lambda: control.listening)
-            good = _publish(f"{ROOT}/request/echo", b"{}")
-            unasked = _publish(f"{ROOT}/boiler", b"{}")  # amqtt tells everybody what it has retained
+            good = publish(f"{ROOT}/request/echo", b"{}")
+            unasked = publish(f"{ROOT}/boiler", b"{}")  # amqtt tells everybody what it has retained
             rogue.say(good.replace(b"echo", b"ech\xff") + unasked + good)
             await until(lambda: rogue.messages)
             assert [each.topic for each in rogue.messages] == [f"{ROOT}/response/echo"]
@@ -570,7 +570,7 @@ async def test_answer_that_the_broker_refuses_is_said_once(
         async with running(control):
             await until(lambda: control.listening)
             for _ in range(5):
-                rogue.say(_publish(f"{ROOT}/request/echo", b"{}"))
+                rogue.say(publish(f"{ROOT}/request/echo", b"{}"))
             await until(lambda: len(works.done) == 5)
             assert control.listening
     assert said(caplog) == [f"control: the answer to echo did not leave: {why}"]
@@ -583,7 +583,7 @@ async def test_broker_that_acknowledges_no_answer_slows_down_requests_and_nothin
         async with running(control):
             await until(lambda: control.listening)
             for _ in range(3):
-                rogue.say(_publish(f"{ROOT}/request/echo", b"{}"))
+                rogue.say(publish(f"{ROOT}/request/echo", b"{}"))
             await until(lambda: len(rogue.messages) == 3)
             assert len(rogue.connects) == 1
 

@@ -18,7 +18,7 @@ from gateway.publish.aiomqtt_publisher import Heard
 from gateway.publish.publisher import Answer, Message
 from gateway.publish.topics import Asked
 from gateway.request import LARGEST
-from tests.gateway.test_control import ROOT, Person, Request, Works, control_at, listens, running
+from tests.gateway.test_control import ROOT, Person, Request, Works, control_at, listens, publish, running
 from tests.support.amqtt_process import AmqttProcess
 from tests.support.gateway_process import until
 from tests.support.logged import fields
@@ -365,6 +365,24 @@ async def test_command_that_waits_when_the_broker_goes_is_not_carried_out_later(
             await listens(anna)
             await tells(anna, "slow/set", {"values": {"n": 9}})
     assert board.told["slow"] == [{"n": 0}, {"n": 9}]
+
+
+@pytest.mark.real_time
+async def test_broker_that_makes_up_devices_and_acknowledges_nothing_is_not_answered_without_end(
+    board: Board,
+) -> None:
+    options = EVERYTHING.model_copy(update={"rate": 1000})
+    async with RogueBroker.running() as rogue:
+        rogue.acknowledges = False
+        control = control_of(rogue.port, board=board, options=options)
+        async with running(control):
+            await until(lambda: control.listening)
+            for number in range(4 * MOST_WAITING):
+                rogue.say(publish(f"{ROOT}/device-{number}/a/set", b"1"))
+                await asyncio.sleep(0.002)
+            await asyncio.sleep(0.2)
+            assert control.listening
+            assert len(rogue.messages) == MOST_WAITING
 
 
 @pytest.mark.real_time
