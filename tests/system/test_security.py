@@ -20,6 +20,7 @@ import orjson
 import pytest
 
 from drivers.instrument import PtyInstrument
+from gateway.config.control import VERBS
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.hook import Hook
 from tests.support.mosquitto import Mosquitto, program
@@ -215,7 +216,7 @@ async def test_verbs_are_those_of_the_page(site: Site) -> None:
     verbs = answer["error"].removeprefix("there is no such verb; there are ").split(", ")
     page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
     [row] = [line for line in page.splitlines() if line.startswith("| who may publish on `…/request/#`")]
-    assert {*re.findall(r"`([a-z/]+)`", row)} == {*verbs}
+    assert {*re.findall(r"`([a-z/]+)`", row)} == {*verbs} == {*VERBS}
 
 
 # What is secret.
