@@ -63,7 +63,7 @@ class Screen:
                 self._console.print(line, end="", no_wrap=True, overflow="crop", crop=True, soft_wrap=True)
                 self._console.out("\n" if number < len(lines) else "", end="")
         rows = capture.get().split("\n")
-        self._write("\x1b[H" + "\x1b[K\r\n".join(rows) + "\x1b[K\x1b[J")
+        self._write("\x1b[H" + "\x1b[K\n".join(rows) + "\x1b[K\x1b[J")
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text)

@@ -20,6 +20,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-~=+*#"
 _SPARK_WIDTH = 30
 _NAME_WIDTH = 28
+_STATE_WIDTH = 8
 _FIXED = 2
 """Rows above the list; one is below it."""
 _LONGEST_TEXT = 64
@@ -316,8 +317,8 @@ class View:
 
     def _metric_line(self, device: Told, name: str, name_width: int) -> Text:
         metric = next(each for each in device["metrics"] if each["name"] == name)
-        line = Text(f"    {set_cell_size(plain(name), name_width)}  ")
-        line.append(f"{picture.value(metric):>18}", style="" if device["state"] == picture.ONLINE else "dim")
+        line = Text(f"    {set_cell_size(plain(name), name_width + _STATE_WIDTH)}  ")
+        line.append(f"{picture.value(metric):>16}", style="" if device["state"] == picture.ONLINE else "dim")
         history = self._histories.get(device["name"], {}).get(name, ())
         line.append(f"  {sparkline(history, _SPARK_WIDTH, self._bars)}", style="cyan")
         return line
