@@ -471,7 +471,7 @@ def _shell_commands(command: _Command) -> None:
         "  fish   sallyport completion fish > ~/.config/fish/completions/sallyport.fish",
     )
     completion.add_argument("shell", choices=SHELLS)
-    # What these scripts ask for: the words so far.
+    # What these scripts ask for: a colon, so that none of them is taken for an option of ours, and the words so far.
     completion.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
     command(

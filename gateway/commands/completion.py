@@ -2,16 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
-
-import drivers
-from gateway import intercom
-from gateway.commands.listening import plain
-from gateway.config.page import Page
-from gateway.config.rules import BUILT_IN
-from gateway.errors import ConfigError
-from gateway.filters.choice import FILTERS
 
 _FILES = ":files"
 """In place of words: the shell knows them."""
@@ -29,7 +20,7 @@ _sallyport() {
             return
         fi
         COMPREPLY+=("${line%%$'\\t'*}")
-    done < <("${COMP_WORDS[0]}" completion bash -- "${words[@]}" 2>/dev/null)
+    done < <("${COMP_WORDS[0]}" completion bash : "${words[@]}" 2>/dev/null)
 }
 complete -F _sallyport sallyport
 """,
@@ -39,7 +30,7 @@ complete -F _sallyport sallyport
 _sallyport() {
     local line
     local -a found
-    for line in "${(@f)$("${words[1]}" completion zsh -- "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
+    for line in "${(@f)$("${words[1]}" completion zsh : "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
         if [[ $line == :files ]]; then
             _files
             return
@@ -58,7 +49,7 @@ fi
 # fish completion for sallyport; made by `sallyport completion fish`
 function __sallyport_complete
     set -l words (commandline -opc)
-    set -l found ($words[1] completion fish -- $words[2..-1] (commandline -ct) 2>/dev/null)
+    set -l found ($words[1] completion fish : $words[2..-1] (commandline -ct) 2>/dev/null)
     if test "$found[1]" = :files
         __fish_complete_path (commandline -ct)
     else
@@ -163,29 +154,9 @@ class _Completion:
         elif any(word in str(action.metavar) for word in ("FILE", "PATH")):
             yield _FILES, ""
         else:
-            yield from self._names(action.dest)
+            from gateway.commands import nameable  # noqa: PLC0415 - takes ten times as long as all else, and a TAB waits
 
-    def _names(self, dest: str) -> Iterator[tuple[str, str]]:
-        match dest:
-            case "driver" | "drivers":
-                yield from ((name, "") for name in drivers.names())
-            case "filter":
-                yield from (
-                    (name, _first_line(each.model_fields[name].description)) for name, each in FILTERS.items()
-                )
-            case "device" | "devices":
-                yield from ((name, "") for name in self._tables("devices"))
-            case "rule":
-                yield from ((name, "") for name in dict.fromkeys([*self._tables("rules"), *BUILT_IN]))
-            case "gateway":
-                yield from ((name, "") for name in intercom.running())
-
-    def _tables(self, key: str) -> list[str]:
-        """Names in the configuration; none if it cannot be read."""
-        with suppress(ConfigError):
-            tables = Page.read(self._config).table.get(key)
-            return [name for name in tables if name == plain(name)] if isinstance(tables, dict) else []
-        return []
+            yield from nameable.names(action.dest, self._config)
 
 
 def _joined(words: list[str]) -> list[str]:

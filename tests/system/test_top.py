@@ -166,13 +166,12 @@ async def _started(folder: Path, **how: Any) -> AsyncIterator[Terminal]:
         yield terminal
 
 
-async def test_terminal_is_as_it_was_when_top_fails(tmp_path: Path) -> None:
+async def test_terminal_is_as_it_was_when_top_fails() -> None:
     program = "from gateway.commands.top.screen import Screen\nwith Screen():\n    raise RuntimeError('a mistake of ours')"
     async with Terminal.running(sys.executable, "-c", program) as terminal:
         assert await terminal.ended() == 1
     assert given_back(terminal)
     assert "RuntimeError: a mistake of ours" in terminal.text
-    assert tmp_path.exists()
 
 
 async def test_shell_has_its_terminal_while_top_is_stopped(tmp_path: Path) -> None:
@@ -214,14 +213,14 @@ async def test_screen_follows_the_terminal_s_size_down_to_nearly_nothing(tmp_pat
 
 
 async def test_nothing_is_coloured_where_that_is_not_wanted(tmp_path: Path) -> None:
-    async with plant(tmp_path) as _:
-        async with (
-            Terminal.top(tmp_path) as coloured,
-            Terminal.top(tmp_path, environment={"NO_COLOR": "1"}) as sober,
-        ):
-            await coloured.shows("● boiler", "21.5")
-            await sober.shows("● boiler", "21.5")
-            await asyncio.sleep(0.3)
+    async with (
+        plant(tmp_path) as _,
+        Terminal.top(tmp_path) as coloured,
+        Terminal.top(tmp_path, environment={"NO_COLOR": "1"}) as sober,
+    ):
+        await coloured.shows("● boiler", "21.5")
+        await sober.shows("● boiler", "21.5")
+        await asyncio.sleep(0.3)
     assert COLOUR.search(coloured.raw)
     assert not COLOUR.search(sober.raw)
 
@@ -302,21 +301,27 @@ async def test_hall_of_200_instruments_with_20_values_each_is_scrolled_through(t
                 assert await terminal.ended() == 0
 
 
-@pytest.mark.parametrize("environment", [{}, {"TERM": "dumb"}])
-async def test_where_there_is_no_terminal_top_says_what_to_do(environment: dict[str, str]) -> None:
-    if environment:
-        async with Terminal.running(
-            sys.executable, "-m", "gateway", "top", environment=environment
-        ) as terminal:
-            assert await terminal.ended() == 2
-        said = terminal.text
-    else:
-        done = subprocess.run(
-            [sys.executable, "-m", "gateway", "top"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False
-        )  # fmt: skip
-        assert (done.returncode, done.stdout) == (2, b"")
-        said = done.stderr.decode()
-    assert "needs a terminal to draw on; `sallyport status` prints what is to be seen" in said
+NO_TERMINAL = "needs a terminal to draw on; `sallyport status` prints what is to be seen"
+
+
+def test_where_there_is_no_terminal_top_says_what_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "top"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert NO_TERMINAL in done.stderr.decode()
+
+
+async def test_terminal_that_only_prints_is_none() -> None:
+    async with Terminal.running(
+        sys.executable, "-m", "gateway", "top", environment={"TERM": "dumb"}
+    ) as terminal:
+        assert await terminal.ended() == 2
+    assert NO_TERMINAL in terminal.text
 
 
 async def test_where_no_gateway_runs_top_says_so_and_leaves_the_terminal_alone(tmp_path: Path) -> None:
