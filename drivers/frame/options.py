@@ -89,8 +89,7 @@ class Length(_Table):
 
 class Checksum(_Table):
     name: Annotated[str, AfterValidator(_known_checksum)] = Field(
-        json_schema_extra={"enum": [*CHECKSUMS]},
-        description="Which one: sum8, xor8, crc16-modbus and so on."
+        json_schema_extra={"enum": [*CHECKSUMS]}, description="Which one: sum8, xor8, crc16-modbus and so on."
     )
     first: int = Field(default=0, ge=-LONGEST, le=LONGEST, description="The first byte that it covers.")
     last: int | None = Field(

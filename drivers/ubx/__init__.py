@@ -18,9 +18,7 @@ def _known(message: str) -> str:
     return message
 
 
-Message = Annotated[
-    str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": sorted(MESSAGES)})
-]
+Message = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": sorted(MESSAGES)})]
 
 
 class Options(DriverOptions):

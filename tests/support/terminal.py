@@ -9,7 +9,7 @@ import struct
 import sys
 import termios
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,13 +40,20 @@ class _Emulator(pyte.Screen):
 
 
 class Terminal:
-    def __init__(self, columns: int, rows: int) -> None:
+    process: asyncio.subprocess.Process
+
+    def __init__(self, ours: int, theirs: int, columns: int, rows: int) -> None:
+        """`ours` is the emulator's side."""
+        self._ours = ours
+        self._theirs = theirs
         self._emulator = _Emulator(columns, rows)
         self._stream = pyte.ByteStream(self._emulator)
         self.raw = b""
         """All that was written to it."""
+        self.before = self.mode
         self.after: list[Any] = []
         """Its mode, when all was over."""
+        self._set_size(columns, rows)
 
     @classmethod
     @asynccontextmanager
@@ -58,38 +65,34 @@ class Terminal:
         environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Self]:
         """That process on a terminal of its own; ended by force if the test does not end it."""
-        terminal = cls(columns, rows)
-        terminal._ours, terminal._theirs = os.openpty()
+        ours, theirs = os.openpty()
         loop = asyncio.get_running_loop()
+        terminal = cls(ours, theirs, columns, rows)
+        loop.add_reader(ours, terminal._read)
+        kept = {
+            name: each for name, each in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")
+        }
         try:
-            terminal.before = terminal.mode
-            terminal._set_size(columns, rows)
-            loop.add_reader(terminal._ours, terminal._read)
-            kept = {
-                name: value
-                for name, value in os.environ.items()
-                if name not in ("NO_COLOR", "COLUMNS", "LINES")
-            }
-            terminal.process = await asyncio.create_subprocess_exec(
+            terminal.process = process = await asyncio.create_subprocess_exec(
                 *command,
-                stdin=terminal._theirs, stdout=terminal._theirs, stderr=terminal._theirs,
+                stdin=theirs, stdout=theirs, stderr=theirs,
                 env={**kept, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **(environment or {})},
                 start_new_session=True, preexec_fn=_control_it,
             )  # fmt: skip
             try:
                 yield terminal
             finally:
-                if terminal.process.returncode is None:
-                    os.killpg(terminal.process.pid, signal.SIGKILL)
-                await terminal.process.wait()
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
         finally:
             terminal.after = terminal.mode
-            loop.remove_reader(terminal._ours)
-            os.close(terminal._ours)
-            os.close(terminal._theirs)
+            loop.remove_reader(ours)
+            os.close(ours)
+            os.close(theirs)
 
     @classmethod
-    def top(cls, folder: Path, *arguments: str, **how: Any) -> Any:
+    def top(cls, folder: Path, *arguments: str, **how: Any) -> AbstractAsyncContextManager[Self]:
         """`sallyport top`, of the gateway whose configuration is in that folder."""
         environment = {"RUNTIME_DIRECTORY": str(folder / "run"), **how.pop("environment", {})}
         return cls.running(

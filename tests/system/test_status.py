@@ -138,7 +138,7 @@ async def test_request_carries_what_is_wanted_and_an_answer_may_be_large(tmp_pat
             async with asyncio.timeout(30):
                 while len((await looked())["devices"][0]["metrics"]) < 900:
                     await asyncio.sleep(0.05)
-                while "history" not in str((told := await looked(devices=["boiler"], history=True)))[:1000]:
+                while "history" not in str(told := await looked(devices=["boiler"], history=True))[:1000]:
                     await asyncio.sleep(0.2)
             assert len(told["devices"]) == 1
             assert len(json.dumps(told)) > 500_000

@@ -167,34 +167,36 @@ async def _started(folder: Path, **how: Any) -> AsyncIterator[Terminal]:
 
 
 async def test_terminal_is_as_it_was_when_top_fails() -> None:
-    program = "from gateway.commands.top.screen import Screen\nwith Screen():\n    raise RuntimeError('a mistake of ours')"
+    program = "from gateway.commands.top.screen import Screen\nwith Screen():\n    raise RuntimeError('ours')"
     async with Terminal.running(sys.executable, "-c", program) as terminal:
         assert await terminal.ended() == 1
     assert given_back(terminal)
-    assert "RuntimeError: a mistake of ours" in terminal.text
+    assert "RuntimeError: ours" in terminal.text
 
 
 async def test_shell_has_its_terminal_while_top_is_stopped(tmp_path: Path) -> None:
     run = {"RUNTIME_DIRECTORY": str(tmp_path / "run"), "PS1": "shell> ", "HISTFILE": ""}
-    async with plant(tmp_path) as (_, boiler):
-        async with Terminal.running("bash", "--norc", "--noprofile", environment=run) as terminal:
-            await terminal.shows("shell>")
-            terminal.press(f"{sys.executable} -m gateway top --every 200ms; echo ended with $?\n")
-            await terminal.shows("● boiler")
-            terminal.press("\x1a")
-            await terminal.shows("Stopped")
-            assert not terminal.on_other_screen
-            assert terminal.cursor_shown
-            terminal.press("echo it is $((6 * 7))\n")
-            await terminal.shows("it is 42")
-            await boiler.say(b'{"temperature": 33.25}\n')
-            terminal.press("fg\n")
-            await terminal.shows("● boiler", "33.25")
-            assert terminal.on_other_screen
-            terminal.press("q")
-            await until(lambda: not terminal.on_other_screen)
-            terminal.press("exit\n")
-            await terminal.ended()
+    async with (
+        plant(tmp_path) as (_, boiler),
+        Terminal.running("bash", "--norc", "--noprofile", environment=run) as terminal,
+    ):
+        await terminal.shows("shell>")
+        terminal.press(f"{sys.executable} -m gateway top --every 200ms; echo ended with $?\n")
+        await terminal.shows("● boiler")
+        terminal.press("\x1a")
+        await terminal.shows("Stopped")
+        assert not terminal.on_other_screen
+        assert terminal.cursor_shown
+        terminal.press("echo it is $((6 * 7))\n")
+        await terminal.shows("it is 42")
+        await boiler.say(b'{"temperature": 33.25}\n')
+        terminal.press("fg\n")
+        await terminal.shows("● boiler", "33.25")
+        assert terminal.on_other_screen
+        terminal.press("q")
+        await until(lambda: not terminal.on_other_screen)
+        terminal.press("exit\n")
+        await terminal.ended()
 
 
 async def test_screen_follows_the_terminal_s_size_down_to_nearly_nothing(tmp_path: Path) -> None:
