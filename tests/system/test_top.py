@@ -326,6 +326,20 @@ async def test_terminal_that_only_prints_is_none() -> None:
     assert NO_TERMINAL in terminal.text
 
 
+async def test_top_without_what_it_draws_with_says_how_to_install_it(tmp_path: Path) -> None:
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("raise ImportError")
+    async with Terminal.top(tmp_path, environment={"PYTHONPATH": str(tmp_path)}) as terminal:
+        assert await terminal.ended() == 2
+    assert "pip install 'sallyport[cli]'" in terminal.text
+
+
+async def test_interval_without_a_unit_is_refused(tmp_path: Path) -> None:
+    async with Terminal.top(tmp_path, "--every", "1") as terminal:
+        assert await terminal.ended() == 2
+    assert "must be a duration with its unit" in terminal.text
+
+
 async def test_where_no_gateway_runs_top_says_so_and_leaves_the_terminal_alone(tmp_path: Path) -> None:
     async with Terminal.top(tmp_path) as terminal:
         assert await terminal.ended() == 1

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.util import find_spec
 
 from gateway import intercom
 from gateway.errors import UsageError
@@ -22,9 +21,10 @@ def run(gateway: str | None, *, every: str, by: str) -> int:
         raise UsageError(f"--every {every}: {error}") from None
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
         raise UsageError("needs a terminal to draw on; `sallyport status` prints what is to be seen")
-    if not find_spec("rich"):
-        raise UsageError("needs rich: pip install 'sallyport[cli]'; `sallyport status` does without")
-    place = intercom.place(gateway)
-    from gateway.commands.top import looking  # noqa: PLC0415 - rich is an extra
-
-    return looking.run(place, every_s=max(every_s, _SHORTEST_S), by=by)
+    try:
+        from gateway.commands.top import looking  # noqa: PLC0415 - rich is an extra
+    except ImportError:
+        raise UsageError(
+            "needs rich: pip install 'sallyport[cli]'; `sallyport status` does without"
+        ) from None
+    return looking.run(intercom.place(gateway), every_s=max(every_s, _SHORTEST_S), by=by)
