@@ -25,7 +25,7 @@ def names(of: str, config: Path) -> Iterator[tuple[str, str]]:
         case "rule":
             yield from ((name, "") for name in dict.fromkeys([*_tables(config, "rules"), *BUILT_IN]))
         case "gateway":
-            yield from ((name, "") for name in intercom.running())
+            yield from ((path.stem, "") for path in intercom.running())
 
 
 def _tables(config: Path, key: str) -> list[str]:

@@ -1,7 +1,9 @@
 """`sallyport status`: whether all is well, for people and for scripts."""
 
+import asyncio
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from gateway import intercom
@@ -20,9 +22,7 @@ def run(gateway: str | None, *, as_json: bool, short: bool) -> int:
     Raises: UsageError, when several run and none is named; Refused.
     """
     try:
-        place = intercom.place(gateway)
-        overview = intercom.ask("overview", place.stem)
-        listed = intercom.ask("alert/list", place.stem)
+        overview, listed = asyncio.run(_asked(intercom.place(gateway)))
     except Unreachable as error:
         print(json.dumps({"state": "down", "problems": [str(error)]}) if as_json else f"DOWN: {error}")
         return NOT_RUNNING
@@ -35,6 +35,11 @@ def run(gateway: str | None, *, as_json: bool, short: bool) -> int:
         if not short:
             _show(overview, listed, problems)
     return WRONG if problems else 0
+
+
+async def _asked(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is to be seen, and the alerts."""
+    return await intercom.put(place, "overview"), await intercom.put(place, "alert/list")
 
 
 def _summary(overview: Mapping[str, Any], problems: list[str]) -> str:
