@@ -36,7 +36,8 @@ PREPARES = {
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))  # whatever else runs on this machine
     (tmp_path / "gateway.toml").write_text(CONFIG)
     (tmp_path / "another.toml").write_text('[devices.kiln]\ndriver = "json"\nport = "/dev/ttyUSB0"\n')
     return tmp_path

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from drivers.instrument import PtyInstrument
-from gateway import intercom
+from gateway import cli, intercom
 from gateway.errors import Refused, Unreachable
 from gateway.rules.engine import ACKNOWLEDGED
 from tests.support.gateway_process import GatewayProcess, until
@@ -16,18 +16,22 @@ from tests.support.ports import free_port
 
 pytestmark = pytest.mark.real_time
 
+Sallyport = Callable[..., Awaitable[tuple[int, str]]]
 
-async def sallyport(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Exit status, and what was printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={"RUNTIME_DIRECTORY": str(folder / "run"), "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-    async with asyncio.timeout(30):
-        said, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode()
+
+@pytest.fixture
+def sallyport(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Sallyport:
+    """Exit status, and what was printed, of a command beside the gateways of this folder."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        status = await asyncio.to_thread(cli.main, arguments)
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return run
 
 
 def configured(folder: Path, broker: str, extra: str = "") -> Path:
@@ -41,15 +45,15 @@ def configured(folder: Path, broker: str, extra: str = "") -> Path:
     return file
 
 
-async def test_exit_status_says_whether_all_is_well(tmp_path: Path) -> None:
+async def test_exit_status_says_whether_all_is_well(tmp_path: Path, sallyport: Sallyport) -> None:
     file = configured(tmp_path, f'url = "embedded"\nembedded_port = {free_port()}')
-    assert await sallyport(tmp_path, "status", "--short") == (
+    assert await sallyport("status", "--short") == (
         3, "DOWN: no gateway runs on this machine, or this user may not see it: try sudo\n",
     )  # fmt: skip
     with PtyInstrument.plugged_in(tmp_path / "boiler") as boiler:
         async with GatewayProcess.running(file) as gateway:
             await until(lambda: gateway.listens_to([tmp_path / "boiler"]))
-            status, said = await sallyport(tmp_path, "status")
+            status, said = await sallyport("status")
             assert status == 1
             assert said.startswith("WRONG: plant: boiler is offline: ")
 
@@ -57,7 +61,7 @@ async def test_exit_status_says_whether_all_is_well(tmp_path: Path) -> None:
             await gateway.said("boiler: online")
             while not (await gateway.ask(tmp_path, "overview"))["brokers"][0]["connected"]:
                 await asyncio.sleep(0.05)
-            status, said = await sallyport(tmp_path, "status")
+            status, said = await sallyport("status")
             assert (status, said.partition("\n")[0]) == (0, "OK: plant: 1 device online, broker connected")
             assert "temperature 19.5  t\\x1b[2J x" in said
             assert "broker   mqtt connected" in said
@@ -65,16 +69,14 @@ async def test_exit_status_says_whether_all_is_well(tmp_path: Path) -> None:
 
             await boiler.say(b'{"temperature": 21.5}\n')
             await gateway.said("alert warm (boiler): firing")
-            status, said = await sallyport(tmp_path, "status", "--short")
+            status, said = await sallyport("status", "--short")
             assert (status, said) == (1, "WRONG: plant: alert warm, boiler: it is 21.5\n")
-            assert (
-                await sallyport(tmp_path, "alerts", "--config", str(file), "ack", "warm", "--by", "anna")
-            )[0] == 0
-            assert (await sallyport(tmp_path, "status", "--short"))[0] == 0
+            assert (await sallyport("alerts", "--config", str(file), "ack", "warm", "--by", "anna"))[0] == 0
+            assert (await sallyport("status", "--short"))[0] == 0
 
             boiler.unplug()
             await gateway.said("boiler: offline")
-            status, said = await sallyport(tmp_path, "status", "--json")
+            status, said = await sallyport("status", "--json")
             told = json.loads(said)
             assert (status, told["state"]) == (1, "wrong")
             assert told["problems"][0].startswith("boiler is offline: ")
@@ -82,12 +84,12 @@ async def test_exit_status_says_whether_all_is_well(tmp_path: Path) -> None:
             [warm] = [each for each in told["alerts"] if each["rule"] == "warm"]
             assert warm["labels"][ACKNOWLEDGED] == "anna"
 
-    status, said = await sallyport(tmp_path, "status", "--json")
+    status, said = await sallyport("status", "--json")
     assert (status, json.loads(said)["state"]) == (3, "down")
 
 
 async def test_broker_that_is_away_is_something_wrong_and_alerts_are_seen_all_the_same(
-    tmp_path: Path,
+    tmp_path: Path, sallyport: Sallyport
 ) -> None:
     file = configured(tmp_path, 'url = "mqtt://127.0.0.1:1"')
     with PtyInstrument.plugged_in(tmp_path / "boiler") as boiler:
@@ -95,19 +97,19 @@ async def test_broker_that_is_away_is_something_wrong_and_alerts_are_seen_all_th
             await until(lambda: gateway.listens_to([tmp_path / "boiler"]))
             await boiler.say(b'{"temperature": 21.5}\n')
             await gateway.said("alert warm (boiler): firing")
-            status, said = await sallyport(tmp_path, "status")
+            status, said = await sallyport("status")
             assert (status, said.partition("\n")[0]) == (
                 1, "WRONG: plant: broker mqtt not connected, 1 waiting and 1 more",
             )  # fmt: skip
-            status, said = await sallyport(tmp_path, "alerts", "--config", str(file))
+            status, said = await sallyport("alerts", "--config", str(file))
             assert (status, "warm  boiler" in said) == (0, True)
             status, said = await sallyport(
-                tmp_path, "alerts", "--config", str(file), "silence", "--rule", "warm", "--for", "1h"
+                "alerts", "--config", str(file), "silence", "--rule", "warm", "--for", "1h"
             )
             assert (status, said) == (0, "silence-1: silenced for 1h\n")
 
 
-async def test_gateway_is_named_where_several_run(tmp_path: Path) -> None:
+async def test_gateway_is_named_where_several_run(tmp_path: Path, sallyport: Sallyport) -> None:
     async with GatewayProcess.running(configured(tmp_path, 'url = "mqtt://127.0.0.1:1"')):
         other = tmp_path / "other.toml"
         other.write_text(
@@ -115,12 +117,12 @@ async def test_gateway_is_named_where_several_run(tmp_path: Path) -> None:
         )
         async with GatewayProcess.running(other):
             await until(lambda: len([*(tmp_path / "run").glob("*.sock")]) == 2)
-            status, said = await sallyport(tmp_path, "status")
+            status, said = await sallyport("status")
             assert (status, said) == (
                 2, "sallyport status: several gateways run here: say which with --gateway: barn, plant\n",
             )  # fmt: skip
-            assert (await sallyport(tmp_path, "status", "--gateway", "barn"))[1].startswith("WRONG: barn: ")
-            assert (await sallyport(tmp_path, "status", "--gateway", "mill"))[0] == 3
+            assert (await sallyport("status", "--gateway", "barn"))[1].startswith("WRONG: barn: ")
+            assert (await sallyport("status", "--gateway", "mill"))[0] == 3
 
 
 async def test_request_carries_what_is_wanted_and_an_answer_may_be_large(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ async def test_top_shows_devices_values_brokers_and_alerts(tmp_path: Path) -> No
         await terminal.shows("● boiler    online", "temperature", "21.5", "pump.on", "true")
         await terminal.shows("● pump      offline", "pump: no such device")
         await terminal.shows("warning firing", "warm, boiler: it is 21.5", "1 alert")
+        await terminal.shows("▁")
         await boiler.say(b'{"temperature": 95}\nbroken\n')
         await terminal.shows("critical firing", "hot, boiler", "2 alerts", "95")
         await until(lambda: re.search(r"boiler +online .* 1  ", terminal.text))
