@@ -25,6 +25,7 @@ from gateway.config.page import validated
 from gateway.config.schema import schema
 from gateway.filters.choice import FILTERS
 from tests.gateway.config.test_reference_toml import CONFIG, EVERYTHING
+from tests.support.language_server import LanguageServer
 
 SCHEMA = schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -336,3 +337,18 @@ def test_editors_mark_a_mistake_and_say_what_it_is(linter: str, text: str, named
     status, said = linted(linter, folder, "bad.toml")
     assert status != 0
     assert named in said
+
+
+def test_editor_offers_what_the_driver_of_the_device_takes_and_nothing_else(folder: Path) -> None:
+    tombi = Path(sysconfig.get_path("scripts")) / "tombi"
+    head = "#:schema ./sallyport.schema.json\n"
+    with LanguageServer.running(tombi, "lsp", "--offline", folder=folder) as server:
+        offered = server.offers("a.toml", f'{head}[devices.a]\ndriver = "modbus"\nport = "/dev/ttyS0"\n|\n')
+        assert {"registers", "unit", "baudrate", "stale_after", "filters"} <= {*offered}
+        assert not {"registers", "unit"} & {
+            *server.offers("b.toml", f'{head}[devices.a]\ndriver = "json"\n|\n')
+        }
+        assert {f'"{name}"' for name in drivers.DRIVERS} <= {
+            *server.offers("c.toml", f"{head}[devices.a]\ndriver = |\n")
+        }
+        assert {"url", "username", "tls"} <= {*server.offers("d.toml", f"{head}[mqtt]\n|\n")}
