@@ -68,6 +68,7 @@ ONLY_CHECK_KNOWS = {
         "secret_env_missing",
     ),
     *("secret_file_is_a_folder", "secret_file_missing"),
+    *("ca_name_too_long", "secret_name_too_long"),
     # two spellings of one thing
     *("prefix_of_the_broker", "urls_with_embedded", "urls_with_the_same_twice"),
 }
