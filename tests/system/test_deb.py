@@ -32,6 +32,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         yield box
 
 
+def contents(box: Box, package: str) -> list[str]:
+    """What it holds; a small machine may leave its man pages out."""
+    return box.sh(f"dpkg-deb --fsys-tarfile {package} | tar --list").splitlines()
+
+
 def newer_package(box: Box, version: str) -> str:
     """The same with another version in it."""
     package = f"/root/sallyport-{version}.deb"
@@ -64,7 +69,7 @@ async def test_package_is_installed_upgraded_removed_and_purged_and_loses_nothin
     assert machine.systemctl("is-active", "sallyport") == "active"
     assert machine.sh("stat -c '%U:%G %a' /etc/sallyport/gateway.toml") == "root:sallyport 640"
     assert machine.run("systemd-analyze", "verify", "sallyport.service").stderr == ""
-    assert {Path("/usr/share") / each for each in HELP} <= {Path(each) for each in files(machine)}
+    assert {f"./usr/share/{each}" for each in HELP} <= {*contents(machine, PACKAGE)}
     assert "Sallyport's configuration" in machine.read("/etc/sallyport/sallyport.schema.json")
 
     for script in ("install", "uninstall"):
