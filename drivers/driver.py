@@ -32,13 +32,16 @@ class DriverOptions(BaseModel):
     driver: str = Field(description="Which driver reads it; `sallyport drivers` lists them.")
     port: str = Field(
         min_length=1,
+        json_schema_extra={"pattern": r"^(/|[Uu][Ss][Bb]:|([Tt][Cc][Pp]|[Rr][Ff][Cc]2217)://)\S"},
         description="Where it is: a device path (best one below /dev/serial/by-id), usb:VID:PID[:serial[:interface]],"
         " tcp://host:port or rfc2217://host:port.",
     )
     baudrate: int = Field(default=9600, ge=50, le=4_000_000, description="Bits per second on the line.")
     data_bits: Literal[5, 6, 7, 8] = Field(default=8, description="Data bits: 5, 6, 7 or 8.")
     parity: Parity = Field(default="none", description="Parity: none, even, odd, mark or space.")
-    stop_bits: float = Field(default=1, description="Stop bits: 1, 1.5 or 2.")
+    stop_bits: float = Field(
+        default=1, description="Stop bits: 1, 1.5 or 2.", json_schema_extra={"enum": [1, 1.5, 2]}
+    )
     flow_control: FlowControl = Field(default="none", description="Flow control: none, rts/cts or xon/xoff.")
     exclusive: bool = Field(
         default=True, description="Lock the port (flock), so that a second gateway cannot read it too."

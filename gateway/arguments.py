@@ -13,11 +13,14 @@ _HIGHEST_PORT = 65_535
 _Command = Callable[[str, str, str], argparse.ArgumentParser]
 """A new command, from its name, one line and a paragraph."""
 
+SHELLS = ("bash", "zsh", "fish")
+
 _EPILOG = """\
 exit status:
   0    done, or stopped by a signal; the log says if readings were left that nobody took
-  1    failed while running, a test of rules failed, or `doctor` or `check --connect` found something wrong
+  1    failed while running, a test of rules failed, or `doctor`, `status` or `check --connect` found something wrong
   2    the command line is wrong
+  3    `status`: no gateway runs here
   130, 143  stopped at once by a second Ctrl-C or SIGTERM
   78   the configuration is wrong; each problem is one line: file:line:col: key: what is wrong
 """
@@ -42,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     _gateway_commands(command)
     _instrument_commands(command)
     _rule_commands(command)
+    _shell_commands(command)
     return top
 
 
@@ -50,6 +54,10 @@ def _takes_config(to: argparse.ArgumentParser, default: str | None = None) -> No
         "--config", metavar="FILE", type=Path, default=default,
         help=f"the configuration (default: $SALLYPORT_CONFIG, else {DEFAULT_CONFIG})",
     )  # fmt: skip
+
+
+def _takes_gateway(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--gateway", metavar="NAME", help="which one, where several run")
 
 
 def _gateway_commands(command: _Command) -> None:
@@ -108,7 +116,42 @@ def _gateway_commands(command: _Command) -> None:
         "problems are listed and everything stays as it was. Else only what differs is started, stopped or changed:\n"
         "other ports stay open, and no reading is lost. Prints what was done.",
     )
-    reload.add_argument("--gateway", metavar="NAME", help="which one, where several run")
+    _takes_gateway(reload)
+
+    status = command(
+        "status",
+        "say whether all is well, for people and for scripts",
+        "Ask the gateway that runs on this machine how it is: devices, brokers, journal, alerts. Needs no broker.\n"
+        "The first line says it all. Exit status:\n"
+        "  0   all devices are online, all brokers connected, the journal is not in trouble, and no alert fires that\n"
+        "      nobody has acknowledged or silenced\n"
+        "  1   something of that is not so\n"
+        "  3   no gateway runs here, or this user may not ask it",
+    )
+    _takes_gateway(status)
+    form = status.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything as one JSON object")
+    form.add_argument("--short", action="store_true", help="the first line alone")
+
+    top = command(
+        "top",
+        "watch devices, brokers and alerts on the terminal",
+        "Show what the gateway that runs on this machine reads and sends, as long as you look: devices with state,\n"
+        "rate, age, broken frames and values, the last minutes of each value, brokers, backlog and alerts. Keys sort,\n"
+        "filter, acknowledge and silence: ? lists them. Needs no broker, but a terminal, and the extra cli.",
+    )
+    _takes_gateway(top)
+    top.add_argument(
+        "--every",
+        metavar="DURATION",
+        default="1s",
+        help="how often the gateway is asked (default: %(default)s)",
+    )
+    top.add_argument(
+        "--by",
+        metavar="NAME",
+        help="who acknowledges and silences (default: the name you have logged in with)",
+    )
 
     set_ = command(
         "set",
@@ -207,8 +250,8 @@ def _alerts(command: _Command) -> None:
     alerts = command(
         "alerts",
         "list, acknowledge and silence the alerts of a running gateway",
-        "Ask the running gateway over the broker of its configuration. Without an action: list what fires, what is\n"
-        "pending, who keeps it quiet, and the silences.",
+        "Ask the gateway that runs with this configuration: directly, if it is on this machine and you may, else over\n"
+        "its broker. Without an action: list what fires, what is pending, who keeps it quiet, and the silences.",
     )
     _takes_config(alerts)
     alerts.add_argument("--json", action="store_true", help="the list as one JSON object")
@@ -426,6 +469,36 @@ def _rule_commands(command: _Command) -> None:
         help="from `sallyport record`, or raw bytes, and the device (default: the one with the port that was recorded)",
     )  # fmt: skip
     _takes_config(replay)
+
+
+def _shell_commands(command: _Command) -> None:
+    schema = command(
+        "schema",
+        "write the JSON Schema of the configuration, for editors",
+        "Write what may stand in a configuration as JSON Schema (draft 2020-12): every option with its description,\n"
+        "those of all drivers that are installed, so that an editor completes, explains and marks mistakes.\n"
+        "The configuration beside it begins with the line: #:schema ./sallyport.schema.json",
+    )
+    schema.add_argument("file", metavar="FILE", type=Path, nargs="?", help="default: standard output")
+
+    completion = command(
+        "completion",
+        "print what makes a shell complete commands, options and names",
+        "Print a script for a shell, which completes commands, options, files, and the names of drivers, devices and\n"
+        "rules. scripts/install and the Debian package put it in place. Otherwise:\n"
+        "  bash   sallyport completion bash > ~/.local/share/bash-completion/completions/sallyport\n"
+        "  zsh    sallyport completion zsh > _sallyport, in a folder of $fpath, before compinit\n"
+        "  fish   sallyport completion fish > ~/.config/fish/completions/sallyport.fish",
+    )
+    completion.add_argument("shell", choices=SHELLS)
+    # What these scripts ask for: a colon, so that none of them is taken for an option of ours, and the words so far.
+    completion.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+    command(
+        "manual",
+        "print the man page",
+        "Print the man page, made from what --help says. To read it: sallyport manual | man -l -",
+    )
 
 
 def _count(text: str) -> int:

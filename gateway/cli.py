@@ -22,6 +22,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # Each command is imported when it is wanted: `sallyport --version` needs none of them.
 
 
+def _schema(args: argparse.Namespace) -> int:
+    from gateway.commands import schema
+
+    return schema.run(args.file)
+
+
+def _completion(args: argparse.Namespace) -> int:
+    from gateway.commands import completion
+
+    if args.words:
+        return completion.complete(parser(), args.words[1:], _config_path(None))
+    return completion.run(args.shell)
+
+
+def _manual(_args: argparse.Namespace) -> int:
+    from gateway.commands import manual
+
+    print(manual.page(parser()), end="")
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from gateway.commands import status
+
+    return status.run(args.gateway, as_json=args.json, short=args.short)
+
+
+def _top(args: argparse.Namespace) -> int:
+    from gateway.commands import top
+
+    return top.run(args.gateway, every=args.every, by=args.by or _login_name())
+
+
 def _init(args: argparse.Namespace) -> int:
     from gateway.commands import init
 
@@ -202,6 +235,11 @@ _COMMANDS = {
     "reload": _reload,
     "set": _set,
     "ask": _ask,
+    "status": _status,
+    "top": _top,
+    "schema": _schema,
+    "completion": _completion,
+    "manual": _manual,
     "demo": _demo,
     "tail": _tail,
     "journal": _journal,

@@ -1,6 +1,7 @@
 """Requests from this machine, whether or not a broker is there: a line of JSON in, a line of JSON out.
 
     {"verb": "reload"} → {"status": "ok", "plan": ["restart: devices.boiler (baudrate)"], …}
+    {"verb": "alert/ack", "rule": "overheat"} → {"status": "ok", "acknowledged": […]}
 
 Who may write to the socket may ask: its folder is the service's own.
 """
@@ -29,6 +30,8 @@ PATIENCE_S = 60.0
 """For a line of a caller, and for him to take the answer."""
 ANSWER_S = Patience().long_s + 60.0
 """A gateway that is stuck in a reload is ended before by its watchdog, and says no more."""
+LARGEST_ANSWER = 16 * 1024 * 1024
+"""Bytes. Of 200 devices with 20 metrics each, the last minutes take some 5 MB."""
 
 
 @asynccontextmanager
@@ -57,46 +60,65 @@ def folder() -> Path | None:
 def ask(
     verb: str,
     gateway: str | None = None,
-    *,
     request: Mapping[str, Any] | None = None,
+    *,
     or_the_only_one: bool = False,
 ) -> dict[str, Any]:
     """The answer of the gateway that runs on this machine.
 
     Args:
         verb: what is asked for.
-        gateway: the name of the one that is meant; None: there is only one.
-        request: what is said to it.
-        or_the_only_one: whether another one will do, if it is the only one.
+        gateway: as for `place`.
+        request: what is to be said besides.
+        or_the_only_one: as for `place`.
 
     Raises: Refused, as it says; Unreachable, when none answers.
     """
-    found = (path for folder in _folders() for path in sorted(folder.glob(f"*{SUFFIX}")))
-    running = [path for path in found if not _is_deserted(path)]
-    meant = [path for path in running if path.stem == gateway]
-    if not running or (gateway is not None and not meant and not or_the_only_one):
+    return asyncio.run(put(place(gateway, or_the_only_one=or_the_only_one), verb, request))
+
+
+def place(gateway: str | None = None, *, or_the_only_one: bool = False) -> Path:
+    """The socket of the gateway that runs on this machine.
+
+    Args:
+        gateway: the name of the one that is meant; None: there is only one.
+        or_the_only_one: whether another one will do, if it is the only one.
+
+    Raises: Unreachable, when there is none; UsageError, when there are several.
+    """
+    found = running()
+    meant = [path for path in found if path.stem == gateway]
+    if not found or (gateway is not None and not meant and not or_the_only_one):
         which = f"gateway {gateway}" if gateway else "gateway"
         raise Unreachable(f"no {which} runs on this machine, or this user may not see it: try sudo")
-    names = sorted({path.stem for path in meant or running})
+    names = sorted({path.stem for path in meant or found})
     if len(names) > 1:
         raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(names)}")
-    path, *more = meant or running
+    path, *more = meant or found
     if more:
         raise UsageError(
             f"several gateways called {names[0]} run here: systemctl reload knows them by their units;"
             " better give each a gateway.name of its own"
         )
-    return asyncio.run(_ask(path, {**(request or {}), "verb": verb}))
+    return path
 
 
-async def _ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+def running() -> list[Path]:
+    """The sockets of those that run on this machine, as far as this user can see."""
+    found = (path for folder in _folders() for path in sorted(folder.glob(f"*{SUFFIX}")))
+    return [path for path in found if not _is_deserted(path)]
+
+
+async def put(path: Path, verb: str, request: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The answer of the gateway behind this socket. Raises: as `ask`."""
     try:
         async with asyncio.timeout(ANSWER_S):
-            reader, writer = await asyncio.open_unix_connection(path, limit=16 * LARGEST)
-            writer.write(orjson.dumps(request) + b"\n")
-            line = await reader.readline()
-            writer.close()
-            answer = orjson.loads(line)
+            reader, writer = await asyncio.open_unix_connection(path, limit=LARGEST_ANSWER)
+            try:
+                writer.write(orjson.dumps({**(request or {}), "verb": verb}) + b"\n")
+                answer = orjson.loads(await reader.readline())
+            finally:
+                writer.close()
     except PermissionError:
         raise Unreachable(f"{path}: this user may not ask the gateway: try sudo") from None
     except (OSError, ValueError) as error:

@@ -1,14 +1,14 @@
 """Durations and sizes as people write them: `"250ms"`, `"5s"`, `"2h"`; `"512MB"`, `"64KiB"`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-_SECONDS: Mapping[str, int | Fraction] = {
+DURATION_UNITS: Mapping[str, int | Fraction] = {
     "ms": Fraction(1, 1000),
     "s": 1,
     "m": 60,
@@ -35,7 +35,9 @@ def duration(text: Any) -> float:
 
     Raises: ValueError, with the allowed forms.
     """
-    return float(_quantity(text, _SECONDS, 'a duration with its unit, such as "250ms", "5s", "10m" or "2h"'))
+    return float(
+        _quantity(text, DURATION_UNITS, 'a duration with its unit, such as "250ms", "5s", "10m" or "2h"')
+    )
 
 
 def _duration_or_never(text: Any) -> float | None:
@@ -80,15 +82,37 @@ def written_size(count: int) -> str:
     return f"{count}B"
 
 
-Duration = Annotated[float, BeforeValidator(duration), PlainSerializer(written_duration)]
+def pattern(units: Iterable[str], *words: str) -> str:
+    """A regular expression, in the words of JSON Schema, of a number with one of these units, or of these words."""
+    number = rf"\s*[0-9]{{1,18}}(\.[0-9]{{1,18}})?\s*({'|'.join(units)})\s*"
+    return f"^({'|'.join((*words, number))})$"
+
+
+DURATION_SCHEMA = {
+    "type": "string",
+    "pattern": pattern(DURATION_UNITS),
+    "examples": ["250ms", "5s", "10m", "2h"],
+}
+
+Duration = Annotated[
+    float, BeforeValidator(duration), PlainSerializer(written_duration), WithJsonSchema(DURATION_SCHEMA)
+]
 """Seconds, written with a unit."""
 
 DurationOrNever = Annotated[
     float | None,
     BeforeValidator(_duration_or_never),
     PlainSerializer(lambda seconds: "never" if seconds is None else written_duration(seconds)),
+    WithJsonSchema(
+        {**DURATION_SCHEMA, "pattern": pattern(DURATION_UNITS, "never"), "examples": ["5s", "10m", "never"]}
+    ),
 ]
 """Seconds, written with a unit; None is written `"never"`."""
 
-Size = Annotated[int, BeforeValidator(size), PlainSerializer(written_size)]
+Size = Annotated[
+    int,
+    BeforeValidator(size),
+    PlainSerializer(written_size),
+    WithJsonSchema({"type": "string", "pattern": pattern(_BYTES), "examples": ["64KiB", "512MB"]}),
+]
 """Bytes, written with a unit."""

@@ -56,7 +56,7 @@ def test_every_command_in_a_console_is_one_that_sallyport_takes(document: Path) 
 
 def test_readme_names_every_command_and_no_other() -> None:
     named = set(re.findall(r"^\| `sallyport (\w+)`", README, re.MULTILINE))
-    known = set(re.findall(r"^    (\w+) ", parser().format_help(), re.MULTILINE))
+    known = set(re.findall(r"^    (\w+)(?: |$)", parser().format_help(), re.MULTILINE))
     assert named == known
 
 

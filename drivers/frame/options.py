@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -48,8 +49,11 @@ def _known_checksum(name: str) -> str:
 
 
 Bytes = Annotated[
-    bytes, BeforeValidator(_bytes), PlainSerializer(lambda value: None if value is None else value.hex(" ").upper())
-]  # fmt: skip
+    bytes,
+    BeforeValidator(_bytes),
+    PlainSerializer(lambda value: None if value is None else value.hex(" ").upper()),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*([0-9A-Fa-f]{2}\s*)*$", "examples": ["AA C0"]}),
+]
 """Written in hexadecimal digits, with or without spaces."""
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s+#/]+$")]
@@ -85,7 +89,7 @@ class Length(_Table):
 
 class Checksum(_Table):
     name: Annotated[str, AfterValidator(_known_checksum)] = Field(
-        description="Which one: sum8, xor8, crc16-modbus and so on."
+        json_schema_extra={"enum": [*CHECKSUMS]}, description="Which one: sum8, xor8, crc16-modbus and so on."
     )
     first: int = Field(default=0, ge=-LONGEST, le=LONGEST, description="The first byte that it covers.")
     last: int | None = Field(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from drivers.driver import Clues, Driver, DriverOptions, LineSetting, Simulation, listening
 from drivers.nmea0183.codec import Sentences
@@ -17,6 +17,11 @@ def _known(sentence: str) -> str:
     return sentence
 
 
+Sentence = Annotated[
+    str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": sorted(SENTENCES)})
+]
+
+
 class Options(DriverOptions):
     baudrate: int = Field(
         default=4800,
@@ -28,7 +33,7 @@ class Options(DriverOptions):
         default=True,
         description="Refuse a sentence without *hh; false accepts whole lines without it, as old instruments print.",
     )
-    ignore: tuple[Annotated[str, AfterValidator(_known)], ...] = Field(
+    ignore: tuple[Sentence, ...] = Field(
         default=(),
         description='Sentences that give no readings, by their last three letters, such as ["GSV", "GSA"].',
     )

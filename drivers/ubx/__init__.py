@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from drivers.driver import Clues, Driver, DriverOptions, LineSetting, Metric, Simulation, listening
 from drivers.nmea0183.metrics import METRICS
@@ -18,7 +18,7 @@ def _known(message: str) -> str:
     return message
 
 
-Message = Annotated[str, AfterValidator(_known)]
+Message = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": sorted(MESSAGES)})]
 
 
 class Options(DriverOptions):

@@ -3,23 +3,22 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gateway import config
+from gateway import config, intercom
 from gateway.commands.asking import ask
 from gateway.commands.listening import plain
-from gateway.errors import UsageError
+from gateway.commands.listing import span, table
+from gateway.commands.picture import quiet
+from gateway.errors import Unreachable, UsageError
 from gateway.notify.notice import rank
-from gateway.rules.engine import ACKNOWLEDGED, INHIBITED, SILENCED
-
-_QUIET = {ACKNOWLEDGED: "acknowledged by", SILENCED: "silenced by", INHIBITED: "inhibited by"}
 
 
 def show(path: Path, *, as_json: bool) -> int:
     """Raises: ConfigError; Unreachable."""
-    answer = ask(config.load(path), "alert/list", {})
+    answer = _ask(path, "alert/list", {})
     if as_json:
         print(json.dumps(answer))  # not orjson: beyond ASCII it writes what may steer a terminal
         return 0
@@ -28,22 +27,20 @@ def show(path: Path, *, as_json: bool) -> int:
     if not alerts:
         print("no alert fires or is pending")
     else:
-        _table(
+        table(
             ("severity", "state", "rule", "device", "for", "since", "value", "quiet", "message"),
             [_alert(each) for each in alerts],
         )
     if silences:
         print()
-        _table(
-            ("silence", "rule", "device", "labels", "ends in", "by"), [_silence(each) for each in silences]
-        )
+        table(("silence", "rule", "device", "labels", "ends in", "by"), [_silence(each) for each in silences])
     return 0
 
 
 def acknowledge(path: Path, rule: str, device: str | None, by: str) -> int:
     """Raises: ConfigError; Unreachable; Refused, when nothing of that kind fires."""
     request = {"rule": rule, "by": by} | ({} if device is None else {"device": device})
-    for each in ask(config.load(path), "alert/ack", request)["acknowledged"]:
+    for each in _ask(path, "alert/ack", request)["acknowledged"]:
         name = ", ".join(filter(None, (each["rule"], each["device"])))
         print(f"{plain(name)}: acknowledged by {plain(by)}")
     return 0
@@ -54,8 +51,8 @@ def silence(path: Path, wanted: Mapping[str, str | None], labels: Sequence[str])
     request: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
     if labels:
         request["labels"] = dict(map(_label, labels))
-    made = ask(config.load(path), "alert/silence", request)
-    print(f"{plain(made['name'])}: silenced for {_span(made['left_s'])}")
+    made = _ask(path, "alert/silence", request)
+    print(f"{plain(made['name'])}: silenced for {span(made['left_s'])}")
     if not made["covers"]:
         print("nothing that is watched now matches it", file=sys.stderr)
     return 0
@@ -63,8 +60,16 @@ def silence(path: Path, wanted: Mapping[str, str | None], labels: Sequence[str])
 
 def unsilence(path: Path, name: str) -> int:
     """Raises: ConfigError; Unreachable; Refused, when there is none of this name."""
-    print(f"{plain(ask(config.load(path), 'alert/unsilence', {'name': name})['name'])}: taken back")
+    print(f"{plain(_ask(path, 'alert/unsilence', {'name': name})['name'])}: taken back")
     return 0
+
+
+def _ask(path: Path, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the gateway on this machine, which needs no broker; else, or where this user may not, over the broker."""
+    loaded = config.load(path)
+    with suppress(Unreachable):
+        return intercom.ask(verb, loaded.gateway.name, request)
+    return ask(loaded, verb, request)
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -74,21 +79,12 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    shown = [heads, *rows]
-    widths = [max(map(len, column)) for column in zip_longest(*shown, fillvalue="")]
-    for row in shown:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
 def _alert(alert: Mapping[str, Any]) -> tuple[str, ...]:
-    labels = alert["labels"]
-    quiet = ", ".join(f"{words} {labels[name]}" for name, words in _QUIET.items() if name in labels)
     since = "clock not set" if "clock" in alert else f"{alert['since'][:19]}Z"
     value = alert["value"]
     cells = (
-        alert["severity"], alert["state"], alert["rule"], alert["device"], _span(alert["since_s"]), since,
-        "" if value is None else f"{value:.6g}" if isinstance(value, float) else value, quiet, alert["message"],
+        alert["severity"], alert["state"], alert["rule"], alert["device"], span(alert["since_s"]), since,
+        "" if value is None else f"{value:.6g}" if isinstance(value, float) else value, quiet(alert), alert["message"],
     )  # fmt: skip
     return tuple(map(plain, cells))
 
@@ -100,16 +96,7 @@ def _silence(silence: Mapping[str, Any]) -> tuple[str, ...]:
         silence["rule"],
         silence["device"],
         labels,
-        _span(silence["left_s"]),
+        span(silence["left_s"]),
         silence["by"],
     )
     return tuple(map(plain, cells))
-
-
-def _span(seconds: float) -> str:
-    """`45s`, `12m`, `3h 5m`, `2d 4h`."""
-    whole = round(seconds)
-    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
-    parts = {"d": days, "h": hours, "m": minutes} if whole >= 60 else {"s": whole}  # noqa: PLR2004 - a minute
-    said = [f"{number}{unit}" for unit, number in parts.items() if number]
-    return " ".join(said[:2]) or "0s"

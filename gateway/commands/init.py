@@ -10,7 +10,7 @@ from pathlib import Path
 
 from drivers import ports
 from drivers.ports import FoundPort
-from gateway.commands import sniff
+from gateway.commands import schema, sniff
 from gateway.commands.listening import plain
 from gateway.commands.sniff import Finding
 from gateway.errors import LinkError, UsageError
@@ -20,6 +20,9 @@ MODE = 0o640
 """Passwords go into it."""
 
 _HEAD = """\
+#:schema ./sallyport.schema.json
+# The line above is for editors: they complete, explain and mark mistakes; docs/editors.md.
+#
 # Sallyport's configuration. It is yours: the gateway never writes to it.
 #
 # {state} What to do next:
@@ -86,6 +89,7 @@ def run(file: str, *, force: bool, recognise: bool, ask: bool, wait: str) -> int
     else:
         try:
             _write(path, text)
+            schema.write(path.with_name(schema.NAME), schema.written())
         except OSError as error:
             raise UsageError(
                 f"{path}: {error.strerror}: use sudo, or name a file of your own, or - for standard output"

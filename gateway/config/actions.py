@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, WithJsonSchema
 
 import drivers
 from drivers.driver import DriverOptions
@@ -29,9 +29,12 @@ def _scalar(written: Any) -> Value:
     raise ValueError("must be a number, a text, true or false")
 
 
+_Scalar = Annotated[Value, PlainValidator(_scalar), WithJsonSchema({"type": ["number", "string", "boolean"]})]
+
+
 class Action(Table):
     device: str = Field(description='Which device is told; "this" in a rule with each.')
-    set_: Mapping[str, Annotated[Value, PlainValidator(_scalar)]] = Field(
+    set_: Mapping[str, _Scalar] = Field(
         alias="set",
         min_length=1,
         description="Its metrics as they are published, and what they are set to, in this order: { running = false }.",

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 Scheme = Literal["mqtt", "mqtts", "ws", "wss", "embedded"]
 
@@ -88,5 +88,19 @@ def _parts(written: str, scheme: str) -> tuple[str, int, str]:
     return host, port or _DEFAULT_PORT[scheme], path
 
 
-WrittenBrokerUrl = Annotated[BrokerUrl, PlainValidator(BrokerUrl.parse), PlainSerializer(str)]
+_PLACE = r"(\[[^\]\s]+\]|[^@\s?#/:\[\]]+)(:[0-9]*)?"
+_SCHEMA = {
+    "type": "string",
+    "pattern": rf"^(embedded|mqtts?://{_PLACE}/*|wss?://{_PLACE}(/[^@\s?#]*)?)$",
+    "examples": [
+        "mqtt://localhost:1883",
+        "mqtts://broker.example:8883",
+        "wss://broker.example/mqtt",
+        "embedded",
+    ],
+}
+
+WrittenBrokerUrl = Annotated[
+    BrokerUrl, PlainValidator(BrokerUrl.parse), PlainSerializer(str), WithJsonSchema(_SCHEMA)
+]
 """For a model's field: a BrokerUrl, written as a text."""

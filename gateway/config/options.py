@@ -18,6 +18,7 @@ from pydantic import (
     PrivateAttr,
     SerializeAsAny,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -32,7 +33,7 @@ from gateway.config.rules import RuleName, RuleOptions
 from gateway.config.secret import Secret
 from gateway.config.table import Table
 from gateway.logs import LogFormat
-from gateway.units import Duration, DurationOrNever, Size, duration, written_duration
+from gateway.units import DURATION_UNITS, Duration, DurationOrNever, Size, duration, pattern, written_duration
 
 RESERVED_LEVELS = ("status", "alerts", "gaps", "request", "response")
 """Topics of the gateway itself, where a device's name would stand."""
@@ -74,7 +75,23 @@ def _host_name() -> str:
     return _NO_LEVEL.sub("-", socket.gethostname()).strip() or "gateway"
 
 
-DeviceName = Annotated[str, Field(max_length=128), AfterValidator(_device_name)]
+_LEVEL = r"[^/+#]*[^/+#\s][^/+#]*"
+
+Level = Annotated[
+    str,
+    Field(max_length=128),
+    AfterValidator(_level),
+    WithJsonSchema({"type": "string", "maxLength": 128, "pattern": f"^{_LEVEL}$"}),
+]
+
+DeviceName = Annotated[
+    str,
+    Field(max_length=128),
+    AfterValidator(_device_name),
+    WithJsonSchema(
+        {"type": "string", "maxLength": 128, "pattern": f"^{_LEVEL}$", "not": {"enum": [*RESERVED_LEVELS]}}
+    ),
+]
 
 
 def _known_zone(name: str) -> str:
@@ -96,7 +113,7 @@ def _local_zone() -> tzinfo:
 
 
 class GatewayOptions(Table):
-    name: Annotated[str, Field(max_length=128), AfterValidator(_level)] = Field(
+    name: Level = Field(
         default_factory=_host_name,
         description="The gateway's name, a level of all its topics; by default the name of its host.",
     )
@@ -182,6 +199,7 @@ class MqttOptions(Table):
     urls: tuple[WrittenBrokerUrl, ...] | None = Field(
         default=None,
         max_length=8,
+        json_schema_extra={"minItems": 1, "uniqueItems": True},
         description="Instead of url, several ways to the same messages: the first that lets us in is used,"
         " and the very first again when it is back.",
     )
@@ -209,6 +227,7 @@ class MqttOptions(Table):
     )
     prefix: Annotated[str, Field(max_length=256), AfterValidator(_levels)] = Field(
         default="sallyport",
+        json_schema_extra={"pattern": f"^(?:{_LEVEL}/)*{_LEVEL}$"},
         description='What all topics begin with; may have levels, such as "plant/hall-2".',
     )
     layout: Literal["device", "metric"] = Field(
@@ -344,7 +363,18 @@ def _written_sync(seconds: float | None) -> str:
     return "never" if seconds is None else written_duration(seconds) if seconds else "always"
 
 
-Sync = Annotated[float | None, BeforeValidator(_sync), PlainSerializer(_written_sync)]
+Sync = Annotated[
+    float | None,
+    BeforeValidator(_sync),
+    PlainSerializer(_written_sync),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": pattern(DURATION_UNITS, "always", "never"),
+            "examples": ["always", "200ms", "never"],
+        }
+    ),
+]
 """Seconds between two times that the journal is forced to the disk; 0 is written `"always"`, None `"never"`."""
 
 IN_MEMORY = Path("memory")

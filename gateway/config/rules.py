@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from gateway.config.actions import Action
 from gateway.config.table import Table
@@ -31,7 +31,15 @@ def _label(name: str) -> str:
     return name
 
 
-RuleName = Annotated[str, AfterValidator(rule_name)]
+_LabelName = Annotated[
+    str, AfterValidator(_label), WithJsonSchema({"type": "string", "not": {"enum": [*_TAKEN]}})
+]
+
+RuleName = Annotated[
+    str,
+    AfterValidator(rule_name),
+    WithJsonSchema({"type": "string", "maxLength": 64, "pattern": r"^[^\s/+#]+$"}),
+]
 
 
 class FlapOptions(Table):
@@ -88,7 +96,7 @@ class RuleOptions(Table):
         max_length=1000,
         description="What people read, with values in braces: 'at {boiler.temperature:.1f} °C'; without it, `when`.",
     )
-    labels: Mapping[Annotated[str, AfterValidator(_label)], str] = Field(
+    labels: Mapping[_LabelName, str] = Field(
         default_factory=dict, description='Words for grouping and silencing: { site = "north" }.'
     )
     enabled: bool = Field(default=True, description="Whether it is in force.")

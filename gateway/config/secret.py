@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, SecretStr, ValidationInfo
+from pydantic import BeforeValidator, SecretStr, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 LARGEST = 64 * 1024
@@ -82,5 +82,29 @@ def _refusal(reason: str) -> PydanticCustomError:
     return PydanticCustomError("secret", "{reason}", {"reason": reason})
 
 
-Secret = Annotated[SecretStr, BeforeValidator(_fetched)]
+_KEPT = {
+    "credential": "The name of a credential of the service manager.",
+    "env": "The name of an environment variable.",
+    "file": "The path of a file that holds nothing else; from the configuration's folder if it is not whole.",
+}
+_SCHEMA = {
+    "anyOf": [
+        {
+            "type": "string",
+            "minLength": 1,
+            "description": "The secret itself, which anybody who reads this learns.",
+        },
+        *(
+            {
+                "type": "object",
+                "properties": {key: {"type": "string", "minLength": 1, "description": where}},
+                "required": [key],
+                "additionalProperties": False,
+            }
+            for key, where in _KEPT.items()
+        ),
+    ]
+}
+
+Secret = Annotated[SecretStr, BeforeValidator(_fetched), WithJsonSchema(_SCHEMA)]
 """A SecretStr, written as one of `WAYS` or as it is."""

@@ -3,7 +3,8 @@
 import json
 from typing import Annotated, Any, get_args
 
-from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import no_info_plain_validator_function
 
@@ -31,6 +32,12 @@ class _ByKey:
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_plain_validator_function(_chosen)
+
+    def __get_pydantic_json_schema__(
+        self, _core_schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        # What goes with each key says gateway/config/schema.py, once for all drivers.
+        return {"type": "object", "oneOf": [{"required": [key]} for key in FILTERS]}
 
 
 def _chosen(written: Any) -> FilterOptions:

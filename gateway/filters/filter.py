@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from math import inf, isfinite
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.errors import Refused
 from gateway.model import Value
@@ -191,7 +191,17 @@ def _globs(written: Any) -> Any:
 
 
 Globs = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_globs), Field(min_length=1)
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_globs),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
 ]
 """One name or several, with wildcards."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import floor, inf
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, WithJsonSchema
 
 from gateway.filters.filter import ALL, NUMBERS, Cell, Filter, MetricFilterOptions, PerMetric
 from gateway.model import Value
@@ -39,8 +39,22 @@ def _step(written: Any) -> Step:
     raise ValueError('must be a number that is not negative, or a percentage in quotes, such as "5%"')
 
 
+_AnyStep = Annotated[
+    Step,
+    PlainValidator(_step),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": rf"^\s*{_PERCENT.pattern}\s*$", "examples": ["5%"]},
+            ]
+        }
+    ),
+]
+
+
 class Delta(MetricFilterOptions):
-    delta: Annotated[Step, PlainValidator(_step)] = Field(
+    delta: _AnyStep = Field(
         description="Lets a number pass that differs from the last one that passed by more than this: 0.5, or"
         ' "5%" of that one; 0: whatever differs. The first one passes.'
     )

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from math import exp, fsum, inf
 from typing import Annotated, Any, Protocol, Self
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.filters.filter import NUMBERS, Cell, Filter, MetricFilterOptions, PerMetric
 from gateway.filters.pace import SLACK_S, Grid
-from gateway.units import duration, written_duration
+from gateway.units import DURATION_SCHEMA, duration, written_duration
 
 LARGEST = 10_000
 """Values that a window may hold; one of time that sees more of them forgets the oldest."""
@@ -45,7 +45,11 @@ def _seconds(written: Any) -> float | None:
     return seconds if 0.001 <= seconds <= LONGEST_S else None  # noqa: PLR2004
 
 
-AnyExtent = Annotated[Extent, PlainValidator(_extent)]
+AnyExtent = Annotated[
+    Extent,
+    PlainValidator(_extent),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": LARGEST}, DURATION_SCHEMA]}),
+]
 
 _EVERY = (
     'How often a result comes out: after so many values, or "10s", if one has come since; without it, {}.'
@@ -169,8 +173,17 @@ def _weight(written: Any) -> Weight:
     )
 
 
+_AnyWeight = Annotated[
+    Weight,
+    PlainValidator(_weight),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST}, DURATION_SCHEMA]}
+    ),
+]
+
+
 class ExponentialAverage(_Paced):
-    exponential_average: Annotated[Weight, PlainValidator(_weight)] = Field(
+    exponential_average: _AnyWeight = Field(
         description="The mean in which a new number has this weight and all before it the rest: 0.1, or n from 2 on"
         ' for 2 / (n + 1), or "30s", the time after which an old number has lost 63 % of its weight.'
     )

@@ -16,6 +16,10 @@ from tests.support.mosquitto import program
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(240), pytest.mark.xdist_group("deb")]
 
 PACKAGE = f"{CLONE}/dist/sallyport.deb"
+HELP = (
+    "man/man1/sallyport.1.gz", "bash-completion/completions/sallyport", "zsh/vendor-completions/_sallyport",
+    "fish/vendor_completions.d/sallyport.fish",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         box.run(CLONE / "scripts/build-deb", "--offline", WHEELHOUSE, timeout=200)
         box.sh(f"mv {CLONE}/dist/sallyport_{__version__}_*.deb {PACKAGE}")
         yield box
+
+
+def contents(box: Box, package: str) -> list[str]:
+    """What it holds; a small machine may leave its man pages out."""
+    return box.sh(f"dpkg-deb --fsys-tarfile {package} | tar --list").splitlines()
 
 
 def newer_package(box: Box, version: str) -> str:
@@ -60,6 +69,8 @@ async def test_package_is_installed_upgraded_removed_and_purged_and_loses_nothin
     assert machine.systemctl("is-active", "sallyport") == "active"
     assert machine.sh("stat -c '%U:%G %a' /etc/sallyport/gateway.toml") == "root:sallyport 640"
     assert machine.run("systemd-analyze", "verify", "sallyport.service").stderr == ""
+    assert {f"./usr/share/{each}" for each in HELP} <= {*contents(machine, PACKAGE)}
+    assert "Sallyport's configuration" in machine.read("/etc/sallyport/sallyport.schema.json")
 
     for script in ("install", "uninstall"):
         assert "use apt" in machine.run(CLONE / "scripts" / script, check=False).stderr

@@ -1,6 +1,7 @@
 """scripts/install and scripts/uninstall on a machine that has never seen Sallyport, run by a real systemd."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -110,6 +111,14 @@ def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(
     ]
     assert machine.run("find", "/opt/sallyport", "-perm", "/022", "-not", "-type", "l").stdout == ""
     assert machine.sh("id -nG sallyport") == "sallyport dialout"
+    share = Path("/usr/local/share")
+    assert "\n.SS sallyport top\n" in machine.read(share / "man/man1/sallyport.1")
+    for place in ("bash-completion/completions/sallyport", "zsh/site-functions/_sallyport"):
+        assert "sallyport completion" in machine.read(share / place)
+    assert "sallyport completion" in machine.read(share / "fish/vendor_completions.d/sallyport.fish")
+    assert json.loads(machine.read("/etc/sallyport/sallyport.schema.json"))["properties"].keys() >= {
+        "devices"
+    }
 
 
 async def test_upgrade_and_downgrade_under_load_lose_nothing(installed: Box) -> None:

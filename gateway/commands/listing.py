@@ -1,0 +1,20 @@
+"""Tables of words, and how long something has lasted."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    shown = [heads, *rows]
+    widths = [max(map(len, column)) for column in zip_longest(*shown, fillvalue="")]
+    for row in shown:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def span(seconds: float) -> str:
+    """`45s`, `12m`, `3h 5m`, `2d 4h`."""
+    whole = round(seconds)
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    parts = {"d": days, "h": hours, "m": minutes} if whole >= 60 else {"s": whole}  # noqa: PLR2004 - a minute
+    said = [f"{number}{unit}" for unit, number in parts.items() if number]
+    return " ".join(said[:2]) or "0s"
