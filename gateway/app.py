@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
+from gateway.live import FAREWELL_S, Live
 from gateway.model import Availability, Clock, Gap, Reading, Removal
 from gateway.overview import Overview
 from gateway.publish.embedded import embedded_broker
@@ -65,6 +67,8 @@ class Surroundings:
     """Called when another configuration has taken effect, for what is not the gateway's own, such as the log."""
     intercom: Path | None = None
     """The socket on which requests from this machine come in."""
+    live: Sequence[socket.socket] = ()
+    """Sockets, open already, on which the live feed is asked for."""
 
 
 async def run(
@@ -127,6 +131,10 @@ class _Gateway:
         self._accounts.brokers = self._brokers
         self._tallies = Tallies(journal, self._devices, self._brokers, clock)
         self._overview = Overview(lambda: self._config, journal, self._devices, self._brokers, clock)
+        self._live = Live(
+            config.live, self._bus, self._devices, run=lambda: journal.run, about=self._overview.gateway,
+            state=self._overview.device, passed=surroundings.live,
+        )  # fmt: skip
         self._presences: dict[str, Availability] = {}
         """As they were posted last."""
         self._changed = asyncio.Event()
@@ -165,6 +173,7 @@ class _Gateway:
                         ("devices", self._devices.run()),
                         ("recovery", Supervisor().run([Recovery(self._devices).child])),
                         ("overview", self._overview.run(self._bus)),
+                        ("live", Supervisor().run([self._live.child])),
                         ("tallies", self._tallies.run(self._bus)),
                         ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
@@ -190,6 +199,7 @@ class _Gateway:
         await self._alerting.finish_judging()
         await _cancelled(tasks["losses"])
         self._bus.close()
+        self._live.end()
         await tasks["recorder"]
         await tasks["availability"]
         await tasks["gaps"]
@@ -205,6 +215,8 @@ class _Gateway:
         await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
         self._brokers.give_up()
         await _cancelled(notifying)
+        await asyncio.wait([tasks["live"]], timeout=FAREWELL_S)
+        await _cancelled(tasks["live"])
         await self._alerting.finish()
 
     def _pulses(self) -> Iterator[Pulse]:
@@ -238,6 +250,7 @@ class _Gateway:
                 delivery.board.post(delivery.topics.availability(presence))
         if self._brokers[MAIN_BROKER] in blank:
             self._control.retire()
+        self._live.change(wanted.config.live)
         self._surroundings.adjust(wanted.config)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -62,7 +62,7 @@ def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False)
     Raises: Refused, as it says; Unreachable, when none answers.
     """
     found = (path for folder in _folders() for path in sorted(folder.glob(f"*{SUFFIX}")))
-    running = {path.stem: path for path in found if not _is_deserted(path)}
+    running = {path.stem: path for path in found if _is_ours(path) and not _is_deserted(path)}
     if gateway in running:
         path = running[gateway]
     elif not running or (gateway is not None and not or_the_only_one):
@@ -101,6 +101,14 @@ def _folders() -> Iterator[Path]:
         yield Path(login) / "sallyport"
     yield Path("/run/sallyport")
     yield from sorted(Path("/run").glob("sallyport@*"))
+
+
+def _is_ours(path: Path) -> bool:
+    """The live feed may lie beside it: that one is not for its user alone."""
+    try:
+        return not path.stat().st_mode & 0o077
+    except OSError:  # it has just gone, or we may not see
+        return False
 
 
 def _is_deserted(path: Path) -> bool:

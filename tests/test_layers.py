@@ -20,6 +20,7 @@ LINES = [
         "gateway.alerting",
         "gateway.control",
         "gateway.intercom",
+        "gateway.live",
         "gateway.overview",
         "gateway.recovery",
         "gateway.reloading",

@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway import __version__, app, config, intercom
 from gateway.health import Health
 from gateway.logs import MessageId, about, start_logging
-from gateway.systemd import ServiceManager
+from gateway.systemd import ServiceManager, passed_sockets
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) ->
             "debug" if debug else changed.gateway.log_level, changed.gateway.log_format
         ),
         intercom=folder and folder / f"{loaded.gateway.name}{intercom.SUFFIX}",
+        live=passed_sockets("live"),
     )
     with health.watched():
         await app.run(loaded, stop, surroundings=surroundings)

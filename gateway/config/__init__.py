@@ -8,6 +8,7 @@ from gateway.config.options import (
     Config,
     GatewayOptions,
     JournalOptions,
+    LiveOptions,
     MqttOptions,
     TlsOptions,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "Config",
     "GatewayOptions",
     "JournalOptions",
+    "LiveOptions",
     "MqttOptions",
     "NotifyOptions",
     "RuleOptions",

@@ -294,6 +294,8 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         [journal]
         max_size = "1GiB"
         when_full = "drop_newest"
+        [live]
+        listen = "unix:/run/sallyport/live.sock"
         [rules.fast]
         when = "gps.speed > 25"
         for = "90s"
@@ -342,6 +344,7 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
             }
         },
         "journal": {"max_size": "1GiB", "when_full": "drop_newest"},
+        "live": {"listen": "/run/sallyport/live.sock"},
         "rules": {
             "fast": {
                 "when": "gps.speed > 25",

@@ -15,6 +15,7 @@ from gateway.config import (
     Config,
     GatewayOptions,
     JournalOptions,
+    LiveOptions,
     MqttOptions,
     NotifyOptions,
     RuleOptions,
@@ -49,6 +50,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "mqtt": MqttOptions,
     "mqtt.tls": TlsOptions,
     "journal": JournalOptions,
+    "live": LiveOptions,
     "rules.too-fast": RuleOptions,
     "notify.oncall": NotifyOptions,
     **{
@@ -146,7 +148,7 @@ def test_uncommented_defaults_are_the_defaults(tmp_path: Path) -> None:
 
     config, untouched = load_text(tmp_path, site), load_text(tmp_path, "")
 
-    for section in ("gateway", "mqtt", "journal"):
+    for section in ("gateway", "mqtt", "journal", "live"):
         assert getattr(config, section) == getattr(untouched, section), section
         written_there = getattr(config, section).model_fields_set
         assert written_there, f"nothing was uncommented in {section}"
