@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gateway import __version__, vitals, wire
 from gateway.accounts import Accounts
@@ -17,6 +18,7 @@ from gateway.clock import system_clock
 from gateway.config import MAIN_BROKER, Config, JournalOptions
 from gateway.control import Control
 from gateway.devices import Devices
+from gateway.dump import Dump
 from gateway.health import Health, Pulse
 from gateway.intercom import intercom
 from gateway.journal.journal import Journal
@@ -59,6 +61,8 @@ class Surroundings:
 
     health: Health = field(default_factory=Health)
     """Whoever looks after us, and tells the service manager."""
+    dump: Dump = field(default_factory=Dump)
+    """Whoever says what all are doing, when he is asked."""
     file: Path | None = None
     """The configuration, to be read again; None: it cannot be."""
     reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -144,7 +148,7 @@ class _Gateway:
         )
         self.verbs: Mapping[str, Verb] = {
             **self._alerting.desk.verbs, **self._reloading.verbs, "devices": self._devices.tell,
-            "overview": self._overview.tell,
+            "overview": self._overview.tell, "dump": surroundings.dump.tell,
         }  # fmt: skip
         """What can be asked for."""
         self._control = self._new_control()
@@ -183,6 +187,7 @@ class _Gateway:
                 await asyncio.sleep(0)  # all of them have begun
                 health = self._surroundings.health
                 health.ready(self._pulses, self._status)
+                self._surroundings.dump.ready(self._depths)
                 await stop.wait()
                 health.stopping(self._config.gateway.stop_timeout + STOP_SPARE_S)
                 await self._finish(tasks)
@@ -228,6 +233,16 @@ class _Gateway:
             deliveries=self._brokers,
             reloading=self._reloading,
             patience=self._surroundings.health.patience,
+        )
+
+    def _depths(self) -> Mapping[str, Any]:
+        return vitals.depths(
+            self._bus,
+            self._journal,
+            alerting=self._alerting,
+            deliveries=self._brokers,
+            control=self._control,
+            live=self._live,
         )
 
     def _status(self) -> str:

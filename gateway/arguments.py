@@ -84,7 +84,11 @@ def _gateway_commands(command: _Command) -> None:
         "gateway.stop_timeout at most; a second signal stops at once.",
     )
     _takes_config(run)
-    run.add_argument("--debug", action="store_true", help="log everything, and asyncio's own warnings")
+    run.add_argument(
+        "--debug",
+        action="store_true",
+        help="log everything, slow steps of each task, and what was not closed",
+    )
 
     check = command(
         "check",
@@ -109,6 +113,16 @@ def _gateway_commands(command: _Command) -> None:
         "other ports stay open, and no reading is lost. Prints what was done.",
     )
     reload.add_argument("--gateway", metavar="NAME", help="which one, where several run")
+
+    dump = command(
+        "dump",
+        "show what every task of the running gateway is doing",
+        "Show where every task and thread of the gateway that runs on this machine is at this moment, and what waits\n"
+        "in its queues: for a report of something that hangs. It holds names of the configuration and places in the\n"
+        "program, no values. A gateway that does not answer writes the same to its log on SIGUSR1.",
+    )
+    dump.add_argument("--gateway", metavar="NAME", help="which one, where several run")
+    dump.add_argument("--json", action="store_true", help="as one JSON object")
 
     doctor = command(
         "doctor",

@@ -74,6 +74,12 @@ def _reload(args: argparse.Namespace) -> int:
     return reload.run(args.gateway)
 
 
+def _dump(args: argparse.Namespace) -> int:
+    from gateway.commands import dump
+
+    return dump.run(args.gateway, as_json=args.json)
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from gateway.commands.doctor import examination
 
@@ -213,6 +219,7 @@ _COMMANDS = {
     "check": _check,
     "doctor": _doctor,
     "reload": _reload,
+    "dump": _dump,
     "demo": _demo,
     "tail": _tail,
     "journal": _journal,

@@ -86,6 +86,11 @@ class Control:
         self._tell_dropped = Throttle(_SAY_EVERY_S)
         self._tell_refused = Throttle(_SAY_EVERY_S)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that are not answered yet, but for the one that is being carried out."""
+        return self._waiting.qsize()
+
     async def run(self, _report: Report) -> None:
         """Returns when it was retired. Whether the broker is there is for the forwarder to report."""
         async with asyncio.TaskGroup() as group:

@@ -38,6 +38,7 @@ LINES = [
         "gateway.journal",
         "gateway.supervisor",
         "gateway.remembrance",
+        "gateway.dump",
         "gateway.health",
     ],
     ["gateway.logs"],

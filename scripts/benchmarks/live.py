@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -77,6 +78,8 @@ def measured(clients: int | None, *, stalled: bool) -> Cost:
         listener = stack.enter_context(Listener.on(broker, folder))
         hall = stack.enter_context(Hall.of(folder, PORTS))
         running = stack.enter_context(sallyport(folder, broker, hall, further=table))
+        while (folder / "heard").read_text().count("open, no reading yet") < PORTS:
+            time.sleep(0.1)  # what is said before it has opened a port is lost, as on any line
         if clients:
             stack.enter_context(watchers(port, clients, stalled=stalled))
         hall.talk(rate=RATE, seconds=SECONDS)
@@ -101,7 +104,8 @@ def main() -> int:
         cpu, median, late, lost = (statistics.median(each) for each in zip(*of_rounds, strict=True))
         share = cpu * RATE / 1e6
         print(
-            f"| {what} | {cpu:.0f} µs | {cpu / alone:.2f} | {share:.1%} | {median:.2f} ms | {late:.1f} ms | {lost:.0f} |"
+            f"| {what} | {cpu:.0f} µs | {cpu / alone:.2f} | {share:.1%} |"
+            f" {median:.2f} ms | {late:.1f} ms | {lost:.0f} |"
         )
     return 0
 
