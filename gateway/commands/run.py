@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway import __version__, app, config, intercom
+from gateway.commands.ending import ended
 from gateway.dump import Dump
 from gateway.health import Health
 from gateway.logs import MessageId, about, start_logging
@@ -28,6 +29,7 @@ _STDIN = 0
 
 def run(path: Path, *, debug: bool) -> int:
     """Raises: ConfigError; Unreachable when the embedded broker cannot start."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it has a meaning: it must not end us
     loaded = config.load(path)
     start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format)
     for warning in loaded.warnings:
@@ -60,9 +62,11 @@ def run(path: Path, *, debug: bool) -> int:
         deadline = time.monotonic() + THREADS_MAY_TAKE_S
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
-        if any(worker.is_alive() for worker in workers) and sys.exc_info()[0] is None:
+        if any(worker.is_alive() for worker in workers):
+            error = sys.exc_info()[1]
+            status = 0 if error is None else ended(error, "run")
             logging.shutdown()
-            os._exit(0)
+            os._exit(status)
         runner.close()
     return 0
 

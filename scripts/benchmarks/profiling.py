@@ -21,6 +21,7 @@ from pyinstrument import Profiler
 from pyinstrument.renderers import HTMLRenderer, SpeedscopeRenderer
 
 from gateway import cli
+from gateway.commands.ending import EXIT_INTERRUPTED
 from gateway.units import duration
 
 SAMPLE_S = 0.001
@@ -136,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--for {args.for_so_long}: {error}")
     tool = TOOLS[args.tool]()
     file = args.output or Path(tool.file)
-    status = cli.EXIT_INTERRUPTED
+    status = EXIT_INTERRUPTED
     import_module(f"gateway.commands.{command[0]}")  # which takes longer than all that is of interest
     with Path(os.devnull).open("w") as nowhere:
         tool.start()
