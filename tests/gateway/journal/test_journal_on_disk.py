@@ -501,7 +501,8 @@ async def test_second_process_is_refused_by_name_and_pid(tmp_path: Path) -> None
         stdout=subprocess.PIPE,
     )
     assert other.stdout is not None
-    other.stdout.readline()
+    while not other.stdout.readline().startswith(b"shown"):
+        pass
     name = Path(f"/proc/{other.pid}/comm").read_text().strip()
     try:
         with pytest.raises(JournalError, match=rf"journal\.db: in use by {name} \(pid {other.pid}\)"):
