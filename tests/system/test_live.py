@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,8 @@ async def test_fifty_watch_and_one_stalls_and_one_comes_and_goes_and_nobody_else
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             stalled.setblocking(False)
             await asyncio.get_running_loop().sock_connect(stalled, ("127.0.0.1", port))
-            guest = asyncio.create_task(_come_and_go(port))
+            visits: list[Sequence[Any]] = []
+            guest = asyncio.create_task(_come_and_go(port, visits))
             await plant.read_by(gateway)
             await plant.talk(READINGS)
             await plant.pause()
@@ -75,13 +76,30 @@ async def test_fifty_watch_and_one_stalls_and_one_comes_and_goes_and_nobody_else
         assert feed.got[-1]["reason"] == "the gateway was stopped"
     assert {name: [each["seq"] for each in subscriber.readings(name)] for name in published} == published
     assert 0 < sum(each["event"] == "reading" for each in late) < READINGS
+    assert len(visits) > 3
+    assert all(map(_goes_on_from_its_states, visits))
     assert len(gateway.lines("live")) == 1
 
 
-async def _come_and_go(port: int) -> None:
+async def _come_and_go(port: int, visits: list[Sequence[Any]]) -> None:
     while True:
         async with Feed.open(port) as feed:
-            await until(lambda: len(feed.data) > 5000)
+            await until(lambda: feed.data.count(b'"event":"reading"') > READINGS / 40)
+            visits.append(feed.got)
+
+
+def _goes_on_from_its_states(got: Sequence[Any]) -> bool:
+    """No reading is missing between what a device was when somebody came and what he was told from then on."""
+    known: dict[str, int] = {}
+    for each in got:
+        if each["event"] == "device":
+            numbers = [metric["value"] for metric in each["metrics"] if metric["name"] == "n"]
+            known[each["device"]] = numbers[0] if numbers else -1
+        elif each["event"] == "reading":
+            if each["values"]["n"] > known.get(each["device"], -1) + 1:
+                return False
+            known[each["device"]] = each["values"]["n"]
+    return True
 
 
 async def _rest(stalled: socket.socket, readings: int) -> list[Any]:
