@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 
 from drivers.instrument import PtyInstrument
+from tests.support.box import Box
+from tests.support.box_site import clear
+from tests.support.box_site import configure as configure_box
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.rogue_driver import installed
 
@@ -83,6 +87,28 @@ async def test_dump_shows_tasks_threads_and_queues_by_socket_and_by_signal_whate
                 )
     assert "  brokers: cloud: readings: waiting: 0" in out.splitlines()
     assert any("gateway/source.py" in line for line in gateway.log)
+
+
+def test_dump_of_a_service_is_in_systemds_journal(box: Box) -> None:
+    configure_box(box)
+    try:
+        box.systemctl("start", "sallyport")
+        box.systemctl("kill", "--signal=USR1", "sallyport")
+        while not any(line.startswith("dump: queues: live:") for line in box.journal("sallyport")):
+            time.sleep(0.2)
+        entries = [
+            each for each in box.journal_entries("sallyport") if "dump: tasks board:" in each["MESSAGE"]
+        ]
+        assert {each["PRIORITY"] for each in entries} == {"7"}
+        assert any("gateway/supervisor.py" in each["TRACE"] for each in entries)
+        shown = box.sh("sallyport dump | grep -A3 '^tasks board'")
+        assert "gateway/supervisor.py" in shown
+        assert box.properties("sallyport", "ActiveState", "NRestarts") == {
+            "ActiveState": "active",
+            "NRestarts": "0",
+        }
+    finally:
+        clear(box)
 
 
 async def test_loop_that_stands_still_is_seen_too(tmp_path: Path) -> None:
