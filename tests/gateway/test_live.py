@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import socket
+import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -35,6 +37,7 @@ from gateway.model import Availability, Presence, Reading, Stamp, Tally
 from gateway.source import Source
 from gateway.supervisor import Supervisor
 from tests.support.feed import Feed
+from tests.support.gateway_process import until
 from tests.support.scripted_driver import Instrument, loop_clock
 
 NOW = Stamp(0, 0.0)
@@ -166,6 +169,23 @@ async def test_client_that_comes_and_goes_leaves_nothing_behind_and_costs_others
         assert len(site.live.backlogs) == 1
         assert site.live._newcomers == []
         assert site.asked <= 20 * STATES
+
+
+@pytest.mark.real_time
+async def test_connections_that_are_reset_at_once_are_no_news(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        passed.setblocking(False)
+        async with Site.running(path, passed=[passed]) as site, Feed.open(passed.getsockname()[1]) as stays:
+            for _ in range(100):
+                with socket.create_connection(passed.getsockname()) as one:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                await asyncio.sleep(0)
+            await until(lambda: len(site.live.backlogs) == 1)
+            await site.say(1)
+            await stays.has("reading")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_client_that_takes_nothing_loses_the_oldest_then_its_place_and_nobody_else_notices(
@@ -315,13 +335,20 @@ async def test_whoever_came_by_an_address_that_is_given_up_gets_what_was_there_a
         site.live.change(LiveOptions.model_validate({"listen": str(path), "remote": True}))
         await asyncio.sleep(1)
         assert not feed.over, "it is the same address"
-        site.live.change(LiveOptions.model_validate({"listen": str(other)}))
-        await feed.hung_up()
-        assert numbers(feed) == [1, 2, 3]
+        with socket.socket(socket.AF_UNIX) as slow:
+            slow.connect(str(path))
+            await asyncio.sleep(1)
+            await site.say(4000, first=4, text="x" * 200)
+            site.live.change(LiveOptions.model_validate({"listen": str(other)}))
+            await feed.hung_up()
+            assert len(site.live.backlogs) == 1
+            await asyncio.sleep(STALL_S + 1)
+            assert site.live.backlogs == {}
+        assert numbers(feed) == [*range(1, 4004)]
         assert not path.exists()
         async with Feed.open(other) as next_one:
-            await site.say(1, first=4)
-            assert numbers(next_one) == [4]
+            await site.say(1, first=5000)
+            assert numbers(next_one) == [5000]
         site.live.change(LiveOptions())
         await asyncio.sleep(1)
         assert not other.exists()

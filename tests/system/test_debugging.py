@@ -100,7 +100,7 @@ def test_dump_of_a_service_is_in_systemds_journal(box: Box) -> None:
             each for each in box.journal_entries("sallyport") if "dump: tasks board:" in each["MESSAGE"]
         ]
         assert {each["PRIORITY"] for each in entries} == {"7"}
-        assert any("gateway/supervisor.py" in each["TRACE"] for each in entries)
+        assert any("gateway/supervisor.py" in each["MESSAGE"] for each in entries)
         shown = box.sh("sallyport dump | grep -A3 '^tasks board'")
         assert "gateway/supervisor.py" in shown
         assert box.properties("sallyport", "ActiveState", "NRestarts") == {
