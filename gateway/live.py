@@ -344,8 +344,7 @@ class _Client(asyncio.Protocol):
         if sock.family != socket.AF_UNIX:
             # Of a machine that went away without a word nothing else is heard for a quarter of an hour.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALL_S * 1000))
-            if (peer := transport.get_extra_info("peername")) is not None:  # else it has gone already
-                self.name = str(Listen(*peer[:2]))
+            self.name = str(Listen(*transport.get_extra_info("peername")[:2]))
         if self._live.join(self):
             self._came.add(self)
         else:
