@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gateway import __version__, vitals, wire
 from gateway.accounts import Accounts
@@ -17,11 +19,13 @@ from gateway.clock import system_clock
 from gateway.config import MAIN_BROKER, Config, JournalOptions
 from gateway.control import Control
 from gateway.devices import Devices
+from gateway.dump import Dump
 from gateway.health import Health, Pulse
 from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
+from gateway.live import FAREWELL_S, Live
 from gateway.loudness import Loudness
 from gateway.model import Availability, Clock, Gap, Reading, Removal
 from gateway.overview import Overview
@@ -64,6 +68,8 @@ class Surroundings:
 
     health: Health = field(default_factory=Health)
     """Whoever looks after us, and tells the service manager."""
+    dump: Dump = field(default_factory=Dump)
+    """Whoever says what all are doing, when he is asked."""
     file: Path | None = None
     """The configuration, to be read again; None: it cannot be."""
     reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,6 +78,8 @@ class Surroundings:
     """Called when another configuration has taken effect, for what is not the gateway's own, such as the log."""
     intercom: Path | None = None
     """The socket on which requests from this machine come in."""
+    live: Sequence[socket.socket] = ()
+    """Sockets, open already, on which the live feed is asked for."""
 
 
 async def run(
@@ -135,6 +143,10 @@ class _Gateway:
         self._accounts.brokers = self._brokers
         self._tallies = Tallies(journal, self._devices, self._brokers, clock)
         self._overview = Overview(lambda: self._config, journal, self._devices, self._brokers, clock)
+        self._live = Live(
+            config.live, self._bus, self._devices, run=lambda: journal.run, about=self._overview.gateway,
+            state=self._overview.device, passed=surroundings.live,
+        )  # fmt: skip
         self._presences: dict[str, Availability] = {}
         """As they were posted last."""
         self._changed = asyncio.Event()
@@ -149,6 +161,7 @@ class _Gateway:
             **self._alerting.desk.verbs, **self._reloading.verbs, "devices": self._devices.tell,
             "overview": self._overview.tell, "ping": self._overview.ping, "journal": self._overview.tell_journal,
             "log/level": self._loudness.change, "set": self._switchboard.set_,
+            "dump": surroundings.dump.tell,
         }  # fmt: skip
         """What can be asked for."""
         self._control: Control | None = None
@@ -175,6 +188,7 @@ class _Gateway:
                         ("devices", self._devices.run()),
                         ("recovery", Supervisor().run([self._recovery.child])),
                         ("overview", self._overview.run(self._bus)),
+                        ("live", Supervisor().run([self._live.child])),
                         ("tallies", self._tallies.run(self._bus)),
                         ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
@@ -184,6 +198,7 @@ class _Gateway:
                 await asyncio.sleep(0)  # all of them have begun
                 health = self._surroundings.health
                 health.ready(self._pulses, self._status)
+                self._surroundings.dump.ready(self._depths)
                 await stop.wait()
                 health.stopping(self._config.gateway.stop_timeout + STOP_SPARE_S)
                 await self._finish(tasks)
@@ -200,6 +215,7 @@ class _Gateway:
         await self._alerting.finish_judging()
         await _cancelled(tasks["losses"])
         self._bus.close()
+        self._live.end()
         await tasks["recorder"]
         await tasks["availability"]
         await tasks["gaps"]
@@ -215,6 +231,8 @@ class _Gateway:
         await asyncio.wait([*working, notifying], timeout=self._config.gateway.stop_timeout)
         self._brokers.give_up()
         await _cancelled(notifying)
+        await asyncio.wait([tasks["live"]], timeout=FAREWELL_S)
+        await _cancelled(tasks["live"])
         await self._alerting.finish()
         self._loudness.end()
 
@@ -228,6 +246,16 @@ class _Gateway:
             deliveries=self._brokers,
             reloading=self._reloading,
             patience=self._surroundings.health.patience,
+        )
+
+    def _depths(self) -> Mapping[str, Any]:
+        return vitals.depths(
+            self._bus,
+            self._journal,
+            alerting=self._alerting,
+            deliveries=self._brokers,
+            control=self._control,
+            live=self._live,
         )
 
     def _status(self) -> str:
@@ -251,6 +279,7 @@ class _Gateway:
         if self._control is not None and listening_is_another:
             self._control.retire()
         self._loudness.end()
+        self._live.change(wanted.config.live)
         self._surroundings.adjust(wanted.config)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -92,7 +92,11 @@ def _gateway_commands(command: _Command) -> None:
         "gateway.stop_timeout at most; a second signal stops at once.",
     )
     _takes_config(run)
-    run.add_argument("--debug", action="store_true", help="log everything, and asyncio's own warnings")
+    run.add_argument(
+        "--debug",
+        action="store_true",
+        help="log everything, slow steps of each task, and what was not closed",
+    )
 
     check = command(
         "check",
@@ -118,60 +122,7 @@ def _gateway_commands(command: _Command) -> None:
     )
     _takes_gateway(reload)
 
-    status = command(
-        "status",
-        "say whether all is well, for people and for scripts",
-        "Ask the gateway that runs on this machine how it is: devices, brokers, journal, alerts. Needs no broker.\n"
-        "The first line says it all. Exit status:\n"
-        "  0   all devices are online, all brokers connected, the journal is not in trouble, and no alert fires that\n"
-        "      nobody has acknowledged or silenced\n"
-        "  1   something of that is not so\n"
-        "  3   no gateway runs here, or this user may not ask it",
-    )
-    _takes_gateway(status)
-    form = status.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="everything as one JSON object")
-    form.add_argument("--short", action="store_true", help="the first line alone")
-
-    top = command(
-        "top",
-        "watch devices, brokers and alerts on the terminal",
-        "Show what the gateway that runs on this machine reads and sends, as long as you look: devices with state,\n"
-        "rate, age, broken frames and values, the last minutes of each value, brokers, backlog and alerts. Keys sort,\n"
-        "filter, acknowledge and silence: ? lists them. Needs no broker, but a terminal, and the extra cli.",
-    )
-    _takes_gateway(top)
-    top.add_argument(
-        "--every",
-        metavar="DURATION",
-        default="1s",
-        help="how often the gateway is asked (default: %(default)s)",
-    )
-    top.add_argument(
-        "--by",
-        metavar="NAME",
-        help="who acknowledges and silences (default: the name you have logged in with)",
-    )
-
-    set_ = command(
-        "set",
-        "set a device's metrics, by the gateway that runs here",
-        "Have the gateway that runs on this machine set metrics of a device, in this order, by the names and in the\n"
-        "units in which they are published. Nothing is set unless all can be; what then fails ends it. A value is a\n"
-        "number, true, false, or a text; text that looks like one of these is put in quotes: mode='\"1\"'.",
-    )
-    set_.add_argument("device", metavar="DEVICE")
-    set_.add_argument("values", metavar="METRIC=VALUE", nargs="+")
-    set_.add_argument("--gateway", metavar="NAME", help="which one, where several run")
-
-    ask = command(
-        "ask",
-        "send a request to the gateway that runs here, and print the answer",
-        "Send any request of docs/control.md to the gateway that runs on this machine, and print its answer as JSON.",
-    )
-    ask.add_argument("verb", metavar="VERB", help="such as ping, devices, journal, log/level")
-    ask.add_argument("request", metavar="JSON", nargs="?", default="{}", help="an object (default: {})")
-    ask.add_argument("--gateway", metavar="NAME", help="which one, where several run")
+    _questions(command)
 
     doctor = command(
         "doctor",
@@ -244,6 +195,74 @@ def _gateway_commands(command: _Command) -> None:
     journal.add_argument("--yes", action="store_true", help="purge without asking")
 
     _alerts(command)
+
+
+def _questions(command: _Command) -> None:
+    """To the gateway that runs here."""
+    status = command(
+        "status",
+        "say whether all is well, for people and for scripts",
+        "Ask the gateway that runs on this machine how it is: devices, brokers, journal, alerts. Needs no broker.\n"
+        "The first line says it all. Exit status:\n"
+        "  0   all devices are online, all brokers connected, the journal is not in trouble, and no alert fires that\n"
+        "      nobody has acknowledged or silenced\n"
+        "  1   something of that is not so\n"
+        "  3   no gateway runs here, or this user may not ask it",
+    )
+    _takes_gateway(status)
+    form = status.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything as one JSON object")
+    form.add_argument("--short", action="store_true", help="the first line alone")
+
+    top = command(
+        "top",
+        "watch devices, brokers and alerts on the terminal",
+        "Show what the gateway that runs on this machine reads and sends, as long as you look: devices with state,\n"
+        "rate, age, broken frames and values, the last minutes of each value, brokers, backlog and alerts. Keys sort,\n"
+        "filter, acknowledge and silence: ? lists them. Needs no broker, but a terminal, and the extra cli.",
+    )
+    _takes_gateway(top)
+    top.add_argument(
+        "--every",
+        metavar="DURATION",
+        default="1s",
+        help="how often the gateway is asked (default: %(default)s)",
+    )
+    top.add_argument(
+        "--by",
+        metavar="NAME",
+        help="who acknowledges and silences (default: the name you have logged in with)",
+    )
+
+    set_ = command(
+        "set",
+        "set a device's metrics, by the gateway that runs here",
+        "Have the gateway that runs on this machine set metrics of a device, in this order, by the names and in the\n"
+        "units in which they are published. Nothing is set unless all can be; what then fails ends it. A value is a\n"
+        "number, true, false, or a text; text that looks like one of these is put in quotes: mode='\"1\"'.",
+    )
+    set_.add_argument("device", metavar="DEVICE")
+    set_.add_argument("values", metavar="METRIC=VALUE", nargs="+")
+    _takes_gateway(set_)
+
+    ask = command(
+        "ask",
+        "send a request to the gateway that runs here, and print the answer",
+        "Send any request of docs/control.md to the gateway that runs on this machine, and print its answer as JSON.",
+    )
+    ask.add_argument("verb", metavar="VERB", help="such as ping, devices, journal, log/level")
+    ask.add_argument("request", metavar="JSON", nargs="?", default="{}", help="an object (default: {})")
+    _takes_gateway(ask)
+
+    dump = command(
+        "dump",
+        "show what every task of the running gateway is doing",
+        "Show where every task and thread of the gateway that runs on this machine is at this moment, and what waits\n"
+        "in its queues: for a report of something that hangs. It holds names of the configuration and places in the\n"
+        "program, no values. A gateway that does not answer writes the same to its log on SIGUSR1.",
+    )
+    _takes_gateway(dump)
+    dump.add_argument("--json", action="store_true", help="as one JSON object")
 
 
 def _alerts(command: _Command) -> None:

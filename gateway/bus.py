@@ -124,6 +124,10 @@ class Subscription(Generic[E]):
         return self._overflow is Overflow.WAIT
 
     @property
+    def waiting(self) -> int:
+        return len(self._mail)
+
+    @property
     def busy(self) -> bool:
         """Mail waits, or the reader has not come back for more."""
         return bool(self._mail) or (self._reader is None and not self._ended)

@@ -94,6 +94,12 @@ def _ask(args: argparse.Namespace) -> int:
     return telling.ask(args.gateway, args.verb, args.request)
 
 
+def _dump(args: argparse.Namespace) -> int:
+    from gateway.commands import dump
+
+    return dump.run(args.gateway, as_json=args.json)
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from gateway.commands.doctor import examination
 
@@ -240,6 +246,7 @@ _COMMANDS = {
     "schema": _schema,
     "completion": _completion,
     "manual": _manual,
+    "dump": _dump,
     "demo": _demo,
     "tail": _tail,
     "journal": _journal,

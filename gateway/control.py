@@ -138,6 +138,11 @@ class Control:
         self._tell_dropped = Throttle(_SAY_EVERY_S)
         self._tell_refused = Throttle(_SAY_EVERY_S)
 
+    @property
+    def waiting(self) -> int:
+        """What is still to be begun."""
+        return sum(map(len, self._lanes.values()))
+
     async def run(self, _report: Report) -> None:
         """Returns when it was retired. Whether the broker is there is for the forwarder to report."""
         self._lanes.clear()

@@ -85,10 +85,23 @@ class _Mark(NamedTuple):
 class Health:
     """`with health.watched():` in the loop, around everything that may get stuck."""
 
-    def __init__(self, manager: ServiceManager | None = None, patience: Patience | None = None) -> None:
-        """`manager`: whom to tell; without one nobody is told. `patience`: by default in proportion to its watchdog."""
+    def __init__(
+        self,
+        manager: ServiceManager | None = None,
+        patience: Patience | None = None,
+        *,
+        each_look: Callable[[asyncio.AbstractEventLoop], None] = lambda _: None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            manager: whom to tell; without one nobody is told.
+            patience: by default in proportion to its watchdog.
+            each_look: what else this thread does, which sees a loop that stands still, too.
+        """
         self.manager = manager or ServiceManager()
         self.patience = patience or Patience.within(self.manager.watchdog_s or WATCHDOG_S)
+        self._each_look = each_look
         self._pulses: Callable[[], Iterable[Pulse]] = tuple
         self._status: Callable[[], str] = lambda: "starting"
         self._over = threading.Event()
@@ -134,6 +147,8 @@ class Health:
         while not self._over.is_set():
             now = time.monotonic()
             self.look(loop, now - before)
+            with suppress(RuntimeError):  # the loop has been closed
+                self._each_look(loop)
             before = now
             self._over.wait(self.patience.look_s)
 

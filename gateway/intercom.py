@@ -106,7 +106,7 @@ def place(gateway: str | None = None, *, or_the_only_one: bool = False) -> Path:
 def running() -> list[Path]:
     """The sockets of those that run on this machine, as far as this user can see."""
     found = (path for folder in _folders() for path in sorted(folder.glob(f"*{SUFFIX}")))
-    return [path for path in found if not _is_deserted(path)]
+    return [path for path in found if _is_ours(path) and not _is_deserted(path)]
 
 
 async def put(path: Path, verb: str, request: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -137,6 +137,14 @@ def _folders() -> Iterator[Path]:
         yield Path(login) / "sallyport"
     yield Path("/run/sallyport")
     yield from sorted(Path("/run").glob("sallyport@*"))
+
+
+def _is_ours(path: Path) -> bool:
+    """The live feed may lie beside it: that one is not for its user alone."""
+    try:
+        return not path.stat().st_mode & 0o077
+    except OSError:  # it has just gone, or we may not see
+        return False
 
 
 def _is_deserted(path: Path) -> bool:

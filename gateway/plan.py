@@ -59,6 +59,7 @@ def plan(old: Config, new: Config) -> Plan:
         *_options("gateway", old.gateway, config.gateway),
         *_options("journal", old.journal, config.journal),
         *_options("control", old.control, config.control),
+        *_options("live", old.live, config.live),
         *_brokers(old.brokers, config.brokers),
         *_tables("devices", old.devices, config.devices, IN_PLACE),
         *_tables("rules", old.rules, config.rules, None),

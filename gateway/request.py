@@ -23,7 +23,7 @@ LARGEST = 64 * 1024
 MOST_NAMED = 5
 """Problems of one request; the rest is more of the same."""
 
-READING = frozenset({"alert/list", "devices", "journal", "overview", "ping", "plan"})
+READING = frozenset({"alert/list", "devices", "dump", "journal", "overview", "ping", "plan"})
 """Verbs that change nothing; what is done by the others is in the log."""
 
 OF_ONE_DEVICE = frozenset({"device/restart", "set"})

@@ -1,6 +1,8 @@
 """What is said to systemd: datagrams on a socket, without its library; to nobody where nobody asked for them.
 
-Source: sd_notify(3), sd_watchdog_enabled(3); systemd.service(5), Type=notify-reload.
+And the sockets that it has opened for us.
+
+Source: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3); systemd.service(5), Type=notify-reload.
 """
 
 import os
@@ -12,6 +14,8 @@ from collections.abc import Callable, Mapping
 
 STATUS_BYTES = 1024
 """A longer status is cut; systemd takes no datagram above 4 KiB."""
+
+_FIRST_PASSED = 3
 
 OWED = 8
 """Messages about our state that are kept while systemd's socket is full."""
@@ -111,6 +115,25 @@ class ServiceManager:
         except OSError:  # full, or gone: it is systemd that must act, and it does when it hears nothing
             return False
         return True
+
+
+def passed_sockets(name: str, environment: Mapping[str, str] = os.environ) -> list[socket.socket]:
+    """Those that listen for us under this name (`FileDescriptorName=` of their unit): ours from now on.
+
+    To be asked for once: a second time they would be somebody else's.
+    """
+    count = environment.get("LISTEN_FDS", "")
+    if environment.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+        return []
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    found = []
+    for number in range(min(int(count), len(names))):
+        if names[number] == name:
+            passed = socket.socket(fileno=_FIRST_PASSED + number)
+            passed.set_inheritable(False)
+            passed.setblocking(False)
+            found.append(passed)
+    return found
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from gateway.alerting import Alerting
 from gateway.bus import EventBus
+from gateway.control import Control
 from gateway.health import Patience, Pulse
 from gateway.journal.journal import Journal
+from gateway.live import Live
 from gateway.publish.delivery import Delivery
 from gateway.publish.forwarder import Forwarder
 from gateway.recovery import Recovery
@@ -77,6 +80,37 @@ def of_recovery(recovery: Recovery, patience: Patience) -> Pulse:
 
 def of_reloads(reloading: Reloading, patience: Patience) -> Pulse:
     return Pulse("reload", reloading.under_way, reloading.ended, patience.long_s)
+
+
+def depths(
+    bus: EventBus,
+    journal: Journal,
+    *,
+    alerting: Alerting,
+    deliveries: Iterable[Delivery],
+    control: Control | None,
+    live: Live,
+) -> dict[str, Any]:
+    """What waits, and where."""
+    return {
+        "bus": {mail.name: {"waiting": mail.waiting, "dropped": mail.dropped} for mail in bus.subscriptions},
+        "journal": {
+            "readings": journal.readings.waiting, "readings_bytes": journal.readings.size,
+            "urgent": journal.urgent.waiting, "disk_is_asked": journal.unanswered, "trouble": journal.trouble,
+        },
+        "brokers": {
+            delivery.name: {
+                "connected": delivery.forwarder.connected,
+                "readings": {"waiting": lanes[0].waiting, "under_way": lanes[0].under_way},
+                "urgent": {"waiting": lanes[1].waiting, "under_way": lanes[1].under_way},
+            }
+            for delivery in deliveries
+            for lanes in [(delivery.forwarder.readings, delivery.forwarder.urgent)]
+        },
+        "control": {"listening": control.listening, "waiting": control.waiting} if control is not None else None,
+        "notify": {each.name: each.waiting for each in alerting.receivers},
+        "live": dict(live.backlogs),
+    }  # fmt: skip
 
 
 def status(journal: Journal, sources: Iterable[Source], deliveries: Iterable[Delivery]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Alert, Availability, Gap, Reading, Value
+from gateway.model import Alert, Availability, Event, Gap, Reading, Removal, Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSYNCHRONISED = "unsynchronised"
@@ -102,6 +102,26 @@ def encode_gap(gap: Gap, run: str) -> bytes:
             "first": gap.first, "last": gap.last, "lost": gap.lost, "reason": gap.reason,
         }
     )  # fmt: skip
+
+
+def live_line(event: Event, run: str) -> bytes | None:
+    """As the live feed tells it: what is published, with `event` and `device` before it. None: it is not told."""
+    match event:
+        case Reading():
+            return _told("reading", event.device, encode(event, run))
+        case Removal():
+            return _told("removal", event.device, encode_availability(event))
+        case Availability():
+            return _told("availability", event.device, encode_availability(event))
+        case Gap():
+            return b'{"event":"gap",' + encode_gap(event, run)[1:] + b"\n"
+        case Alert():
+            return b'{"event":"alert",' + encode_alert(event)[1:] + b"\n"
+    return None
+
+
+def _told(what: str, device: str, payload: bytes) -> bytes:
+    return b'{"event":"%b","device":%b,%b\n' % (what.encode(), orjson.dumps(device), payload[1:])
 
 
 def encode_counters(*, at_ns: int, since_ns: int, counters: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import dump, live
 from gateway.config import ControlOptions, page, secret
 from gateway.control import MOST_OF_ONE, MOST_WAITING
 from gateway.intercom import MOST_CALLERS
@@ -61,6 +62,9 @@ def test_limits_are_those_of_the_program() -> None:
         f"{mended_aiomqtt.LARGEST_PACKET // mb} MB where": "a broker's packet",
         f"{LARGEST // kb} KB; {MOST_WAITING} wait, {MOST_OF_ONE} of them for one device": "a request",
         f"of {ControlOptions().rate} a second; {MOST_CALLERS} at once by the socket": "a request",
+        f"{live.SAID_BYTES // kb} KB, which nobody reads; {live.MOST_CLIENTS} clients,"
+        f" {live.ROOM_BYTES // kb} KB waiting for each, {live.STALL_S:g} s": "a client of the live feed",
+        f"one a second, {dump.MOST_BYTES // kb} KB of stacks": "requests for a `dump`",
         f"{http.MOST_HEADERS // kb} KB of headers, {http.MOST_EXCERPT} bytes of text": "a webhook's answer",
         f"{line.MOST_TEXT} characters, and {line.MOST_TRACE} of": "a line of the log",
         f"{HELD_BYTES // 10**6} MB when there is no disk": "all of it",

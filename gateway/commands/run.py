@@ -8,14 +8,16 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway import __version__, app, config, intercom
 from gateway.commands.ending import ended
+from gateway.dump import Dump
 from gateway.health import Health
 from gateway.logs import MessageId, about, start_logging
-from gateway.systemd import ServiceManager
+from gateway.systemd import ServiceManager, passed_sockets
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ _STDIN = 0
 
 def run(path: Path, *, debug: bool) -> int:
     """Raises: ConfigError; Unreachable when the embedded broker cannot start."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it has a meaning: it must not end us
     loaded = config.load(path)
     start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format)
     for warning in loaded.warnings:
@@ -45,6 +48,9 @@ def run(path: Path, *, debug: bool) -> int:
     most = max(4 * len(loaded.devices) + 8, THREADS_AT_LEAST)
     executor = ThreadPoolExecutor(most, thread_name_prefix="worker")
     runner = asyncio.Runner(debug=debug)
+    if debug:
+        warnings.simplefilter("default", ResourceWarning)
+        logging.captureWarnings(capture=True)
     runner.get_loop().set_default_executor(executor)
     try:
         runner.run(_until_signalled(loaded, path, debug=debug))
@@ -67,6 +73,7 @@ def run(path: Path, *, debug: bool) -> int:
 
 async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) -> None:
     stop, reload = asyncio.Event(), asyncio.Event()
+    dump = Dump()
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
@@ -90,15 +97,19 @@ async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) ->
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup(1) has it
         loop.add_signal_handler(signal.SIGHUP, on_hang_up)
     folder = intercom.folder()
-    health = Health(ServiceManager.from_environment())
+    # Not by the loop, which may stand still.
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: dump.ask())
+    health = Health(ServiceManager.from_environment(), each_look=dump.look)
     surroundings = app.Surroundings(
         health=health,
+        dump=dump,
         file=path,
         reload=reload,
         adjust=lambda changed: start_logging(
             "debug" if debug else changed.gateway.log_level, changed.gateway.log_format
         ),
         intercom=folder and folder / f"{loaded.gateway.name}{intercom.SUFFIX}",
+        live=passed_sockets("live"),
     )
     with health.watched():
         await app.run(loaded, stop, surroundings=surroundings)

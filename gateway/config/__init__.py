@@ -9,6 +9,7 @@ from gateway.config.options import (
     Config,
     GatewayOptions,
     JournalOptions,
+    LiveOptions,
     MqttOptions,
     TlsOptions,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "ControlOptions",
     "GatewayOptions",
     "JournalOptions",
+    "LiveOptions",
     "MqttOptions",
     "NotifyOptions",
     "RuleOptions",

@@ -14,12 +14,12 @@ from gateway.filters.naming import names_behind
 from gateway.rules.names import did_you_mean
 
 VERBS = (
-    "alert/ack", "alert/list", "alert/silence", "alert/unsilence", "device/restart", "devices", "journal", "log/level",
-    "overview", "ping", "plan", "reload",
+    "alert/ack", "alert/list", "alert/silence", "alert/unsilence", "device/restart", "devices", "dump", "journal",
+    "log/level", "overview", "ping", "plan", "reload",
 )  # fmt: skip
 """What can be asked for on …/request/<verb>."""
 
-_ALLOWED = ("ping", "devices", "overview", "journal", "plan", "reload", "alert/*")
+_ALLOWED = ("ping", "devices", "overview", "journal", "dump", "plan", "reload", "alert/*")
 _WILD = frozenset("*?")
 
 

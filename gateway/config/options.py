@@ -28,6 +28,7 @@ from drivers.driver import DriverOptions
 from gateway.config.broker_url import BrokerUrl, WrittenBrokerUrl
 from gateway.config.control import ControlOptions
 from gateway.config.files import Authorities, ReadableFile, contents
+from gateway.config.listen import Listen, WrittenListen
 from gateway.config.notify import NotifyOptions
 from gateway.config.rules import RuleName, RuleOptions
 from gateway.config.secret import Secret
@@ -415,6 +416,28 @@ class JournalOptions(Table):
         return self.path == IN_MEMORY
 
 
+class LiveOptions(Table):
+    remote: bool = Field(
+        default=False,
+        description="Whether other machines may listen in, too: without a password, to all that is read.",
+    )
+    listen: WrittenListen | None = Field(
+        default=None,
+        description='Where whoever connects gets each event as a line of JSON: "127.0.0.1:4040", or the path of a UNIX'
+        " socket; nowhere, unless it is said.",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _knowingly(cls, listen: Listen | None, info: ValidationInfo) -> Listen | None:
+        if listen is not None and not listen.local and not info.data.get("remote"):
+            raise ValueError(
+                "lets other machines listen in, without a password: if that is what you want, add remote = true;"
+                f' for this machine alone, "127.0.0.1:{listen.port}"'
+            )
+        return listen
+
+
 class Site(Table):
     """What a configuration says besides its devices."""
 
@@ -423,6 +446,9 @@ class Site(Table):
     journal: JournalOptions = Field(default_factory=JournalOptions, description="Readings on their way.")
     control: ControlOptions = Field(
         default_factory=ControlOptions, description="What may be asked for and set over MQTT."
+    )
+    live: LiveOptions = Field(
+        default_factory=LiveOptions, description="The live feed: each event as a line of JSON."
     )
 
 

@@ -23,6 +23,9 @@ url = "mqtt://cloud.example"
 [journal]
 path = "hall.db"
 
+[live]
+listen = "127.0.0.1:4040"
+
 [devices.boiler]
 driver = "json"
 port = "/dev/ttyUSB0"
@@ -62,6 +65,7 @@ def planned(folder: Path, *edits: tuple[str, str], also: str = "") -> list[str]:
     [
         ("hot]", "hot]", ["nothing changes"]),
         ('name = "hall"', 'name = "hall"\nlog_level = "debug"', ["change: gateway (log_level)"]),
+        ("127.0.0.1:4040", "/run/sallyport/live.sock", ["change: live (listen)"]),
         ("[journal]", '[journal]\nsync = "1s"\nmax_age = "1d"', ["change: journal (sync, max_age)"]),
         ("ttyUSB1", "ttyUSB2", ["restart: devices.gps (port)"]),
         ('"nmea0183"', '"json"', ["restart: devices.gps (driver)"]),

@@ -1,12 +1,14 @@
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateway.systemd import OWED, STATUS_BYTES, ServiceManager
+from gateway.systemd import OWED, STATUS_BYTES, ServiceManager, passed_sockets
 from tests.support.service_manager import FakeServiceManager
 
 
@@ -151,3 +153,41 @@ def test_watchdog_is_the_one_that_is_meant_for_this_process(
 ) -> None:
     told = ServiceManager.from_environment({"NOTIFY_SOCKET": "/run/systemd/notify", **environment})
     assert told.watchdog_s == watchdog_s
+
+
+RECEIVER = """\
+from gateway.systemd import passed_sockets
+for name in ("live", "other"):
+    for passed in passed_sockets(name):
+        print(name, passed.getsockname()[1], passed.get_inheritable(), passed.gettimeout())
+"""
+
+
+def _passed(names: str, *sockets: socket.socket, pid: str = "$$") -> list[str]:
+    """What a process says of those that it is given as systemd gives them: sd_listen_fds(3)."""
+    moved = " ".join(f"{number}<&{each.fileno()}" for number, each in enumerate(sockets, 3))
+    told = f"LISTEN_PID={pid} LISTEN_FDS={len(sockets)} LISTEN_FDNAMES={names}"
+    done = subprocess.run(
+        ["bash", "-c", f'{told} exec "$0" -c "$1" {moved}', sys.executable, RECEIVER],
+        pass_fds=[each.fileno() for each in sockets], capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def test_sockets_that_systemd_passes_are_found_by_their_names_and_go_to_nobody_else() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = [each.getsockname()[1] for each in (one, two)]
+        assert _passed("live:live", one, two) == [f"live {port} False 0.0" for port in ports]
+        assert _passed("other:live", one, two) == [
+            f"live {ports[1]} False 0.0",
+            f"other {ports[0]} False 0.0",
+        ]
+        assert _passed("sallyport.socket", one) == []
+        assert _passed("", one) == []
+
+
+def test_sockets_that_are_passed_to_another_process_are_not_touched() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        assert _passed("live", one, pid="1") == []
+    assert passed_sockets("live", {}) == []
+    assert passed_sockets("live", {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "-1"}) == []

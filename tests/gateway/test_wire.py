@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import wire
-from gateway.model import Availability, Presence, Reading, Stamp, Value
+from gateway.model import (
+    Alert,
+    AlertState,
+    Availability,
+    Event,
+    Gap,
+    Presence,
+    Reading,
+    Removal,
+    Stamp,
+    Tally,
+    Value,
+)
 
 MS = 1_000_000
 
@@ -156,3 +168,36 @@ def test_status_tells_since_when_and_which_version_and_what_troubles_the_journal
         "journal": "full",
     }
     assert orjson.loads(wire.OFFLINE) == {"state": "offline"}
+
+
+ODD = 'boiler "\n\u2028'
+NOW = Stamp(0, 0.0)
+TOLD: list[tuple[Event, bytes]] = [
+    (each := Reading(at=NOW, device=ODD, values={"t": 1}), wire.encode(each, "7f3a")),
+    (
+        there := Availability(at=NOW, device=ODD, presence=Presence.ONLINE, reason=""),
+        wire.encode_availability(there),
+    ),
+    (gone := Removal(at=NOW, device=ODD, presence=Presence.OFFLINE, reason="x"), wire.encode_availability(gone)),
+    (gap := Gap(at=NOW, device=ODD, first=1, last=9, lost=3, reason="full"), wire.encode_gap(gap, "7f3a")),
+    (
+        alert := Alert(
+            at=NOW, rule="hot", device=ODD, state=AlertState.FIRING, since=NOW, value=1, severity="", message="",
+            labels={},
+        ),
+        wire.encode_alert(alert),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("event", "published"), TOLD, ids=[type(event).__name__ for event, _ in TOLD])
+def test_live_line_is_what_is_published_with_its_kind_and_device(event: Event, published: bytes) -> None:
+    line = wire.live_line(event, "7f3a")
+    assert line is not None
+    assert line.count(b"\n") == 1
+    kind = type(event).__name__.lower()
+    assert orjson.loads(line) == {"event": kind, "device": ODD, **orjson.loads(published)}
+
+
+def test_what_is_counted_for_rules_is_not_told_live() -> None:
+    assert wire.live_line(Tally(at=NOW, device="boiler", values={"$read": 1}), "7f3a") is None

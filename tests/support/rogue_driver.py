@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import re
+import socket
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ class Options(DriverOptions):
     deed: Literal[
         "nothing",
         "wedges the loop",
+        "dawdles",
         "keeps the interpreter",
         "never opens",
         "never shuts",
@@ -72,6 +74,9 @@ class _Rogue:
         match self._deed:
             case "wedges the loop":
                 time.sleep(EVER_S)
+            case "dawdles":
+                time.sleep(0.5)
+                socket.socket()  # and forgets it
             case "keeps the interpreter":
                 # Which lets nobody in while it tries all ways.
                 re.match(r"(a|a)+$", "a" * 50 + "b")

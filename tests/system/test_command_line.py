@@ -64,6 +64,7 @@ def test_version_is_the_distributions() -> None:
         "run",
         "check",
         "doctor",
+        "dump",
         "demo",
         "tail",
         "journal",

@@ -209,6 +209,20 @@ async def test_nothing_listens_but_the_socket_for_us_and_the_embedded_broker_on_
         }
 
 
+async def test_feed_is_where_it_is_configured_and_nowhere_else(site: Site) -> None:
+    port = free_port()
+    site.write(f'[live]\nlisten = "localhost:{port}"\n')
+    async with site.at_work() as (gateway, _):
+        assert _listening(gateway)["tcp"] == {f"127.0.0.1:{site.embedded}", f"127.0.0.1:{port}"}
+        site.write(f'[live]\nlisten = "{site.folder / "feed"}"\n')
+        assert (await gateway.ask(site.folder, "reload"))["status"] == "ok"
+        await until((site.folder / "feed").is_socket)
+        assert _listening(gateway) == {
+            "unix": {str(site.folder / "run" / "test.sock"), str(site.folder / "feed")},
+            "tcp": {f"127.0.0.1:{site.embedded}"},
+        }
+
+
 async def test_verbs_are_those_of_the_page(site: Site) -> None:
     async with site.at_work():
         answer = await site.ask("nothing/of/that/kind")

@@ -297,6 +297,8 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         [control]
         set = ["*"]
         rate = 5
+        [live]
+        listen = "unix:/run/sallyport/live.sock"
         [rules.fast]
         when = "gps.speed > 25"
         for = "90s"
@@ -346,6 +348,7 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         },
         "journal": {"max_size": "1GiB", "when_full": "drop_newest"},
         "control": {"set": ["*"], "rate": 5},
+        "live": {"listen": "/run/sallyport/live.sock"},
         "rules": {
             "fast": {
                 "when": "gps.speed > 25",

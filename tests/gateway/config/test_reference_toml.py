@@ -16,6 +16,7 @@ from gateway.config import (
     ControlOptions,
     GatewayOptions,
     JournalOptions,
+    LiveOptions,
     MqttOptions,
     NotifyOptions,
     RuleOptions,
@@ -51,6 +52,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "mqtt.tls": TlsOptions,
     "journal": JournalOptions,
     "control": ControlOptions,
+    "live": LiveOptions,
     "rules.too-fast": RuleOptions,
     "notify.oncall": NotifyOptions,
     **{
@@ -148,7 +150,7 @@ def test_uncommented_defaults_are_the_defaults(tmp_path: Path) -> None:
 
     config, untouched = load_text(tmp_path, site), load_text(tmp_path, "")
 
-    for section in ("gateway", "mqtt", "journal", "control"):
+    for section in ("gateway", "mqtt", "journal", "control", "live"):
         assert getattr(config, section) == getattr(untouched, section), section
         written_there = getattr(config, section).model_fields_set
         assert written_there, f"nothing was uncommented in {section}"
