@@ -17,6 +17,9 @@ from gateway.config import MAIN_BROKER, Config, JournalOptions
 from gateway.control import Control
 from gateway.devices import Devices
 from gateway.health import Health, Pulse
+from gateway.homeassistant import discovery
+from gateway.homeassistant.discovery import Discovery
+from gateway.homeassistant.memory import Memory
 from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
@@ -127,6 +130,8 @@ class _Gateway:
         self._accounts.brokers = self._brokers
         self._tallies = Tallies(journal, self._devices, self._brokers, clock)
         self._overview = Overview(lambda: self._config, journal, self._devices, self._brokers, clock)
+        remembered = None if config.journal.in_memory else discovery.beside(config.journal.path)
+        self._discovery = Discovery(lambda: self._config, self._brokers, Memory(remembered), self._bus)
         self._presences: dict[str, Availability] = {}
         """As they were posted last."""
         self._changed = asyncio.Event()
@@ -165,6 +170,7 @@ class _Gateway:
                         ("devices", self._devices.run()),
                         ("recovery", Supervisor().run([Recovery(self._devices).child])),
                         ("overview", self._overview.run(self._bus)),
+                        ("homeassistant", Supervisor().run([self._discovery.child])),
                         ("tallies", self._tallies.run(self._bus)),
                         ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
@@ -184,7 +190,9 @@ class _Gateway:
         await _cancelled(tasks["reloads"], tasks["control"])
         self._reloading.end()
         await self._alerting.finish_actions()
-        await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"], tasks["overview"])
+        await _cancelled(
+            tasks["devices"], tasks["recovery"], tasks["tallies"], tasks["overview"], tasks["homeassistant"]
+        )
         for source in self._devices:
             await source.announce_stop()
         await self._alerting.finish_judging()
@@ -206,6 +214,7 @@ class _Gateway:
         self._brokers.give_up()
         await _cancelled(notifying)
         await self._alerting.finish()
+        await self._discovery.finish()
 
     def _pulses(self) -> Iterator[Pulse]:
         return vitals.pulses(
@@ -224,6 +233,7 @@ class _Gateway:
     async def _carry_out(self, change: Change) -> None:
         """Those that have to go first, then what decides, then those that come."""
         wanted = change.plan
+        heard = self._discovery.topics().keys()
         old, self._config = self._config, wanted.config
         if wanted.config.journal != old.journal:
             self._journal.change(_limits(wanted.config.journal), wanted.config.journal.sync)
@@ -236,7 +246,8 @@ class _Gateway:
         for delivery in blank:
             for presence in self._presences.values():
                 delivery.board.post(delivery.topics.availability(presence))
-        if self._brokers[MAIN_BROKER] in blank:
+        self._discovery.change(blank)
+        if self._brokers[MAIN_BROKER] in blank or self._discovery.topics().keys() != heard:
             self._control.retire()
         self._surroundings.adjust(wanted.config)
         changed, self._changed = self._changed, asyncio.Event()
@@ -255,6 +266,7 @@ class _Gateway:
             gateway=self._config.gateway.name,
             client_id=self._config.client_id(),
             connected=lambda: main.connected,
+            hears=self._discovery.topics(),
         )
 
     # From the bus to the journal and the brokers.

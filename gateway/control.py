@@ -53,6 +53,7 @@ class Control:
         gateway: str,
         client_id: str,
         connected: Callable[[], bool],
+        hears: Mapping[str, Callable[[Heard], None]] | None = None,
     ) -> None:
         """Begin; `child` is to be run.
 
@@ -62,6 +63,7 @@ class Control:
             gateway: its name.
             client_id: the gateway's at this broker; ours is made of it.
             connected: whether the gateway itself is with the broker; if it is not, that has been said already.
+            hears: what else is told to whom, by topic, as far as the broker lets us.
 
         Raises: ConfigError, when the TLS files cannot be used.
         """
@@ -69,7 +71,8 @@ class Control:
         """Whether requests can come in."""
         self._verbs = verbs
         self._topics = Topics(prefix=mqtt.prefix, gateway=gateway)
-        ear = Ear((self._topics.requests,), self._hear, largest=LARGEST_PACKET)
+        self._hears = hears or {}
+        ear = Ear((self._topics.requests,), self._hear, if_allowed=tuple(self._hears), largest=LARGEST_PACKET)
         ways = Broker.ways(mqtt, client_id=f"{client_id}-control")
         self._publisher = Failover([AiomqttPublisher(way, ear=ear) for way in ways])
         self._connected = connected
@@ -147,6 +150,9 @@ class Control:
         self._complained = False
 
     def _hear(self, heard: Heard) -> None:
+        if heard.topic in self._hears:
+            self._hears[heard.topic](heard)
+            return
         verb = self._topics.verb(heard.topic)
         if verb is None:  # amqtt tells everybody what it has retained
             return

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Alert, Availability, Gap, Reading
+from gateway.model import Alert, Availability, Gap, Reading, Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSYNCHRONISED = "unsynchronised"
@@ -60,6 +60,11 @@ def values(payload: bytes) -> dict[str, Any]:
 def scalar(value: Any) -> bytes:
     """A bare value, as `layout = "metric"` publishes it: text as it is, all else as JSON."""
     return value.encode() if isinstance(value, str) else orjson.dumps(value)
+
+
+def command(metric: str, value: Value) -> bytes:
+    """What is said to a device that it shall set a metric."""
+    return orjson.dumps({metric: value})
 
 
 def encode_availability(event: Availability) -> bytes:

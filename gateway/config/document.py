@@ -26,6 +26,7 @@ from gateway.config.options import (
     Config,
     DeviceName,
     GatewayOptions,
+    HomeAssistantOptions,
     JournalOptions,
     MqttOptions,
     Site,
@@ -46,6 +47,7 @@ _EVERYWHERE: Mapping[str, type[BaseModel]] = {
     "[mqtt]": MqttOptions,
     "[mqtt.tls]": TlsOptions,
     "[journal]": JournalOptions,
+    "[homeassistant]": HomeAssistantOptions,
     "[devices.<name>]": DriverOptions,
     "[rules.<name>]": RuleOptions,
     "[notify.<name>]": NotifyOptions,
@@ -106,11 +108,12 @@ def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> C
         mqtt=site.mqtt,
         further_brokers={name: broker for name, broker in brokers.items() if broker is not None},
         journal=site.journal,
+        homeassistant=site.homeassistant,
         rules=good,
         notify={name: options for name, options in notify.items() if options is not None},
         devices=devices,
     )
-    if found := [*_shared_clients(config)]:
+    if found := [*_shared_clients(config), *_unknown_brokers(config)]:
         raise ConfigError(*page.lines(found))
     doubts = [*_doubts(config, document, path), *map(_of_rule, book.doubts)]
     return config.model_copy(update={"warnings": page.lines(doubts)})
@@ -269,6 +272,17 @@ def _shared_clients(config: Config) -> Iterator[Problem]:
                     " for the other: give one of them another client_id",
                 )
                 break
+
+
+def _unknown_brokers(config: Config) -> Iterator[Problem]:
+    if config.homeassistant is None:
+        return
+    for index, name in enumerate(config.homeassistant.brokers):
+        if name not in config.brokers:
+            yield Problem(
+                ("homeassistant", "brokers", index),
+                f"there is no [mqtt.{as_key(name)}]{did_you_mean(name, config.brokers)}",
+            )
 
 
 def _table(broker: str) -> KeyPath:

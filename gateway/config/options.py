@@ -390,12 +390,38 @@ class JournalOptions(Table):
         return self.path == IN_MEMORY
 
 
+class HomeAssistantOptions(Table):
+    discovery_prefix: Annotated[str, Field(max_length=256), AfterValidator(_levels)] = Field(
+        default="homeassistant",
+        description="What the topics begin with on which Home Assistant looks for devices; as it is set there.",
+    )
+    status_topic: Annotated[str, Field(max_length=256), AfterValidator(_levels)] | None = Field(
+        default=None,
+        description="Where Home Assistant says that it is there, so that it is told everything anew; by default"
+        " <discovery_prefix>/status.",
+    )
+    brokers: tuple[str, ...] = Field(
+        default=(MAIN_BROKER,),
+        min_length=1,
+        max_length=8,
+        description='The brokers at which it is told: "mqtt" is the one in [mqtt], others are named as in'
+        " [mqtt.<name>].",
+    )
+
+    @property
+    def birth_topic(self) -> str:
+        return self.status_topic or f"{self.discovery_prefix}/status"
+
+
 class Site(Table):
     """What a configuration says besides its devices."""
 
     gateway: GatewayOptions = Field(default_factory=GatewayOptions, description="The gateway itself.")
     mqtt: MqttOptions = Field(default_factory=MqttOptions, description="The broker, and how we talk to it.")
     journal: JournalOptions = Field(default_factory=JournalOptions, description="Readings on their way.")
+    homeassistant: HomeAssistantOptions | None = Field(
+        default=None, description="Home Assistant finds the devices by itself; where the table is there."
+    )
 
 
 class Config(Site):
