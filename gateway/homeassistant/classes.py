@@ -1,7 +1,7 @@
 """What Home Assistant takes a value for, and with which units: with others it refuses the sensor, or warns of it.
 
-Source: Home Assistant 2026.2.3, `DEVICE_CLASS_UNITS` and `DEVICE_CLASS_STATE_CLASSES` of its sensors, and the classes of
-its binary sensors; tests/system/test_homeassistant_itself.py holds these tables against the one that is installed.
+Source: Home Assistant 2026.2.3, `DEVICE_CLASS_UNITS` and `DEVICE_CLASS_STATE_CLASSES` of its sensors, and the classes
+of its binary sensors; tests/system/test_homeassistant_itself.py holds these tables against the one that is installed.
 """
 
 from collections.abc import Mapping

@@ -237,7 +237,7 @@ class Discovery:
         return announced
 
     def _metrics(self, device: str, options: DriverOptions) -> Iterator[Named]:
-        """What can be set, and then what was seen, in the order in which it came."""
+        """What can be set, if somebody has configured that or it was seen; then what was seen, in that order."""
         if device not in self._known or self._known[device][0] is not options:
             self._known[device] = options, Catalogue(options)
         catalogue = self._known[device][1]
@@ -246,7 +246,9 @@ class Discovery:
         settable = {
             name: metric.settable
             for name, metric in catalogue
-            if metric.settable is not None and "*" not in name and _may_be_set(options, name, metric.settable)
+            if metric.settable is not None
+            and (name in kinds or _is_configured(options, name))
+            and _may_be_set(options, name, metric.settable)
         }
         for name in dict.fromkeys((*settable, *kinds)):
             yield Named(
@@ -283,8 +285,10 @@ def _read_as(options: DriverOptions) -> str:
 
 
 def _expiry(options: DriverOptions, *, by_metric: bool) -> int | None:
-    """None where a value may rightly be old: a filter may hold back what has not changed, and not each metric is in
-    each reading, so that its own topic may be quiet.
+    """None where a value may rightly be old.
+
+    A filter may hold back what has not changed; and not each metric is in each reading, so that its own topic may be
+    quiet.
     """
     if options.stale_after is None or options.filters or by_metric:
         return None
@@ -296,6 +300,11 @@ def _may_come(options: DriverOptions, name: str) -> bool:
     before = name_before(options.filters, name)
     driver = drivers.find(options.driver)
     return before is not None and (not driver.complete or before in Names(driver.describe(options)))
+
+
+def _is_configured(options: DriverOptions, name: str) -> bool:
+    """Whether the device's table speaks of it, and not only the protocol: not every instrument has all of that."""
+    return "*" not in name and name_before(options.filters, name) not in drivers.find(options.driver).metrics
 
 
 def _may_be_set(options: DriverOptions, name: str, settable: Settable) -> bool:

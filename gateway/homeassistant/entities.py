@@ -71,6 +71,10 @@ def identifier(name: str) -> str:
     return f"{plain}_{hashlib.blake2s(name.encode(errors='replace'), digest_size=3).hexdigest()}"
 
 
+def shown(label: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in label).strip()[:LONGEST_NAME]
+
+
 def entity_id(platform: str, *names: str) -> str:
     """What it is called in Home Assistant, if that is free and nobody says something else."""
     words = re.sub(r"[^a-z0-9]+", "_", "_".join(names).lower()).strip("_")
@@ -84,10 +88,11 @@ def entity(named: Named, place: Place) -> tuple[str, Config] | None:
     if not platform:
         return None
     name = wire.portable(named.name)
-    return f"{platform}_{identifier(name)}", {
+    key = f"{platform}_{identifier(name)}"
+    return key, {
         "platform": platform,
         "unique_id": f"{unique(place.gateway, place.device)}/{name}",
-        "name": wire.portable(named.label)[:LONGEST_NAME],
+        "name": shown(wire.portable(named.label)) or key,
         "default_entity_id": entity_id(platform, place.gateway, place.device, name),
         **(
             {"state_topic": place.topics.of_metric(place.device, name)}
