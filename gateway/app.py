@@ -131,7 +131,9 @@ class _Gateway:
         self._tallies = Tallies(journal, self._devices, self._brokers, clock)
         self._overview = Overview(lambda: self._config, journal, self._devices, self._brokers, clock)
         remembered = None if config.journal.in_memory else discovery.beside(config.journal.path)
-        self._discovery = Discovery(lambda: self._config, self._brokers, Memory(remembered), self._bus)
+        self._discovery = Discovery(
+            lambda: self._config, self._brokers, Memory(remembered), self._bus, self._may_set
+        )
         self._presences: dict[str, Availability] = {}
         """As they were posted last."""
         self._changed = asyncio.Event()
@@ -268,6 +270,9 @@ class _Gateway:
             connected=lambda: main.connected,
             hears=self._discovery.topics(),
         )
+
+    def _may_set(self, _device: str, _metric: str) -> bool:
+        return True
 
     # From the bus to the journal and the brokers.
 

@@ -64,7 +64,7 @@ def scalar(value: Any) -> bytes:
 
 def command(metric: str, value: Value) -> bytes:
     """What is said to a device that it shall set a metric."""
-    return orjson.dumps({metric: value})
+    return orjson.dumps({"values": {metric: value}})
 
 
 def encode_availability(event: Availability) -> bytes:

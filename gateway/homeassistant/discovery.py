@@ -13,7 +13,7 @@ import drivers
 from drivers.driver import DriverOptions, Settable
 from gateway import wire
 from gateway.bus import EventBus, Overflow
-from gateway.config import Config, HomeAssistantOptions
+from gateway.config import MAIN_BROKER, Config, HomeAssistantOptions
 from gateway.config.catalogue import Catalogue
 from gateway.config.rules import is_built_in
 from gateway.errors import Refused
@@ -46,12 +46,26 @@ class Discovery:
     """What stands at the brokers for Home Assistant: kept up to date, cleared when it is over, restart or not."""
 
     def __init__(
-        self, config: Callable[[], Config], deliveries: Iterable[Delivery], memory: Memory, bus: EventBus
+        self,
+        config: Callable[[], Config],
+        deliveries: Iterable[Delivery],
+        memory: Memory,
+        bus: EventBus,
+        may_set: Callable[[str, str], bool],
     ) -> None:
-        """Begin; `child` is to be run. Configuration and deliveries are those that are there at each look."""
+        """Begin; `child` is to be run.
+
+        Args:
+            config: as it is at each look.
+            deliveries: likewise.
+            memory: what is remembered over a restart.
+            bus: where the readings are.
+            may_set: whether a metric of a device may be set at the main broker; at others nobody listens.
+        """
         self._config = config
         self._deliveries = deliveries
         self._memory = memory
+        self._may_set = may_set
         self._bus = bus
         self._kept = memory.found()
         self._messages: dict[str, dict[str, Message]] = {}
@@ -230,14 +244,22 @@ class Discovery:
         driver = drivers.find(device.driver)
         about_it = [rule for rule, each in rules.items() if each is not None and name in Names(each)]
         announced = announcement.of_device(
-            prefix, place, self._metrics(name, device), about_it, maker=driver.maker, model=driver.model
+            prefix,
+            place,
+            self._metrics(name, device, heard=delivery.name == MAIN_BROKER),
+            about_it,
+            maker=driver.maker,
+            model=driver.model,
         )
         if announced is not None:
             self._complain(name, announced.left_out)
         return announced
 
-    def _metrics(self, device: str, options: DriverOptions) -> Iterator[Named]:
-        """What can be set, if somebody has configured that or it was seen; then what was seen, in that order."""
+    def _metrics(self, device: str, options: DriverOptions, *, heard: bool) -> Iterator[Named]:
+        """What can be set, if somebody has configured that or it was seen; then what was seen, in that order.
+
+        `heard`: whether somebody hears there what is to be set.
+        """
         if device not in self._known or self._known[device][0] is not options:
             self._known[device] = options, Catalogue(options)
         catalogue = self._known[device][1]
@@ -246,7 +268,9 @@ class Discovery:
         settable = {
             name: metric.settable
             for name, metric in catalogue
-            if metric.settable is not None
+            if heard
+            and metric.settable is not None
+            and self._may_set(device, name)
             and (name in kinds or _is_configured(options, name))
             and _may_be_set(options, name, metric.settable)
         }

@@ -153,7 +153,7 @@ def _number(named: Named, place: Place) -> Config:
 def _set_by(settable: Settable, named: Named, place: Place) -> tuple[str, Config]:
     """Number, switch, select, or button."""
     metric = _of(named)
-    topic = {"command_topic": place.topics.of_commands(place.device)}
+    topic = {"command_topic": place.topics.set_(place.device)}
     choices = settable.choices
     if not choices:
         told = meaning(named.metric or Metric("", ""))

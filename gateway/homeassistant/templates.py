@@ -51,14 +51,14 @@ def bare_choice(options: Mapping[str, str]) -> str:
 
 
 def command(metric: str) -> str:
-    """What is sent to set it."""
-    return f"{{{{ {{{literal(metric)}: value}} | tojson }}}}"
+    """What is sent to set it: `{"values": {…}}`, as in a reading."""
+    return f"{{{{ {{'values': {{{literal(metric)}: value}}}} | tojson }}}}"
 
 
 def chosen(metric: str, options: Mapping[str, str]) -> str:
     """Likewise, where Home Assistant has another name for the value; `options` as for `choice`."""
     values = ", ".join(f"{literal(name)}: {value}" for value, name in options.items())
-    return f"{{{{ {{{literal(metric)}: {{{values}}}[value]}} | tojson }}}}"
+    return f"{{{{ {{'values': {{{literal(metric)}: {{{values}}}[value]}}}} | tojson }}}}"
 
 
 def _table(options: Mapping[str, str]) -> str:

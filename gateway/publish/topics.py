@@ -60,6 +60,9 @@ class Topics:
         above = self.request("")
         return topic.removeprefix(above) if topic.startswith(above) else None
 
+    def set_(self, device: str) -> str:
+        return f"{self._device(device)}/set"
+
     def takes_answers(self, topic: str) -> bool:
         """Whether somebody may send our answer there: not where it would pass for what a gateway says by itself."""
         if topic.startswith("$") or not topic or set(topic) & set("+#\0"):
@@ -83,10 +86,6 @@ class Topics:
     def of_metric(self, device: str, metric: str) -> str:
         """With `layout = "metric"`."""
         return self._metric(device, metric)
-
-    def of_commands(self, device: str) -> str:
-        """Where a device is told what to set."""
-        return f"{self._device(device)}/set"
 
     def of_alert(self, rule: str, *device: str) -> str:
         """Where one stands: of a rule for several devices, the one about `device`."""
