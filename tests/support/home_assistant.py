@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -85,10 +85,8 @@ class Renderer:
             "this": this,
             "has_value": lambda _: this.state not in (UNKNOWN, UNAVAILABLE),
         }
-        try:
+        with suppress(ValueError):
             variables["value_json"] = json.loads(payload)
-        except ValueError:
-            pass
         return self._rendered(template, variables)
 
     def command(self, template: str, value: Any) -> str:
@@ -122,11 +120,11 @@ class HomeAssistant:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, port: int, *, prefix: str = "homeassistant", host: str = "127.0.0.1"
+        cls, port: int, *, prefix: str = "homeassistant", name: str = "home-assistant"
     ) -> AsyncIterator[Self]:
         status = f"{prefix}/status"
         will = aiomqtt.Will(status, b"offline")
-        async with aiomqtt.Client(host, port, identifier="home-assistant", will=will) as client:
+        async with aiomqtt.Client("127.0.0.1", port, identifier=name, will=will) as client:
             home = cls(client, prefix)
             await client.subscribe(f"{prefix}/#", qos=1)
             async with asyncio.TaskGroup() as group:
@@ -258,40 +256,44 @@ class HomeAssistant:
 
     def _update(self, entity: Entity, rendered: str) -> None:
         """As `_update_state` and its like of each platform do."""
-        config = entity.config
         match entity.platform:
             case "sensor":
-                if rendered == "None":
-                    entity.value = None
-                elif not entity.numeric:
-                    if len(rendered) > LONGEST_STATE:
-                        self._complaints.append(f"{entity.entity_id}: its state is too long")
-                    entity.value = rendered
-                elif rendered:
-                    self._check_number(entity, rendered)
-                    entity.value = rendered
-            case "binary_sensor" | "switch":
-                key = (
-                    ("payload_on", "payload_off")
-                    if entity.platform == "binary_sensor"
-                    else ("state_on", "state_off")
-                )
-                on, off = config.get(key[0], "ON"), config.get(key[1], "OFF")
-                if rendered in (on, off):
-                    entity.value = "on" if rendered == on else "off"
-                elif rendered:
-                    self._complaints.append(f"{entity.entity_id}: neither on nor off: {rendered}")
-            case "number":
-                if rendered:
-                    self._check_number(entity, rendered)
-                    entity.value = rendered
+                self._update_sensor(entity, rendered)
+            case "binary_sensor":
+                self._update_binary(entity, rendered, "payload_on", "payload_off")
+            case "switch":
+                self._update_binary(entity, rendered, "state_on", "state_off")
+            case "number" if rendered:
+                self._check_number(entity, rendered)
+                entity.value = rendered
             case "select":
-                if rendered.lower() == "none":
-                    entity.value = None
-                elif rendered and rendered not in config["options"]:
-                    self._complaints.append(f"{entity.entity_id}: no option: {rendered}")
-                elif rendered:
-                    entity.value = rendered
+                self._update_select(entity, rendered)
+
+    def _update_sensor(self, entity: Entity, rendered: str) -> None:
+        if rendered == "None":
+            entity.value = None
+        elif not entity.numeric:
+            if len(rendered) > LONGEST_STATE:
+                self._complaints.append(f"{entity.entity_id}: its state is too long")
+            entity.value = rendered
+        elif rendered:
+            self._check_number(entity, rendered)
+            entity.value = rendered
+
+    def _update_binary(self, entity: Entity, rendered: str, on_key: str, off_key: str) -> None:
+        on, off = entity.config.get(on_key, "ON"), entity.config.get(off_key, "OFF")
+        if rendered in (on, off):
+            entity.value = "on" if rendered == on else "off"
+        elif rendered:
+            self._complaints.append(f"{entity.entity_id}: neither on nor off: {rendered}")
+
+    def _update_select(self, entity: Entity, rendered: str) -> None:
+        if rendered.lower() == "none":
+            entity.value = None
+        elif rendered and rendered not in entity.config["options"]:
+            self._complaints.append(f"{entity.entity_id}: no option: {rendered}")
+        elif rendered:
+            entity.value = rendered
 
     def _check_number(self, entity: Entity, rendered: str) -> None:
         try:
