@@ -5,6 +5,7 @@ import json
 import tomllib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,10 @@ class Site:
             await asyncio.wait([saying])
 
 
+def _is_found(home: HomeAssistant, device: str) -> bool:
+    return any(True for _ in home.of_device(device))
+
+
 def _speaks(home: HomeAssistant, device: str) -> bool:
     return any(each.state not in (UNKNOWN, UNAVAILABLE) for each in home.of_device(device))
 
@@ -103,10 +108,10 @@ async def test_every_simulated_instrument_is_found_with_its_values(tmp_path: Pat
         ):
             for each in (home, bare):
                 for device in tomllib.loads(devices)["devices"]:
-                    await until(lambda: [*each.of_device(device)])
+                    await until(partial(_is_found, each, device))
                     if device not in seldom:
-                        await until(lambda: _speaks(each, device))
-                await until(lambda: each.states["sensor.hall_waiting"] not in (UNKNOWN, UNAVAILABLE))
+                        await until(partial(_speaks, each, device))
+                await until(partial(_speaks, each, "hall"))
                 assert each.complaints == []
                 weather = each.entity("sensor.hall_weather_temperature")
                 assert -50 < float(weather.state) < 50
@@ -284,23 +289,3 @@ async def test_second_broker_is_told_what_it_has_only_if_it_is_named(tmp_path: P
                 assert nobody.discovered == []
                 assert home.entity("sensor.g_board_t").config["state_topic"] == "p/g/board"
                 assert await gateway.stop() == 0
-
-
-async def test_broker_that_keeps_birth_messages_to_itself_does_not_stop_requests(tmp_path: Path) -> None:
-    acl = tmp_path / "acl"
-    acl.write_text("topic readwrite sallyport/#\ntopic write homeassistant/#\n")
-    with Mosquitto.running(tmp_path, listener=f"acl_file {acl}") as broker:
-        file = tmp_path / "gateway.toml"
-        file.write_text(
-            f'[gateway]\nname = "g"\n[homeassistant]\n[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n'
-        )
-        async with (
-            GatewayProcess.running(file) as gateway,
-            aiomqtt.Client("127.0.0.1", broker.port) as client,
-        ):
-            await gateway.said("does not let us listen on homeassistant/status")
-            await client.subscribe("sallyport/g/response/#")
-            await client.publish("sallyport/g/request/devices", b"{}", qos=1)
-            answer = await anext(aiter(client.messages))
-            assert str(answer.topic) == "sallyport/g/response/devices"
-            assert await gateway.stop() == 0
