@@ -14,6 +14,7 @@ from drivers.driver import DriverOptions
 from gateway.config import (
     Config,
     GatewayOptions,
+    HomeAssistantOptions,
     JournalOptions,
     MqttOptions,
     NotifyOptions,
@@ -49,6 +50,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "mqtt": MqttOptions,
     "mqtt.tls": TlsOptions,
     "journal": JournalOptions,
+    "homeassistant": HomeAssistantOptions,
     "rules.too-fast": RuleOptions,
     "notify.oncall": NotifyOptions,
     **{
