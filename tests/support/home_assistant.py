@@ -116,6 +116,8 @@ class HomeAssistant:
         self._renderer = Renderer()
         self._complaints: list[str] = []
         self._heard: set[str] = set()
+        self._by_topic: dict[str, list[Entity]] = {}
+        """Made anew when it is empty: a hall of instruments says many hundred things a second."""
 
     @classmethod
     @asynccontextmanager
@@ -185,6 +187,7 @@ class HomeAssistant:
             self._complaints.append(f"no topic of discovery: {topic}")
             return
         self.discovered.append(topic)
+        self._by_topic.clear()
         self.sizes.append(len(payload))
         if not payload:
             self.entities = {key: each for key, each in self.entities.items() if key[0] != topic}
@@ -221,6 +224,7 @@ class HomeAssistant:
         where = {each["topic"] for each in entity.config.get("availability", ())}
         entity.available = {each: entity.available.get(each, False) for each in where}
         self.entities[topic, key] = entity
+        self._by_topic.clear()
         for wanted in ("state_topic", "json_attributes_topic"):
             if wanted in entity.config:
                 where.add(entity.config[wanted])
@@ -229,8 +233,17 @@ class HomeAssistant:
                 self._heard.add(each)
                 await self._client.subscribe(each, qos=1)  # again: then comes again what is retained there
 
+    def _listening_to(self, topic: str) -> list[Entity]:
+        if not self._by_topic:
+            for entity in self.entities.values():
+                places = {each["topic"] for each in entity.config.get("availability", ())}
+                places |= {entity.config.get("state_topic"), entity.config.get("json_attributes_topic")}
+                for each in places - {None}:
+                    self._by_topic.setdefault(each, []).append(entity)
+        return self._by_topic.get(topic, [])
+
     def _take(self, topic: str, payload: str) -> None:
-        for entity in self.entities.values():
+        for entity in self._listening_to(topic):
             for place in entity.config.get("availability", ()):
                 if place["topic"] == topic:
                     rendered = self._renderer.value(place["value_template"], payload, self._this(entity))

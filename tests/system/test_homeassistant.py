@@ -176,9 +176,9 @@ async def test_everything_is_said_again_when_home_assistant_says_that_it_is_ther
             for topic in {*home.discovered}:
                 await client.publish(topic, b"", qos=1, retain=True)
         async with HomeAssistant.running(site.broker.port) as home:
-            await until(lambda: "sensor.g_board_t" in home.states)
+            await until(lambda: len(home.discovered) == 2)
+            assert "sensor.g_board_t" in home.states
             count = len(home.discovered)
-            assert count == 2
             for _ in range(20):
                 await home.say_it_is_there()
             await until(lambda: len(home.discovered) > count)
