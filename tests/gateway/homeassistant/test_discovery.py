@@ -79,7 +79,7 @@ class Work:
         while True:
             message = await self.delivery.board.next()
             self.sent.append(message)
-            self.delivery.board.seen(message.topic)
+            self.delivery.board.seen(message)
 
     async def see(self, device: str, **values: Value) -> None:
         await self.bus.publish(Reading(at=Stamp(0, 0.0), device=device, values=values))
