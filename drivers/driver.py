@@ -4,12 +4,13 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from drivers.device_class import DeviceClass
 from drivers.port import Address, FlowControl, Parity, SerialPort
 from drivers.power import well_formed
 from gateway.errors import LinkLost, Refused
@@ -22,6 +23,44 @@ NO_ANSWER = "no answer"
 """What a question is counted under that found none, among a device's broken frames."""
 
 Names = Literal["readable", "protocol"]
+
+
+StateClass = Literal["", "measurement", "total", "total_increasing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a value means; said once, never repeated in a reading."""
+
+    unit: str
+    """UCUM code, `""` for a number without one or a text."""
+    label: str
+    device_class: str = ""
+    """What kind of quantity it is, in Home Assistant's words for a sensor, such as `energy`; `""`: none fits."""
+    state_class: StateClass = ""
+    """Whether a number is of this moment or a count; `""` for what is no number to be averaged or summed."""
+    settable: "Settable | None" = None
+    """What may be written to it; None: nothing."""
+
+
+class MetricOptions(BaseModel):
+    """What one metric means; what is not written is as its driver has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit: str | None = Field(default=None, max_length=64, description="Its unit, as a UCUM code.")
+    label: str | None = Field(default=None, max_length=100, description="What people call it.")
+    device_class: DeviceClass | None = Field(
+        default=None, description="What kind of quantity it is, in Home Assistant's words."
+    )
+    state_class: StateClass | None = Field(
+        default=None,
+        description='Whether it is a "measurement" of the moment, a "total" or "total_increasing".',
+    )
+
+    def over(self, metric: Metric | None, name: str) -> Metric:
+        """What its driver says of it, if anything, and what is written here."""
+        return replace(metric or Metric("", name), **self.model_dump(exclude_none=True))
 
 
 class DriverOptions(BaseModel):
@@ -70,6 +109,12 @@ class DriverOptions(BaseModel):
         default="readable",
         description='What metrics are called: "readable" names and units, or the "protocol"\'s own codes and scaling.',
     )
+    metrics: Mapping[str, MetricOptions] = Field(
+        default={},
+        max_length=1024,
+        description="What metrics mean that their driver does not know, by the names under which they are published:"
+        ' metrics.temperature = { unit = "Cel" }.',
+    )
     filters: tuple[AnyFilter, ...] = Field(
         default=(),
         max_length=100,
@@ -104,21 +149,6 @@ class DriverOptions(BaseModel):
         if wanted == 1.5 and port and Address.parse(port).scheme in ("device", "usb"):  # noqa: PLR2004
             raise ValueError("works with rfc2217:// only: this machine's own ports cannot do it")
         return wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """What a value means; said once, never repeated in a reading."""
-
-    unit: str
-    """UCUM code, `""` for a number without one or a text."""
-    label: str
-    device_class: str = ""
-    """What kind of quantity it is, in Home Assistant's words for a sensor, such as `energy`; `""`: none fits."""
-    state_class: Literal["", "measurement", "total", "total_increasing"] = ""
-    """Whether a number is of this moment or a count; `""` for what is no number to be averaged or summed."""
-    settable: "Settable | None" = None
-    """What may be written to it; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +325,10 @@ class Driver:
     clues: Clues = field(default_factory=Clues)
     shares_port: bool = False
     """Whether several devices may have the same port: instruments with addresses on one bus."""
+    maker: str = ""
+    """Who makes its instruments, where it is always the same one."""
+    model: str = ""
+    """Likewise, what they are called."""
     capture_options: Mapping[str, str] = field(default_factory=dict)
     """What `sallyport decode` takes for granted, as on its command line: a capture asks nobody."""
     described: Callable[[Any], Mapping[str, Metric]] | None = None

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.device_class import DeviceClass
-from drivers.driver import Metric, Settable
+from drivers.driver import Metric, Settable, StateClass
 from gateway.model import Value
 
 
@@ -21,9 +21,7 @@ class ValueOptions(BaseModel):
     unit: str = Field(default="", description="Its unit, as a UCUM code.")
     label: str = Field(default="", description="What people call it.")
     device_class: DeviceClass = Field(default="", description="Home Assistant's class of the sensor.")
-    state_class: Literal["", "measurement", "total", "total_increasing"] = Field(
-        default="", description="Home Assistant's class of the state."
-    )
+    state_class: StateClass = Field(default="", description="Home Assistant's class of the state.")
     scale: float = Field(default=1.0, description="What a number is multiplied with.")
     offset: float = Field(default=0.0, description="What is added to it then.")
     names: Mapping[str, Value] = Field(

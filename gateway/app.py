@@ -21,6 +21,9 @@ from gateway.control import Control
 from gateway.devices import Devices
 from gateway.dump import Dump
 from gateway.health import Health, Pulse
+from gateway.homeassistant import discovery
+from gateway.homeassistant.discovery import Discovery
+from gateway.homeassistant.memory import Memory
 from gateway.intercom import intercom
 from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
@@ -147,6 +150,10 @@ class _Gateway:
             config.live, self._bus, self._devices, run=lambda: journal.run, about=self._overview.gateway,
             state=self._overview.device, passed=surroundings.live,
         )  # fmt: skip
+        remembered = None if config.journal.in_memory else discovery.beside(config.journal.path)
+        self._discovery = Discovery(
+            lambda: self._config, self._brokers, Memory(remembered), self._bus, self._may_set
+        )
         self._presences: dict[str, Availability] = {}
         """As they were posted last."""
         self._changed = asyncio.Event()
@@ -189,6 +196,7 @@ class _Gateway:
                         ("recovery", Supervisor().run([self._recovery.child])),
                         ("overview", self._overview.run(self._bus)),
                         ("live", Supervisor().run([self._live.child])),
+                        ("homeassistant", Supervisor().run([self._discovery.child])),
                         ("tallies", self._tallies.run(self._bus)),
                         ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
@@ -209,7 +217,9 @@ class _Gateway:
         await self._reloading.end(RELOAD_S)
         await _cancelled(tasks["reloads"], tasks["control"])
         await self._alerting.finish_actions()
-        await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"], tasks["overview"])
+        await _cancelled(
+            tasks["devices"], tasks["recovery"], tasks["tallies"], tasks["overview"], tasks["homeassistant"]
+        )
         for source in self._devices:
             await source.announce_stop()
         await self._alerting.finish_judging()
@@ -235,6 +245,7 @@ class _Gateway:
         await _cancelled(tasks["live"])
         await self._alerting.finish()
         self._loudness.end()
+        await self._discovery.finish()
 
     def _pulses(self) -> Iterator[Pulse]:
         return vitals.pulses(
@@ -264,6 +275,7 @@ class _Gateway:
     async def _carry_out(self, change: Change) -> None:
         """Those that have to go first, then what decides, then those that come."""
         wanted = change.plan
+        heard = self._discovery.topics().keys()
         old, self._config = self._config, wanted.config
         if wanted.config.journal != old.journal:
             self._journal.change(_limits(wanted.config.journal), wanted.config.journal.sync)
@@ -273,9 +285,14 @@ class _Gateway:
         if _decides(old) != _decides(wanted.config):
             await self._alerting.change(wanted.config, change.book, self._devices.presences())
         await self._devices.open(wanted)
+        self._discovery.change(blank)
         if blank:
             await self._alerting.repeat()
-        listening_is_another = self._brokers[MAIN_BROKER] in blank or _hears(old) != _hears(wanted.config)
+        listening_is_another = (
+            self._brokers[MAIN_BROKER] in blank
+            or _hears(old) != _hears(wanted.config)
+            or self._discovery.topics().keys() != heard
+        )
         if self._control is not None and listening_is_another:
             self._control.retire()
         self._loudness.end()
@@ -304,6 +321,7 @@ class _Gateway:
             connected=lambda: main.connected,
             options=lambda: self._config.control,
             settable=self._devices.settable,
+            hears=self._discovery.topics(),
         )
 
     def _may_set(self, device: str, metric: str) -> bool:

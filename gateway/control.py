@@ -95,6 +95,7 @@ class Control:
         connected: Callable[[], bool],
         options: Callable[[], ControlOptions] = ControlOptions,
         settable: Callable[[str], Iterable[str]] = _nothing,
+        hears: Mapping[str, Callable[[Heard], None]] | None = None,
     ) -> None:
         """Begin; `child` is to be run.
 
@@ -106,6 +107,7 @@ class Control:
             connected: whether the gateway itself is with the broker; if it is not, that has been said already.
             options: as they are now. Whether anything may be set counts at the beginning: only then it is listened for.
             settable: what can be set of a device. Raises: Refused, when there is none of this name.
+            hears: what else is told to whom, by topic, as far as the broker lets us.
 
         Raises: ConfigError, when the TLS files cannot be used.
         """
@@ -113,8 +115,11 @@ class Control:
         """Whether requests can come in."""
         self._verbs = verbs
         self._topics = Topics(prefix=mqtt.prefix, gateway=gateway)
-        heard = (self._topics.requests, *(self._topics.sets if options().set_ else ()))
-        ear = Ear(heard, self._hear, largest=LARGEST_PACKET)
+        self._hears = hears or {}
+        sets = self._topics.sets if options().set_ else ()
+        ear = Ear(
+            (self._topics.requests,), self._hear, if_allowed=(*sets, *self._hears), largest=LARGEST_PACKET
+        )
         ways = Broker.ways(mqtt, client_id=f"{client_id}-control")
         self._publisher = Failover([AiomqttPublisher(way, ear=ear) for way in ways])
         self._connected = connected
@@ -227,6 +232,9 @@ class Control:
         self._complained = False
 
     def _hear(self, heard: Heard) -> None:
+        if heard.topic in self._hears:
+            self._hears[heard.topic](heard)
+            return
         asked = self._topics.asked(heard.topic)
         if asked is None or self._retired.is_set():  # amqtt tells everybody what it has retained
             return

@@ -61,6 +61,7 @@ def plan(old: Config, new: Config) -> Plan:
         *_options("control", old.control, config.control),
         *_options("live", old.live, config.live),
         *_brokers(old.brokers, config.brokers),
+        *_tables("homeassistant", _if_there(old), _if_there(config), None),
         *_tables("devices", old.devices, config.devices, IN_PLACE),
         *_tables("rules", old.rules, config.rules, None),
         *_tables("notify", old.notify, config.notify, None),
@@ -96,6 +97,10 @@ def _without_what_waits(old: Config, new: Config) -> tuple[Config, list[Step]]:
 def _inside(mqtt: MqttOptions | None) -> int | None:
     """Where the broker inside the gateway listens, if it is that one."""
     return mqtt.embedded_port if mqtt is not None and mqtt.embedded else None
+
+
+def _if_there(config: Config) -> Mapping[str, BaseModel]:
+    return {} if config.homeassistant is None else {"": config.homeassistant}
 
 
 def _options(kind: str, old: BaseModel, new: BaseModel) -> Iterator[Step]:

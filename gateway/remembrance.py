@@ -143,7 +143,7 @@ class Remembrance:
         noted = self._noted
         self._changed.clear()
         self._weighty.clear()
-        loop, work = asyncio.get_running_loop(), partial(_replace, self._path, self._content())
+        loop, work = asyncio.get_running_loop(), partial(put_in_place, self._path, self._content())
         self.writing = True
         try:
             await loop.run_in_executor(self._disk, work)
@@ -198,7 +198,8 @@ def _reason(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def put_in_place(path: Path, content: bytes) -> None:
+    """Whoever reads it finds what was there before, or all of this. Blocks. Raises: OSError."""
     fresh = path.with_name(f"{path.name}.new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)

@@ -29,7 +29,7 @@ NEWS = {
     Presence.OFFLINE: MessageId.DEVICE_OFFLINE,
 }
 
-IN_PLACE = frozenset({"stale_after", "reopen_after", "power_cycle", "retry_max", "filters"})
+IN_PLACE = frozenset({"stale_after", "reopen_after", "power_cycle", "retry_max", "metrics", "filters"})
 """Options that can be changed while the port is open: those that are for us, not for the driver."""
 
 STRETCH = 16

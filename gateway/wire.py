@@ -74,6 +74,11 @@ def read_scalar(payload: bytes) -> Value:
     return found if isinstance(found, bool | int | float | str) else payload.decode()
 
 
+def command(metric: str, value: Value) -> bytes:
+    """What is said to a device that it shall set a metric."""
+    return orjson.dumps({"values": {metric: value}})
+
+
 def encode_availability(event: Availability) -> bytes:
     state: dict[str, str] = {"state": event.presence, "since": rfc3339(event.at.wall_ns)}
     if event.reason:

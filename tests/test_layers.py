@@ -19,6 +19,7 @@ LINES = [
         "gateway.accounts",
         "gateway.alerting",
         "gateway.control",
+        "gateway.homeassistant",
         "gateway.intercom",
         "gateway.loudness",
         "gateway.live",

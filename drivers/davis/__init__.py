@@ -18,6 +18,8 @@ def _described(options: Options) -> dict[str, Metric]:
 
 DRIVER = Driver(
     summary="Davis Vantage Pro, Pro2 and Vue weather stations",
+    maker="Davis Instruments",
+    model="Vantage",
     options=Options,
     decoder=_decoder,
     open=asking(Console),

@@ -95,6 +95,8 @@ def _described(options: Options) -> Mapping[str, Metric]:
 
 DRIVER = Driver(
     summary="Winsen MH-Z19, MH-Z14, MH-Z16: CO2 sensors",
+    maker="Winsen",
+    model="MH-Z19",
     options=Options,
     decoder=_decoder,
     open=asking(Mhz19),

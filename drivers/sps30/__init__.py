@@ -177,6 +177,8 @@ def _described(options: Options) -> Mapping[str, Metric]:
 
 DRIVER = Driver(
     summary="Sensirion SPS30: particulate matter, over SHDLC",
+    maker="Sensirion",
+    model="SPS30",
     options=Options,
     decoder=_decoder,
     open=asking(Sps30),

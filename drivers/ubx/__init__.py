@@ -50,6 +50,7 @@ def _described(options: Options) -> Mapping[str, Metric]:
 
 DRIVER = Driver(
     summary="u-blox GPS and GNSS receivers: UBX messages, with NMEA sentences in between",
+    maker="u-blox",
     options=Options,
     decoder=_decoder,
     open=listening(_decoder),

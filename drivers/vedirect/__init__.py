@@ -80,6 +80,7 @@ _RAW = {
 
 DRIVER = Driver(
     summary="Victron VE.Direct: solar chargers, battery monitors, inverters",
+    maker="Victron Energy",
     options=Options,
     decoder=_decoder,
     open=_open,

@@ -27,6 +27,7 @@ from gateway.config.options import (
     Config,
     DeviceName,
     GatewayOptions,
+    HomeAssistantOptions,
     JournalOptions,
     LiveOptions,
     MqttOptions,
@@ -50,6 +51,7 @@ _EVERYWHERE: Mapping[str, type[BaseModel]] = {
     "[journal]": JournalOptions,
     "[control]": ControlOptions,
     "[live]": LiveOptions,
+    "[homeassistant]": HomeAssistantOptions,
     "[devices.<name>]": DriverOptions,
     "[rules.<name>]": RuleOptions,
     "[notify.<name>]": NotifyOptions,
@@ -115,11 +117,12 @@ def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> C
         journal=site.journal,
         control=site.control,
         live=site.live,
+        homeassistant=site.homeassistant,
         rules=good,
         notify={name: options for name, options in notify.items() if options is not None},
         devices=devices,
     )
-    if found := [*_shared_clients(config)]:
+    if found := [*_shared_clients(config), *_unknown_brokers(config)]:
         raise ConfigError(*page.lines(found))
     doubts = [*_doubts(config, document, path), *map(_of_rule, book.doubts)]
     return config.model_copy(update={"warnings": page.lines(doubts)})
@@ -278,6 +281,17 @@ def _shared_clients(config: Config) -> Iterator[Problem]:
                     " for the other: give one of them another client_id",
                 )
                 break
+
+
+def _unknown_brokers(config: Config) -> Iterator[Problem]:
+    if config.homeassistant is None:
+        return
+    for index, name in enumerate(config.homeassistant.brokers):
+        if name not in config.brokers:
+            yield Problem(
+                ("homeassistant", "brokers", index),
+                f"there is no [mqtt.{as_key(name)}]{did_you_mean(name, config.brokers)}",
+            )
 
 
 def _table(broker: str) -> KeyPath:

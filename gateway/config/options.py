@@ -438,6 +438,29 @@ class LiveOptions(Table):
         return listen
 
 
+class HomeAssistantOptions(Table):
+    discovery_prefix: Annotated[str, Field(max_length=256), AfterValidator(_levels)] = Field(
+        default="homeassistant",
+        description="What the topics begin with on which Home Assistant looks for devices; as it is set there.",
+    )
+    status_topic: Annotated[str, Field(max_length=256), AfterValidator(_levels)] | None = Field(
+        default=None,
+        description="Where Home Assistant says that it is there, so that it is told everything anew; by default"
+        " <discovery_prefix>/status.",
+    )
+    brokers: tuple[str, ...] = Field(
+        default=(MAIN_BROKER,),
+        min_length=1,
+        max_length=8,
+        description='The brokers at which it is told: "mqtt" is the one in [mqtt], others are named as in'
+        " [mqtt.<name>].",
+    )
+
+    @property
+    def birth_topic(self) -> str:
+        return self.status_topic or f"{self.discovery_prefix}/status"
+
+
 class Site(Table):
     """What a configuration says besides its devices."""
 
@@ -449,6 +472,9 @@ class Site(Table):
     )
     live: LiveOptions = Field(
         default_factory=LiveOptions, description="The live feed: each event as a line of JSON."
+    )
+    homeassistant: HomeAssistantOptions | None = Field(
+        default=None, description="Home Assistant finds the devices by itself; where the table is there."
     )
 
 

@@ -104,6 +104,22 @@ def origins_behind(filters: Sequence[FilterOptions], names: Iterable[str]) -> Ma
     return left
 
 
+def name_before(filters: Sequence[FilterOptions], name: str) -> str | None:
+    """What a metric was called that has this name behind the filters; None: they let none of this name pass."""
+    for each in reversed(filters):
+        match each:
+            case Rename():
+                olds = [old for old, new in each.rename.items() if new == name]
+                if not olds and name in each.rename:
+                    return None
+                name = olds[0] if olds else name
+            case Keep() if name not in Names(each.keep):
+                return None
+            case Drop() if name in Names(each.drop):
+                return None
+    return name
+
+
 def origin(origins: Mapping[str, str], name: str) -> str:
     """Of a name that is among these, or that one of them with a wildcard stands for. Raises: KeyError, if none does."""
     if name in origins:

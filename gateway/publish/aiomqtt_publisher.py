@@ -60,6 +60,8 @@ class Ear:
     """Topic filters."""
     heard: Callable[[Heard], None]
     """What it raises ends the connection, and comes out of it."""
+    if_allowed: tuple[str, ...] = ()
+    """Likewise; a broker that does not let us hear these is put up with."""
     largest: int | None = None
     """Bytes of a packet; a broker that speaks MQTT 5 keeps larger ones to itself."""
 
@@ -169,7 +171,7 @@ class _Client(MendedClient):
         """To what there is an ear for. Raises: MqttError, also when the broker does not let us."""
         if self._ear is None:
             return
-        for topic in self._ear.topics:
+        for topic in (*self._ear.topics, *self._ear.if_allowed):
             # Not by aiomqtt's own timeout: before Python 3.12, wait_for() forgets a cancellation that comes together
             # with what is waited for.
             try:
@@ -177,7 +179,10 @@ class _Client(MendedClient):
                     [granted] = await self.subscribe(topic, qos=1, timeout=inf)
             except TimeoutError as error:
                 raise aiomqtt.MqttError("no answer") from error
-            if (granted if isinstance(granted, int) else granted.value) >= _REFUSED:
+            refused = (granted if isinstance(granted, int) else granted.value) >= _REFUSED
+            if refused and topic in self._ear.if_allowed:
+                log.warning("%s: the broker does not let us listen on %s", self._broker.name, topic)
+            elif refused:
                 raise aiomqtt.MqttError(f"the broker does not let us listen on {topic}")
 
     def _discard(self, opening: asyncio.Future[Self]) -> None:

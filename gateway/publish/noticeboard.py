@@ -24,6 +24,10 @@ class Noticeboard:
         if not message.payload and self._notices.get(message.topic) is message:
             del self._notices[message.topic]
 
+    def __contains__(self, topic: str) -> bool:
+        """Whether something stands there, or is still to be cleared."""
+        return topic in self._notices
+
     def take_down_all(self) -> None:
         """Forget what was to stand there, for topics that will be others."""
         self._notices.clear()

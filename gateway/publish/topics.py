@@ -111,6 +111,14 @@ class Topics:
     def of_device(self, device: str) -> str:
         return self._device(device)
 
+    def of_metric(self, device: str, metric: str) -> str:
+        """With `layout = "metric"`."""
+        return self._metric(device, metric)
+
+    def of_alert(self, rule: str, *device: str) -> str:
+        """Where one stands: of a rule for several devices, the one about `device`."""
+        return "/".join((self.of_alerts(rule), *map(safe, device)))
+
     def of_alerts(self, rule: str) -> str:
         """One for a rule; those of a rule for several devices are below it."""
         return f"{self._root}/alerts/{safe(rule)}"
@@ -127,8 +135,12 @@ class Topics:
             ),
         )
 
+    @property
+    def of_counters(self) -> str:
+        return f"{self.status}/counters"
+
     def counters(self, payload: bytes) -> Message:
-        return Message(f"{self.status}/counters", payload, retain=True)
+        return Message(self.of_counters, payload, retain=True)
 
     def of_availability(self, device: str) -> str:
         return f"{self._device(device)}/availability"

@@ -1,5 +1,6 @@
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,11 @@ def planned(folder: Path, *edits: tuple[str, str], also: str = "") -> list[str]:
         ('"/dev/ttyUSB0"', '"/dev/ttyUSB0"\nstale_after = "9s"', ["change: devices.boiler (stale_after)"]),
         (
             '"/dev/ttyUSB0"',
+            '"/dev/ttyUSB0"\nmetrics.t = { unit = "Cel" }',
+            ["change: devices.boiler (metrics)"],
+        ),
+        (
+            '"/dev/ttyUSB0"',
             '"/dev/ttyUSB0"\nstale_after = "9s"\nparity = "even"',
             ["restart: devices.boiler (parity, stale_after)"],
         ),
@@ -84,6 +90,7 @@ def planned(folder: Path, *edits: tuple[str, str], also: str = "") -> list[str]:
         ("phone.example/", "phone.example/2", ["change: notify.phone (url)"]),
         ("mqtts://broker", "mqtts://other", ["restart: mqtt (url)"]),
         ("cloud.example", "sky.example", ["restart: mqtt.cloud (url)"]),
+        ("[journal]", "[homeassistant]\n[journal]", ["start: homeassistant"]),
         ("mqtt.cloud]", "mqtt.sky]", ["stop: mqtt.cloud", "start: mqtt.sky"]),
     ],
 )
@@ -118,6 +125,19 @@ def test_what_would_make_another_gateway_of_it_waits_and_keeps_waiting(
     assert first.config.journal.path == folder / "hall.db"
     assert first.config.mqtt == running.mqtt
     assert plan(first.config, config.load(file)).lines == [step]
+
+
+def test_home_assistant_is_changed_in_place_and_stopped_when_its_table_goes(folder: Path) -> None:
+    file = folder / "gateway.toml"
+    texts = ["", "[homeassistant]\n", '[homeassistant]\nstatus_topic = "ha/status"\n', ""]
+    configs = []
+    for text in texts:
+        file.write_text(SITE + text)
+        configs.append(config.load(file))
+    steps = [plan(old, new).lines for old, new in pairwise(configs)]
+    assert steps == [
+        ["start: homeassistant"], ["change: homeassistant (status_topic)"], ["stop: homeassistant"],
+    ]  # fmt: skip
 
 
 def test_certificate_that_was_renewed_is_another_one(folder: Path) -> None:

@@ -299,6 +299,8 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         rate = 5
         [live]
         listen = "unix:/run/sallyport/live.sock"
+        [homeassistant]
+        brokers = ["mqtt", "cloud"]
         [rules.fast]
         when = "gps.speed > 25"
         for = "90s"
@@ -346,6 +348,7 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
                 "tls": {"insecure": False},
             }
         },
+        "homeassistant": {"brokers": ["mqtt", "cloud"]},
         "journal": {"max_size": "1GiB", "when_full": "drop_newest"},
         "control": {"set": ["*"], "rate": 5},
         "live": {"listen": "/run/sallyport/live.sock"},
@@ -641,3 +644,23 @@ def test_a_character_of_a_text_is_found_in_the_file(
     literal: str, character: int, place: tuple[int, int]
 ) -> None:
     assert Places(f"k = {literal}\n").inside(("k",), character) == place
+
+
+def test_broker_that_home_assistant_cannot_be_told_at_is_named(refused: Refuse) -> None:
+    text = f'{DEVICE}[mqtt.home]\nurl = "mqtt://home"\n[homeassistant]\nbrokers = ["mqtt", "hme"]\n'
+    [problem] = refused(text)
+    assert place(problem) == (7, 20)
+    assert problem.endswith('homeassistant.brokers[1]: there is no [mqtt.hme]: did you mean "home"?')
+
+
+@pytest.mark.parametrize(
+    "line", ['discovery_prefix = "a/+"', 'status_topic = "#"', "brokers = []", 'prefix = "x"']
+)
+def test_what_home_assistant_would_never_see_is_a_mistake(line: str, refused: Refuse) -> None:
+    [problem] = refused(f"{DEVICE}[homeassistant]\n{line}\n")
+    assert place(problem)[0] == 5
+
+
+def test_class_of_a_metric_must_be_one_of_home_assistants(refused: Refuse) -> None:
+    [problem] = refused(f'{DEVICE}metrics.t = {{ device_class = "temprature" }}\n')
+    assert "devices.boiler.metrics.t.device_class" in problem

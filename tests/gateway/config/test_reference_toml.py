@@ -15,6 +15,7 @@ from gateway.config import (
     Config,
     ControlOptions,
     GatewayOptions,
+    HomeAssistantOptions,
     JournalOptions,
     LiveOptions,
     MqttOptions,
@@ -53,6 +54,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "journal": JournalOptions,
     "control": ControlOptions,
     "live": LiveOptions,
+    "homeassistant": HomeAssistantOptions,
     "rules.too-fast": RuleOptions,
     "notify.oncall": NotifyOptions,
     **{

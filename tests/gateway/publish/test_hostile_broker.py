@@ -66,6 +66,19 @@ async def test_packet_of_a_megabyte_is_no_reason_to_leave(rogue: RogueBroker) ->
         await heard.wait()
 
 
+async def test_broker_that_lets_us_hear_only_a_part_is_put_up_with_where_that_was_said(
+    rogue: RogueBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    rogue.grants = 0x87
+    broker = Broker(host="127.0.0.1", port=rogue.port, client_id="t")
+    async with AiomqttPublisher(broker, ear=Ear((), lambda _: None, if_allowed=("ha/status",))).connect():
+        assert rogue.subscriptions == 1
+    assert f"127.0.0.1:{rogue.port}: the broker does not let us listen on ha/status" in caplog.messages
+    with pytest.raises(Unreachable, match="does not let us listen on a/request"):
+        async with AiomqttPublisher(broker, ear=Ear(("a/request",), lambda _: None)).connect():
+            pytest.fail("it has let us in")
+
+
 Answer = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
 """To a request; until it is cancelled, or nobody listens any more."""
 
