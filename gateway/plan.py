@@ -58,6 +58,7 @@ def plan(old: Config, new: Config) -> Plan:
         *waiting,
         *_options("gateway", old.gateway, config.gateway),
         *_options("journal", old.journal, config.journal),
+        *_options("web", old.web, config.web),
         *_brokers(old.brokers, config.brokers),
         *_tables("devices", old.devices, config.devices, IN_PLACE),
         *_tables("rules", old.rules, config.rules, None),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway import __version__, app, config, intercom
 from gateway.health import Health
-from gateway.logs import MessageId, about, start_logging
+from gateway.logs import MessageId, Tail, about, start_logging
 from gateway.systemd import ServiceManager
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ _STDIN = 0
 def run(path: Path, *, debug: bool) -> int:
     """Raises: ConfigError; Unreachable when the embedded broker cannot start."""
     loaded = config.load(path)
-    start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format)
+    tail = Tail()
+    start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format, tail)
     for warning in loaded.warnings:
         log.warning("%s", warning)
     count = len(loaded.devices)
@@ -46,7 +47,7 @@ def run(path: Path, *, debug: bool) -> int:
     runner = asyncio.Runner(debug=debug)
     runner.get_loop().set_default_executor(executor)
     try:
-        runner.run(_until_signalled(loaded, path, debug=debug))
+        runner.run(_until_signalled(loaded, path, tail, debug=debug))
     finally:
         # A name lookup, a connection attempt or a disk cannot be cancelled: a thread that is stuck in one
         # must not hold up the stop, and the interpreter would wait for it.
@@ -62,7 +63,7 @@ def run(path: Path, *, debug: bool) -> int:
     return 0
 
 
-async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) -> None:
+async def _until_signalled(loaded: config.Config, path: Path, tail: Tail, *, debug: bool) -> None:
     stop, reload = asyncio.Event(), asyncio.Event()
 
     def on_signal(number: signal.Signals) -> None:
@@ -93,8 +94,9 @@ async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) ->
         file=path,
         reload=reload,
         adjust=lambda changed: start_logging(
-            "debug" if debug else changed.gateway.log_level, changed.gateway.log_format
+            "debug" if debug else changed.gateway.log_level, changed.gateway.log_format, tail
         ),
+        log=tail,
         intercom=folder and folder / f"{loaded.gateway.name}{intercom.SUFFIX}",
     )
     with health.watched():

@@ -31,6 +31,7 @@ from gateway.config.notify import NotifyOptions
 from gateway.config.rules import RuleName, RuleOptions
 from gateway.config.secret import Secret
 from gateway.config.table import Table
+from gateway.config.web import WebOptions
 from gateway.logs import LogFormat
 from gateway.units import Duration, DurationOrNever, Size, duration, written_duration
 
@@ -396,6 +397,7 @@ class Site(Table):
     gateway: GatewayOptions = Field(default_factory=GatewayOptions, description="The gateway itself.")
     mqtt: MqttOptions = Field(default_factory=MqttOptions, description="The broker, and how we talk to it.")
     journal: JournalOptions = Field(default_factory=JournalOptions, description="Readings on their way.")
+    web: WebOptions = Field(default_factory=WebOptions, description="The status page, metrics and the API.")
 
 
 class Config(Site):
