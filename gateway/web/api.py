@@ -1,4 +1,4 @@
-"""What programs ask the gateway for, and the page with them; `static/openapi.json` describes it."""
+"""What programs ask the gateway for, and the page with them; `description.py` says what."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.config import Config
 from gateway.errors import Refused
 from gateway.request import carried_out, failed, parsed
+from gateway.web.description import DESCRIPTION
 from gateway.web.guard import STREAM
 from gateway.web.history import History
 from gateway.web.scene import line_of, rules_of
@@ -42,6 +43,7 @@ class Api:
             get("/api/log", self._log),
             get("/api/configuration", self._configuration),
             get(STREAM, self._events),
+            get("/api/openapi.json", self._description),
             *(web.post(path_of(verb), partial(self._carry_out, verb)) for verb in VERBS),
         ]
 
@@ -89,6 +91,9 @@ class Api:
 
     async def _configuration(self, _request: web.Request) -> web.Response:
         return _json(configuration_of(self._sight.config()))
+
+    async def _description(self, _request: web.Request) -> web.Response:
+        return _json(DESCRIPTION)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         with self._stream.watched() as viewer:

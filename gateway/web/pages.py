@@ -10,7 +10,6 @@ _KINDS = {
     ".css": "text/css",
     ".html": "text/html",
     ".js": "text/javascript",
-    ".json": "application/json",
     ".svg": "image/svg+xml",
 }
 _PAGES = {
@@ -18,7 +17,6 @@ _PAGES = {
     "/style.css": "style.css",
     "/script.js": "script.js",
     "/icon.svg": "icon.svg",
-    "/api/openapi.json": "openapi.json",
 }
 
 
