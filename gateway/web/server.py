@@ -6,8 +6,10 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.config import WebOptions
 from gateway.config.web import Listen
@@ -26,8 +28,9 @@ from gateway.web.sight import Sight
 from gateway.web.stream import Stream
 
 MOST_CONNECTIONS = 128
-"""A browser opens six at most, and `stream.MOST_VIEWERS` of them may stay."""
-IDLE_S = 15.0
+"""A browser opens six at most, and `stream.MOST_VIEWERS` of them may stay. Of those that come at once, some more."""
+BACKLOG = 16
+IDLE_S = 5.0
 """A connection on which nothing is asked."""
 STOP_S = 0.5
 """For answers that are under way, when the gateway stops or listens elsewhere."""
@@ -81,13 +84,15 @@ class Web:
     async def _listening(self, listen: Listen) -> AsyncIterator[None]:
         runner = web.AppRunner(
             self._application(), access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=STOP_S,
-            logger=logging.LoggerAdapter(log, about(MessageId.BUG)),
+            logger=_Log(log, about(MessageId.BUG)),
         )  # fmt: skip
         await runner.setup()
         assert runner.server is not None
         try:
             loop = asyncio.get_running_loop()
-            server = await loop.create_server(_bounded(runner.server), listen.host, listen.port)
+            server = await loop.create_server(
+                _bounded(runner.server), listen.host, listen.port, backlog=BACKLOG
+            )
         except OSError as error:
             await runner.cleanup()
             raise ListenError(_why(listen, error)) from error
@@ -111,6 +116,15 @@ class Web:
 
     def _options(self) -> WebOptions:
         return self._sight.config().web
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp says of itself: mistakes of ours. It says the same of what is no HTTP, which anybody may send."""
+
+    def log(self, level: int, msg: object, *args: object, **how: Any) -> None:
+        if isinstance(how.get("exc_info"), HttpProcessingError):
+            level = logging.DEBUG
+        super().log(level, msg, *args, **how)
 
 
 def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:

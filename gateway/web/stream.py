@@ -35,7 +35,7 @@ class Viewer:
     async def events(self) -> AsyncIterator[bytes]:
         """Until the stream ends."""
         while True:
-            if self._stream.number == self._seen:
+            if not self._is_behind:
                 try:
                     async with asyncio.timeout(QUIET_S):
                         await self._stream.next()
@@ -43,10 +43,14 @@ class Viewer:
                     yield _COMMENT
             if self.over:
                 return
-            if self._stream.fresh and self._stream.number > self._seen:
+            if self._is_behind:
                 follows = self._seen and self._stream.number == self._seen + 1
                 self._seen = self._stream.number
                 yield self._stream.change if follows else self._stream.whole()
+
+    @property
+    def _is_behind(self) -> bool:
+        return self._stream.fresh and self._stream.number > self._seen
 
 
 class Stream:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
@@ -37,6 +37,12 @@ async def streaming(*steps: Step) -> AsyncIterator[tuple[Site, Stream]]:
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+
+def counting(count: int, pause_s: float) -> Iterator[Step]:
+    for number in range(count):
+        yield {"t": float(number)}
+        yield pause_s
 
 
 async def told(viewer: Viewer, count: int) -> list[Told]:
@@ -84,7 +90,7 @@ async def test_reason_is_gone_when_a_device_is_back() -> None:
 
 
 async def test_viewer_that_has_missed_something_is_told_everything_again() -> None:
-    async with streaming(*[step for n in range(100) for step in ({"t": float(n)}, 0.5)]) as (_, stream):
+    async with streaming(*counting(100, 0.5)) as (_, stream):
         with stream.watched() as slow, stream.watched() as quick:
             assert slow is not None
             assert quick is not None
@@ -104,7 +110,7 @@ def site_value(stream: Stream) -> float:
 
 
 async def test_events_are_no_closer_than_the_tick() -> None:
-    async with streaming(*[step for n in range(1000) for step in ({"t": float(n)}, 0.01)]) as (_, stream):
+    async with streaming(*counting(1000, 0.01)) as (_, stream):
         with stream.watched() as viewer:
             assert viewer is not None
             events, moments = viewer.events(), []
