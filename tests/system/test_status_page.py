@@ -187,8 +187,10 @@ async def test_viewer_hears_of_a_reading_an_alert_and_a_line_of_the_log(site: Pa
         await board.say(b'{"t":20.5}\n')
         await heard(told, "20.5")
         await board.say(b'{"t":81}\n')
-        assert '"state":"firing"' in await heard(told, '"happened":[{')
-        await heard(told, "alert hot (board): firing: 81 degrees")
+        event = await heard(told, '"happened":[{')
+        assert '"state":"firing"' in event
+        if "alert hot (board): firing: 81 degrees" not in event:
+            await heard(told, "alert hot (board): firing: 81 degrees")
 
 
 async def test_alert_is_acknowledged_silenced_and_told_so(site: PageSite) -> None:
@@ -364,7 +366,7 @@ async def test_metrics_are_as_prometheus_wants_them_and_say_what_was_read(site: 
         assert not [name for name in told if 'metric="mode"' in name]
         assert told['sallyport_device_state{device="board",driver="json",state="online"}'] == 1
         assert told['sallyport_device_readings_total{device="board"}'] == 1
-        assert told['sallyport_device_rejected_frames_total{device="board",reason="not JSON"}'] == 1
+        assert told['sallyport_device_rejected_frames_total{device="board",reason="not an object"}'] == 1
         assert told['sallyport_broker_connected{broker="mqtt"}'] == 0
         assert told['sallyport_broker_waiting_readings{broker="mqtt"}'] == 1
         assert told["sallyport_journal_recorded_readings_total"] == 1

@@ -178,7 +178,7 @@ class Device {
         return { text, tile, dd: tile.querySelector("dd"), line: tile.querySelector(".line"), area: tile.querySelector(".area") };
       });
       this.node.metrics.replaceChildren(...this.tiles.map((each) => each.tile));
-      if (!metrics.length) this.node.metrics.replaceChildren(element("div", { class: "more faint" }, "nothing heard yet"));
+      if (!metrics.length) this.node.metrics.replaceChildren(element("div", { class: "metric more" }, element("dt", {}, "Metrics"), element("dd", { class: "faint" }, "none heard yet")));
     }
     metrics.forEach((metric, index) => {
       const { text, dd } = this.tiles[index];
@@ -366,6 +366,8 @@ const alertKey = (alert) => `${alert.rule}\n${alert.device}`;
 
 function drawAlerts() {
   const list = at("alerts");
+  const had = document.activeElement;
+  const lost = list.contains(had) ? had.closest("li") : null;
   const standing = new Map([...list.children].filter((each) => each.key).map((each) => [each.key, each]));
   const order = { firing: 0, pending: 1 };
   const alerts = parts.alerts.toSorted((a, b) => order[a.state] - order[b.state] || quietened(a).length - quietened(b).length || a.since_s - b.since_s);
@@ -386,8 +388,6 @@ function drawAlerts() {
     row.querySelector(".ack").hidden = alert.state !== "firing" || quiet.includes("acknowledged");
     return row;
   });
-  const had = document.activeElement;
-  const lost = list.contains(had) ? had.closest("li") : null;
   if (rows.length) list.replaceChildren(...rows);
   else list.replaceChildren(element("li", { class: "calm" }, "Nothing fires."));
   if (lost && had.isConnected && !had.closest("[hidden]")) had.focus();
