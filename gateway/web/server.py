@@ -128,7 +128,14 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
 
 
 def _bounded(server: web.Server) -> Callable[[], asyncio.Protocol]:
-    return lambda: server() if len(server.connections) < MOST_CONNECTIONS else _Full()
+    def greet() -> asyncio.Protocol:
+        if len(server.connections) >= MOST_CONNECTIONS:
+            return _Full()
+        handler = server()
+        handler.debug = False  # where asyncio's debug mode is on, visitors would be shown stacks
+        return handler
+
+    return greet
 
 
 class _Full(asyncio.Protocol):
