@@ -16,6 +16,7 @@ from gateway.notify import http
 from gateway.publish import mended_aiomqtt
 from gateway.publish.packets import names
 from gateway.request import LARGEST
+from gateway.web import guard, server, stream
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "security.md").read_text()
@@ -60,6 +61,8 @@ def test_limits_are_those_of_the_program() -> None:
         f"{names.LARGEST_PACKET // kb} KB, where": "a broker's packet",
         f"{mended_aiomqtt.LARGEST_PACKET // mb} MB where": "a broker's packet",
         f"{LARGEST // kb} KB; {MOST_WAITING} wait, of {RATE:g} a second; {MOST_CALLERS} at once": "a request",
+        f"{LARGEST // kb} KB a request; {server.MOST_CONNECTIONS} connections, {stream.MOST_VIEWERS} of them looking;"
+        f" {server.IDLE_S:g} s without a request, {guard.ANSWER_S:g} s for one": "a visitor of the status page",
         f"{http.MOST_HEADERS // kb} KB of headers, {http.MOST_EXCERPT} bytes of text": "a webhook's answer",
         f"{line.MOST_TEXT} characters, and {line.MOST_TRACE} of": "a line of the log",
         f"{HELD_BYTES // 10**6} MB when there is no disk": "all of it",

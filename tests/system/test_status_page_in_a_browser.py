@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import orjson
 import pytest
 
 from drivers.instrument import PtyInstrument
@@ -81,6 +82,14 @@ async def test_what_happens_is_seen_with_one_of_the_next_two_events(site: PageSi
         assert await gateway.stop(signal.SIGTERM) == 0
         await page.until("document.getElementById('link').dataset.link === 'lost'")
         page.complaints.clear()  # that nobody answers
+
+
+async def test_what_an_instrument_says_is_text_on_the_page(site: PageSite) -> None:
+    harm = "<img src=x onerror=alert(1)><script>document.title=1</script>"
+    async with shown(site) as (page, _, board):
+        await board.say(orjson.dumps({harm: harm, "t": 81}) + b"\n")
+        await page.until(f"document.querySelector('.metrics').innerText.includes({harm!r})")
+        assert await page.run("document.querySelectorAll('main img, main script').length") == 0
 
 
 async def test_page_finds_the_gateway_again_and_shows_how_it_is_now(site: PageSite) -> None:
