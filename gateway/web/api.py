@@ -12,7 +12,7 @@ from gateway.config import Config
 from gateway.errors import Refused
 from gateway.request import carried_out, failed, parsed
 from gateway.web.description import DESCRIPTION
-from gateway.web.guard import STREAM
+from gateway.web.guard import STREAM, refused
 from gateway.web.history import History
 from gateway.web.scene import line_of, rules_of
 from gateway.web.sight import Sight
@@ -118,6 +118,8 @@ class Api:
             return response
 
     async def _carry_out(self, verb: str, request: web.Request) -> web.Response:
+        if request.content_type != "application/json":  # what a page elsewhere can send is not
+            return refused(415, "the request must be JSON: Content-Type: application/json")
         try:
             wanted = parsed(await request.read())
             if verb != "alert/unsilence":

@@ -28,6 +28,10 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _or_null(schema: Schema) -> Schema:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
 def _list(of: Schema) -> Schema:
     return {"type": "array", "items": of}
 
@@ -83,12 +87,17 @@ _SCHEMAS: Mapping[str, Schema] = {
         trace=_list(_TEXT),
     ),
     "Acknowledge": _object(
-        ["device", "by"], rule=_NAME, device=_said(_WORD, "Not needed where one alone fires; * for all."), by=_WORD
+        ["device", "by"], rule=_NAME, by=_WORD,
+        device=_said(_or_null(_WORD), "Not needed where one alone fires; * for all."),
     ),
-    "Quieten": _object(
-        ["name", "device", "labels", "by"], name=_NAME, rule=_said(_NAME, "May hold * and ?; * silences everything."),
-        device=_NAME, labels={**_LABELS, "maxProperties": 16, "additionalProperties": _WORD, "propertyNames": _WORD},
-        **{"for": {"type": "string", "pattern": "^[1-9][0-9]{0,2}(s|m|h|d)$", "examples": ["2h"]}}, by=_WORD,
+    "Quieten": _said(
+        _object(
+            ["name", "rule", "device", "labels", "for", "until", "by"], name=_or_null(_NAME),
+            rule=_said(_or_null(_NAME), "May hold * and ?; * silences everything."), device=_or_null(_NAME),
+            labels={**_LABELS, "maxProperties": 16, "additionalProperties": _WORD, "propertyNames": _WORD},
+            **{"for": _said(_or_null(_TEXT), "Such as 2h.")}, until=_or_null(_MOMENT), by=_WORD,
+        ),
+        "Needs a rule, a device or labels; and either for or until.",
     ),
     "Unsilence": _object(name=_WORD),
 }  # fmt: skip

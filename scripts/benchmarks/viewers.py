@@ -22,7 +22,7 @@ async def main() -> None:
 async def _asked(port: int, path: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     while True:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**12)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
         except OSError:
             await asyncio.sleep(0.1)
             continue

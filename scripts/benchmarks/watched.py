@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from scripts.benchmarks.hall import Hall
-from scripts.benchmarks.listener import Listener
+from scripts.benchmarks.listener import Arrivals, Listener
 from scripts.benchmarks.ways import sallyport
 from tests.support.mosquitto import Mosquitto
 from tests.support.ports import free_port
@@ -53,11 +53,15 @@ def _run(viewers: int) -> tuple[float, float, float, float, str]:
             crowd = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE))
             stack.callback(crowd.communicate)
         hall.talk(rate=RATE, seconds=SETTLE_S)
+        listener.wait(hall.sent)
+        warm, sent = listener.arrivals(hall.sent), hall.sent
         before_s, begun = running.cpu_s, time.monotonic()
         hall.talk(rate=RATE, seconds=SECONDS)
         cpu = (running.cpu_s - before_s) / (time.monotonic() - begun)
         listener.wait(hall.sent)
-        arrivals = listener.arrivals(hall.sent)
+        whole = listener.arrivals(hall.sent)
+        arrivals = Arrivals(hall.sent - sent, whole.count - warm.count, whole.repeats - warm.repeats)
+        arrivals.late_ms = whole.late_ms[len(warm.late_ms) :]
         return (
             cpu * 100, arrivals.quantile(50), arrivals.quantile(99), running.peak_rss / 1e6, arrivals.verdict
         )  # fmt: skip
