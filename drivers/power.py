@@ -7,13 +7,22 @@ import asyncio
 import os
 import re
 import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from drivers.ports import plain
 from gateway.errors import LinkError
 
 OFF_S = 3.0
 """Without power, until what is in an adapter's capacitors is used up."""
+
+ANSWER_S = 10.0
+"""For the kernel to take what is written: it waits for the hub meanwhile, and for one that is broken for ever."""
+
+T = TypeVar("T")
 
 _PORT = re.compile(r"/(?:.*/)?[^/]+-port[0-9]+/disable")
 
@@ -26,10 +35,11 @@ def well_formed(path: str) -> bool:
 class Power:
     """One port's; where that has a USB 3 and a USB 2 side on the same socket, of both."""
 
-    def __init__(self, path: str) -> None:
-        """`path`: of the file `disable`."""
+    def __init__(self, path: str, *, answer_s: float = ANSWER_S) -> None:
+        """`path`: of the file `disable`. `answer_s`: what the hub may take."""
         self._path = Path(path)
         self.port = self._path.parent.name
+        self._answer_s = answer_s
         self._writing = threading.Lock()
 
     def problem(self) -> str:
@@ -41,11 +51,14 @@ class Power:
                 return f"the user that Sallyport runs as may not write {path}: docs/hardware.md has the udev rule"
         return ""
 
-    def restore(self) -> bool:
-        """Whether it was off, as a process leaves it that is killed meanwhile; it is on now. Blocks briefly.
+    async def restore(self) -> bool:
+        """Whether it was off, as a process leaves it that is killed meanwhile; it is on now.
 
         Raises: LinkError.
         """
+        return await self._answered(self._restore)
+
+    def _restore(self) -> bool:
         try:
             if all(path.read_text().strip() != "1" for path in self._sides()):
                 return False
@@ -60,23 +73,41 @@ class Power:
         Raises: LinkError.
         """
         try:
-            await asyncio.to_thread(self._switch, "1")
+            await self._answered(partial(self._switch, "1"))
             await asyncio.sleep(OFF_S)
-        finally:
-            await asyncio.to_thread(self._switch, "0")
+        except (asyncio.CancelledError, LinkError):
+            with suppress(LinkError):  # one that stays off at a stop is found at the next start
+                await self._answered(partial(self._switch, "0"))
+            raise
+        await self._answered(partial(self._switch, "0"))
+
+    async def _answered(self, work: Callable[[], T]) -> T:
+        """Raises: LinkError."""
+        try:
+            async with asyncio.timeout(self._answer_s):
+                return await asyncio.to_thread(work)
+        except TimeoutError:
+            raise self._hangs() from None
+
+    def _hangs(self) -> LinkError:
+        return LinkError(f"{self._path}: the hub does not answer: unplug it, or restart the machine")
 
     def _sides(self) -> list[Path]:
         peer = self._path.parent / "peer" / self._path.name
         return [self._path, peer] if peer.exists() else [self._path]
 
     def _switch(self, disable: str) -> None:
-        with self._writing:
-            refusals = []
+        if not self._writing.acquire(timeout=self._answer_s):  # no more than one thread is lost to it
+            raise self._hangs()
+        refusals = []
+        try:
             for path in self._sides():
                 try:
-                    with path.open("r+") as file:  # "w" would make the file if there is none
-                        file.write(disable)
+                    with path.open("r+b", buffering=0) as file:  # "w" would make the file if there is none
+                        file.write(disable.encode())
                 except OSError as error:
                     refusals.append(f"{path}: {plain(error)}")
+        finally:
+            self._writing.release()
         if refusals:
             raise LinkError(" and ".join(refusals))

@@ -66,6 +66,7 @@ class Accounts:
                 }
                 for source in self._devices
             },
+            "gone": {what: self._devices.gone[what] for what in ("read", "filtered", "made")},
             "journal": {
                 "recorded": self._journal.appended,
                 "journaled": self.journaled,

@@ -67,6 +67,8 @@ class Alerting:
         in the journal."""
         self._spoken: set[str] = set()
         """Topics at which an alert stands, over or not."""
+        self._uncleared = False
+        """Nothing is to stand at some of them, and the journal has no room for that."""
         path = None if config.journal.in_memory else beside(config.journal.path)
         self._remembrance = Remembrance(path, boot_id(), clock, self._parts)
         self._begin()
@@ -129,6 +131,13 @@ class Alerting:
         self._deal_out()
         self._weighty()
         await self._clear_topics()
+
+    async def repeat(self) -> None:
+        """Say again what fires: a broker has come that has not heard of it."""
+        for alert in self.ruling.engine.standing():
+            topic = self._topics.get((alert.rule, alert.device))
+            if alert.state is AlertState.FIRING and topic is not None and not self._journal.urgent_full:
+                await self._journal.append_urgent(topic, wire.encode_alert(alert))
 
     async def finish(self) -> None:
         """The last word of what is remembered."""
@@ -245,7 +254,11 @@ class Alerting:
     async def _clear_topics(self) -> None:
         """Where an alert stands that nobody will ever say anything of again."""
         used = {self._topic(*key) for key in self.ruling.watched}.union(self._topics.values(), self._late)
+        self._uncleared = False
         for topic in sorted(self._spoken - used):
+            if self._journal.urgent_full:
+                self._uncleared = True
+                return
             await self._journal.append_urgent(topic, NOTHING)
             self._spoken.discard(topic)
 
@@ -253,6 +266,8 @@ class Alerting:
         while True:
             await asyncio.sleep(LATE_S)
             await self._publish_late()
+            if self._uncleared:
+                await self._clear_topics()
             self._forget_said()
 
     def _forget_said(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from gateway.journal.store import Limits
 from gateway.logs import Tail
 from gateway.model import Availability, Clock, Gap, Reading, Removal
 from gateway.overview import Overview
+from gateway.publish.delivery import Delivery
 from gateway.publish.embedded import embedded_broker
 from gateway.recovery import Recovery
 from gateway.reloading import Change, Reloading, compiled
@@ -46,6 +47,9 @@ short enough for some 30,000 readings/s and more while no broker is there."""
 
 STOP_SPARE_S = 60.0
 """What a stop may take besides `gateway.stop_timeout`: the journal alone waits for half of it for a slow disk."""
+
+RELOAD_S = 15.0
+"""And so long a reload may take to come to its end before that: ports are closed, brokers told farewell."""
 
 
 def _nothing_to_adjust(_config: Config) -> None:
@@ -122,6 +126,7 @@ class _Gateway:
         self._bus = EventBus()
         self._journal = journal
         self._devices = Devices(config.devices, self._bus, clock, last_seq=journal.last_seq)
+        self._recovery = Recovery(self._devices)
         self._alerting = Alerting(
             config, compiled(config), self._bus, journal, clock, write=self._devices.write
         )
@@ -145,9 +150,7 @@ class _Gateway:
         self._control = self._new_control()
 
     async def run(self, stop: asyncio.Event) -> None:
-        self._post_status()
-        for device in self._journal.devices - self._config.devices.keys():
-            self._clear(device)
+        self._introduce(self._brokers)
         readings = self._bus.subscribe(Reading, name="journal", capacity=MAILBOX, overflow=Overflow.WAIT)
         presences = self._bus.subscribe(
             Availability, name="availability", capacity=MAILBOX, overflow=Overflow.WAIT
@@ -166,7 +169,7 @@ class _Gateway:
                         ("recorder", self._record(readings)),
                         ("availability", self._post(presences)),
                         ("devices", self._devices.run()),
-                        ("recovery", Supervisor().run([Recovery(self._devices).child])),
+                        ("recovery", Supervisor().run([self._recovery.child])),
                         ("overview", self._overview.run(self._bus)),
                         ("tallies", self._tallies.run(self._bus)),
                         ("status page", self._show()),
@@ -185,8 +188,8 @@ class _Gateway:
 
     async def _finish(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
         """Cancel the sources, drain the rest."""
+        await self._reloading.end(RELOAD_S)
         await _cancelled(tasks["reloads"], tasks["control"], tasks["status page"])
-        self._reloading.end()
         await self._alerting.finish_actions()
         await _cancelled(tasks["devices"], tasks["recovery"], tasks["tallies"], tasks["overview"])
         for source in self._devices:
@@ -217,6 +220,7 @@ class _Gateway:
             self._journal,
             alerting=self._alerting,
             sources=self._devices,
+            recovery=self._recovery,
             deliveries=self._brokers,
             reloading=self._reloading,
             patience=self._surroundings.health.patience,
@@ -233,13 +237,12 @@ class _Gateway:
             self._journal.change(_limits(wanted.config.journal), wanted.config.journal.sync)
         await self._devices.close(wanted)
         blank = await self._brokers.change(wanted, change.ways)
+        self._introduce(blank)
         if _decides(old) != _decides(wanted.config):
             await self._alerting.change(wanted.config, change.book, self._devices.presences())
         await self._devices.open(wanted)
-        self._post_status()
-        for delivery in blank:
-            for presence in self._presences.values():
-                delivery.board.post(delivery.topics.availability(presence))
+        if blank:
+            await self._alerting.repeat()
         if self._brokers[MAIN_BROKER] in blank:
             self._control.retire()
         self._surroundings.adjust(wanted.config)
@@ -317,17 +320,27 @@ class _Gateway:
         for delivery in self._brokers:
             delivery.board.clear(delivery.topics.of_availability(device))
 
-    def _post_status(self) -> None:
+    def _introduce(self, deliveries: Iterable[Delivery]) -> None:
+        """All that is to stand at brokers who may have heard of us long ago, or never."""
+        self._post_status(deliveries)
+        gone = (self._journal.devices | self._devices.former) - self._config.devices.keys()
+        for delivery in deliveries:
+            for presence in self._presences.values():
+                delivery.board.post(delivery.topics.availability(presence))
+            for device in gone:
+                delivery.board.clear(delivery.topics.of_availability(device))
+
+    def _post_status(self, deliveries: Iterable[Delivery]) -> None:
         trouble = self._journal.trouble
         held = f"readings are held in memory: {trouble}" if trouble else ""
-        for delivery in self._brokers:
+        for delivery in deliveries:
             delivery.board.post(delivery.topics.online(self._since_ns, __version__, held))
 
     async def _tell_trouble(self) -> None:
         while True:
             await self._troubled.wait()
             self._troubled.clear()
-            self._post_status()
+            self._post_status(self._brokers)
 
     async def _publish_counters(self) -> None:
         while True:

@@ -105,12 +105,13 @@ class Brokers:
         self._couriers[delivery.name] = _Courier(supervisor, task)
 
     async def _end(self, delivery: Delivery) -> None:
-        courier = self._couriers.pop(delivery.name)
+        courier = self._couriers[delivery.name]
         if delivery.forwarder.connected:
             delivery.forwarder.leave()
             await asyncio.wait([courier.task], timeout=LEAVE_S)
         courier.task.cancel()
         await asyncio.wait([courier.task])
+        del self._couriers[delivery.name]
 
 
 def ways_to(config: Config, brokers: Iterable[str]) -> Ways:

@@ -1,47 +1,22 @@
-"""The command line: which command it is, what becomes of its errors, exit statuses."""
+"""The command line: which command it is."""
 
 import argparse
 import getpass
 import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.arguments import DEFAULT_CONFIG, parser
-from gateway.errors import ConfigError, GatewayError, UsageError
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-EXIT_CONFIG = 78  # sysexits.h's EX_CONFIG: the service manager does not try again
+from gateway.commands.ending import ended
+from gateway.errors import GatewayError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         return _COMMANDS[args.command](args)
-    except UsageError as error:
-        complaints, status = [f"sallyport {args.command}: {error}"], EXIT_USAGE
-    except ConfigError as error:
-        complaints, status = [*error.problems], EXIT_CONFIG
-    except GatewayError as error:
-        complaints, status = [f"sallyport: {error}"], EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # `sallyport tail | head`: the reader has had enough. Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        complaints, status = [f"sallyport {args.command}: {error.strerror or error}"], EXIT_FAILED
-    _complain(complaints)
-    return status
-
-
-def _complain(complaints: Iterable[str]) -> None:
-    from gateway.logs import complaint
-
-    print(*map(complaint, complaints), sep="\n", file=sys.stderr)
+    except (GatewayError, KeyboardInterrupt, OSError) as error:
+        return ended(error, args.command)
 
 
 # Each command is imported when it is wanted: `sallyport --version` needs none of them.

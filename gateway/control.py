@@ -91,10 +91,14 @@ class Control:
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._keep_listening(), name="control: connection")
             answering = group.create_task(self._keep_answering(), name="control: answers")
-            await self._retired.wait()
-            async with self._at_work:
+            try:
+                await self._retired.wait()
+                async with self._at_work:
+                    answering.cancel()
+            finally:  # at a stop, too: the last answer leaves before the connection goes
                 answering.cancel()
-            listening.cancel()
+                await asyncio.wait([answering])
+                listening.cancel()
 
     def retire(self) -> None:
         """Answer what is being carried out, and return: another one takes the requests."""

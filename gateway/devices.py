@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import chain, repeat
 from typing import Any
 
@@ -89,8 +90,17 @@ class Devices:
         return {"pid": os.getpid(), "devices": {source.name: _told(source) for source in self}}
 
     def presences(self) -> list[Availability]:
-        """What was said last of each."""
-        return [source.presence for source in self if source.presence is not None]
+        """What was said last of each that is being read, in the order in which it was said.
+
+        Of one that is about to be opened in another way it would be news of a port that it has left.
+        """
+        said = (self._sources[name].presence for name in self._reading)
+        return sorted((each for each in said if each is not None), key=lambda each: each.at.mono)
+
+    @property
+    def former(self) -> AbstractSet[str]:
+        """The names of those that are not there any more."""
+        return self._stopped_at.keys()
 
     async def write(self, device: str, metric: str, value: Value) -> None:
         """Raises: Refused; LinkError; FrameError."""

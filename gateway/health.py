@@ -28,9 +28,11 @@ START_S = 600.0
 """A start may take so long, as long as the loop turns: a damaged journal is saved as it is opened."""
 
 EXTENSION_S = 30.0
-"""What is asked for at each look while starting and stopping: some looks may be late."""
+"""What is asked for at each look while starting, reloading and stopping: some looks may be late."""
 
 LOOP = "the event loop"
+PARTS = "the look at all parts"
+"""It fails: whether any of them is stuck is not known."""
 
 LEAVE_S = 1.0
 """For the thread to end; it may be in the middle of writing to a log that is stuck."""
@@ -156,7 +158,7 @@ class Health:
             self.manager.status(f"stuck for {sick[name]:.0f} s: {name}")
             return
         self.manager.feed()
-        if self._may_take_s > 0:
+        if self._may_take_s > 0 or self.manager.is_reloading:
             self._may_take_s -= elapsed_s
             self.manager.extend(EXTENSION_S)
 
@@ -184,9 +186,10 @@ class Health:
         return sick
 
     def _turn(self) -> None:
-        """In the loop."""
-        self._felt = tuple(self._pulses())
+        """In the loop, which has whatever is raised here logged."""
         self._turned = True
+        self._felt = [Pulse(PARTS, waits=True, moved=None, patience_s=self.patience.loop_s)]
+        self._felt = tuple(self._pulses())
         if not self.stuck:
             self.manager.status(self._status())
 

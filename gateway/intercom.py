@@ -17,7 +17,9 @@ from typing import Any
 import orjson
 
 from gateway.errors import Refused, Unreachable, UsageError
+from gateway.health import Patience
 from gateway.request import LARGEST, Verb, carried_out, failed, parsed
+from gateway.supervisor import refusing
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,8 @@ SUFFIX = ".sock"
 MOST_CALLERS = 8
 PATIENCE_S = 60.0
 """For a line of a caller, and for him to take the answer."""
-ANSWER_S = 120.0
+ANSWER_S = Patience().long_s + 60.0
+"""A gateway that is stuck in a reload is ended before by its watchdog, and says no more."""
 
 
 @asynccontextmanager
@@ -37,10 +40,10 @@ async def intercom(path: Path | None, verbs: Mapping[str, Verb]) -> AsyncIterato
         try:
             yield
         finally:
-            if path is not None and server is not None:
-                server.close()
-                _remove(path)
             callers.hang_up()
+            if path is not None and server is not None:
+                await _close(server)
+                _remove(path)
 
 
 def folder() -> Path | None:
@@ -62,16 +65,20 @@ def ask(verb: str, gateway: str | None = None, *, or_the_only_one: bool = False)
     Raises: Refused, as it says; Unreachable, when none answers.
     """
     found = (path for folder in _folders() for path in sorted(folder.glob(f"*{SUFFIX}")))
-    running = {path.stem: path for path in found if not _is_deserted(path)}
-    if gateway in running:
-        path = running[gateway]
-    elif not running or (gateway is not None and not or_the_only_one):
+    running = [path for path in found if not _is_deserted(path)]
+    meant = [path for path in running if path.stem == gateway]
+    if not running or (gateway is not None and not meant and not or_the_only_one):
         which = f"gateway {gateway}" if gateway else "gateway"
         raise Unreachable(f"no {which} runs on this machine, or this user may not see it: try sudo")
-    elif len(running) > 1:
-        raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(running)}")
-    else:
-        [path] = running.values()
+    names = sorted({path.stem for path in meant or running})
+    if len(names) > 1:
+        raise UsageError(f"several gateways run here: say which with --gateway: {', '.join(names)}")
+    path, *more = meant or running
+    if more:
+        raise UsageError(
+            f"several gateways called {names[0]} run here: systemctl reload knows them by their units;"
+            " better give each a gateway.name of its own"
+        )
     return asyncio.run(_ask(path, verb))
 
 
@@ -144,6 +151,15 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+async def _close(server: asyncio.Server) -> None:
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        loop.remove_reader(listener)
+    # Python 3.11 fails for a caller whom it has just let in: it has a turn to do that.
+    await asyncio.sleep(0)
+    server.close()
+
+
 async def _somebody_answers(path: Path) -> bool:
     try:
         _, writer = await asyncio.open_unix_connection(path)
@@ -158,14 +174,20 @@ class _Callers:
         self._verbs = verbs
         self._group = group
         self._waiting: set[asyncio.Task[None]] = set()
+        self._over = False
 
     def greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._over:  # he had been let in before the door was shut
+            writer.close()
+            return
         task = self._group.create_task(self._serve(reader, writer), name="intercom: caller")
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
+        task.add_done_callback(lambda _: writer.close())  # also when it is cancelled before it has begun
 
     def hang_up(self) -> None:
         """Nobody is answered any more."""
+        self._over = True
         for task in self._waiting:
             task.cancel()
 
@@ -174,21 +196,20 @@ class _Callers:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 line = await reader.readline()
-            writer.write(orjson.dumps(await self._answered(line)) + b"\n")
+            writer.write(await self._answered(line) + b"\n")
             async with asyncio.timeout(PATIENCE_S):
                 await writer.drain()
         except ValueError:
             writer.write(orjson.dumps(failed(f"the request is larger than {LARGEST} bytes")) + b"\n")
         except (TimeoutError, OSError):
             log.debug("intercom: a caller has gone, or says nothing")
-        finally:
-            writer.close()
 
-    async def _answered(self, line: bytes) -> Mapping[str, Any]:
+    async def _answered(self, line: bytes) -> bytes:
         if len(self._waiting) > MOST_CALLERS:
-            return failed("too many ask at once")
+            return orjson.dumps(failed("too many ask at once"))
         try:
-            request = parsed(line)
-            return await carried_out(self._verbs, str(request.pop("verb", "")), request)
+            with refusing("intercom"):
+                request = parsed(line)
+                return orjson.dumps(await carried_out(self._verbs, str(request.pop("verb", "")), request))
         except Refused as error:
-            return failed(str(error))
+            return orjson.dumps(failed(str(error)))

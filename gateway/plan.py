@@ -80,12 +80,21 @@ def _without_what_waits(old: Config, new: Config) -> tuple[Config, list[Step]]:
     if _inside(old.mqtt) != _inside(new.mqtt):
         held["mqtt"] = old.mqtt
         steps.append(Step(Verb.LATER, "mqtt", "", _different(old.mqtt, new.mqtt)))
-    return new.model_copy(update=held), steps
+    further = dict(new.further_brokers)
+    for name in _all(old.further_brokers, further):
+        before, after = old.further_brokers.get(name), further.pop(name, None)
+        if _inside(before) != _inside(after):
+            keys = () if before is None or after is None else _different(before, after)
+            steps.append(Step(Verb.LATER, "mqtt", name, keys))
+            after = before
+        if after is not None:
+            further[name] = after
+    return new.model_copy(update={**held, "further_brokers": further}), steps
 
 
-def _inside(mqtt: MqttOptions) -> int | None:
+def _inside(mqtt: MqttOptions | None) -> int | None:
     """Where the broker inside the gateway listens, if it is that one."""
-    return mqtt.embedded_port if mqtt.embedded else None
+    return mqtt.embedded_port if mqtt is not None and mqtt.embedded else None
 
 
 def _options(kind: str, old: BaseModel, new: BaseModel) -> Iterator[Step]:

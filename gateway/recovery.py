@@ -85,25 +85,39 @@ class Recovery:
     def __init__(self, sources: Iterable[Source]) -> None:
         """`sources`: looked at anew each time."""
         self.child = Child(name="recovery", run=self.run, restart=Backoff(first_s=1.0, cap_s=60.0))
+        self.handling = ""
+        """What is being done and must end by itself."""
+        self.handled = 0
+        """So often was something begun."""
         self._sources = sources
         self._escalations: dict[str, Escalation] = {}
         self._supplies: dict[str, _Supply] = {}
 
     async def run(self, _report: Report) -> None:
         """Endless."""
-        loop = asyncio.get_running_loop()
         while True:
-            await self._look_at_supplies()
-            ports: dict[str, list[Source]] = {}
-            for source in self._sources:
-                ports.setdefault(source.options.port, []).append(source)
-            for port in self._escalations.keys() - ports.keys():
-                del self._escalations[port]
-            for port, sources in ports.items():
-                escalation = self._escalations.setdefault(port, Escalation())
-                if escalation.due(_silent_since(sources), loop.time(), first_s=_first_wait(sources)):
-                    await self._help(port, sources, escalation)
+            try:
+                await self._look()
+            finally:
+                self._handle("")
             await asyncio.sleep(EVERY_S)
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._look_at_supplies()
+        ports: dict[str, list[Source]] = {}
+        for source in self._sources:
+            ports.setdefault(source.options.port, []).append(source)
+        for port in self._escalations.keys() - ports.keys():
+            del self._escalations[port]
+        for port, sources in ports.items():
+            escalation = self._escalations.setdefault(port, Escalation())
+            if escalation.due(_silent_since(sources), loop.time(), first_s=_first_wait(sources)):
+                await self._help(port, sources, escalation)
+
+    def _handle(self, what: str) -> None:
+        self.handling = what
+        self.handled += 1
 
     async def _look_at_supplies(self) -> None:
         """What was switched off when the gateway was killed is switched on."""
@@ -112,11 +126,12 @@ class Recovery:
             del self._supplies[path]
         for path in named - self._supplies.keys():
             self._supplies[path] = _Supply(Power(path))
+            self._handle(f"looking at {path}")
             try:
-                if await asyncio.to_thread(self._supplies[path].power.restore):
+                if await self._supplies[path].power.restore():
                     log.warning("%s: the port had been left without power; it has power again", path)
             except LinkError as error:
-                log.warning("a port was left without power and stays so: %s", error)
+                log.warning("a port may have been left without power, and stay so: %s", error)
 
     async def _help(self, port: str, sources: Sequence[Source], escalation: Escalation) -> None:
         now = asyncio.get_running_loop().time()
@@ -126,6 +141,7 @@ class Recovery:
         next_in = written_duration(escalation.wait(_first_wait(sources), escalation.tries + 1))
         async with AsyncExitStack() as stack:
             for source in concerned:
+                self._handle(f"closing {source.options.port}")
                 await stack.enter_async_context(source.shut())
             if _silent_since(concerned) is None:
                 return
@@ -134,6 +150,7 @@ class Recovery:
                     "%s: still silent: %s is closed and opened again, next in %s", names, port, next_in,
                     extra=_about(MessageId.PORT_REOPENED, concerned),
                 )  # fmt: skip
+                self._handle(f"opening {port} again")
                 await asyncio.sleep(SHUT_S)
             else:
                 log.warning(
@@ -162,6 +179,7 @@ class Recovery:
         ]
 
     async def _cycle(self, power: Power, ports: Iterable[str]) -> None:
+        self._handle(f"switching the power of {power.port}")
         lookouts = [Lookout(port) for port in ports]
         for lookout in lookouts:
             await lookout.note()
@@ -170,6 +188,7 @@ class Recovery:
         except LinkError as error:
             log.warning("the power cannot be switched: %s", error, extra=about(MessageId.POWER_CYCLED))
             return
+        self._handle(f"waiting for what is plugged into {power.port}")
         try:
             async with asyncio.timeout(BACK_S):
                 for lookout in lookouts:

@@ -16,9 +16,12 @@ from gateway.logs import MessageId, about
 from gateway.plan import Plan, plan
 from gateway.request import Nothing, Verb
 from gateway.rules.rulebook import Rulebook
+from gateway.supervisor import refusing
 from gateway.systemd import ServiceManager
 
 log = logging.getLogger(__name__)
+
+STOPPING = "the gateway is being stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,8 @@ class Reloading:
         self._carry_out = carry_out
         self._service = service
         self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
+        self._half_way = asyncio.Lock()
+        self._over = False
 
     async def run(self, signalled: asyncio.Event) -> None:
         """Endless: one after the other. What fails halfway is raised, and must end the gateway."""
@@ -82,17 +87,24 @@ class Reloading:
                 self.under_way = True
                 try:
                     wish.grant(await (self._reload() if wish.for_real else self._look()))
-                except ConfigError as error:
+                except Refused as error:
                     wish.refuse(str(error))
                 finally:
                     self.under_way = False
                     self.ended += 1
                     wish.refuse("the gateway is being stopped, or has failed: see its log")
 
-    def end(self) -> None:
-        """It is not run any more: who still waits is told so."""
+    async def end(self, patience_s: float) -> None:
+        """Who still waits, or comes, is refused; what is half way is waited for, so that all of it can be stopped.
+
+        Then `run` may be cancelled.
+        """
+        self._over = True
         while not self._wishes.empty():
-            self._wishes.get_nowait().refuse("the gateway is being stopped")
+            self._wishes.get_nowait().refuse(STOPPING)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s), self._half_way:
+                pass
 
     async def _heed(self, signalled: asyncio.Event) -> None:
         while True:
@@ -104,32 +116,37 @@ class Reloading:
     async def _wish(self, request: dict[str, Any], *, for_real: bool) -> Mapping[str, Any]:
         """Raises: Refused, with all that is wrong with the file."""
         Nothing.of(request)
+        if self._over:
+            raise Refused(STOPPING)
         wish = _Wish(for_real, asyncio.get_running_loop().create_future())
         self._wishes.put_nowait(wish)
         return await wish.answer
 
     async def _look(self) -> dict[str, Any]:
-        """What a reload would do. Raises: ConfigError."""
-        new = await asyncio.to_thread(self._load)
-        return self._told(plan(self._running(), new), new)
+        """What a reload would do. Raises: Refused."""
+        with refusing("reload"):
+            new = await asyncio.to_thread(self._load)
+            return self._told(plan(self._running(), new), new)
 
     async def _reload(self) -> dict[str, Any]:
-        """Raises: ConfigError, when everything stays as it was."""
+        """Raises: Refused, when everything stays as it was."""
         self._service.reloading()
         try:
-            new = await asyncio.to_thread(self._load)
-            wanted = plan(self._running(), new)
-            change = await asyncio.to_thread(_prepared, wanted)
-        except ConfigError as error:
+            with refusing("reload"):
+                new = await asyncio.to_thread(self._load)
+                wanted = plan(self._running(), new)
+                change = await asyncio.to_thread(_prepared, wanted)
+        except Refused as error:
             log.warning(
-                "reload: refused, everything stays as it was: %d problems", len(error.problems),
+                "reload: refused, everything stays as it was: %d problems", len(str(error).splitlines()),
                 extra=about(MessageId.CONFIGURATION_REFUSED, trace=str(error)),
             )  # fmt: skip
             self._service.ready()
             raise
         for warning in new.warnings:
             log.warning("%s", warning)
-        await self._carry_out(change)
+        async with self._half_way:
+            await self._carry_out(change)
         log.info("reload: %s", "; ".join(wanted.lines), extra=about(MessageId.CONFIGURATION_APPLIED))
         self._service.ready()
         return self._told(wanted, new)

@@ -136,9 +136,10 @@ class Source:
         self._report = report
         while True:
             await self._may_open.wait()
-            await self._lookout.note()
             self._opened = False
             try:
+                self._handle("opening")
+                await self._lookout.note()
                 await self._read(report)
             except LinkSilent:
                 self._port_open = True
@@ -187,7 +188,6 @@ class Source:
 
     async def _read(self, report: Report) -> None:
         unanswered, self._unanswered = self._unanswered, ""
-        self._handle("opening")
         async with self._driver.open(self.name, self._options, self._clock) as device:
             self._handle("")
             self._opened = self._port_open = True
@@ -306,9 +306,9 @@ class Source:
                 async with asyncio.timeout(wait_s):
                     await self._rearm.wait()
             except TimeoutError:
-                at = self._clock()
-                for reading in self._due(chain, at):
-                    await self._bus.publish(reading)
+                for reading in self._due(chain, self._clock()):
+                    self._bus.put(reading)  # all of them, before whoever changes the filters cancels the wait
+                await self._bus.room(Reading)
 
     @property
     def port(self) -> str:

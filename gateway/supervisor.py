@@ -4,9 +4,10 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from gateway.errors import GatewayError, LinkBusy, LinkDenied
+from gateway.errors import GatewayError, LinkBusy, LinkDenied, Refused
 from gateway.logs import MessageId, about
 from gateway.model import Presence
 from gateway.pacing.backoff import Backoff
@@ -145,29 +146,37 @@ class Supervisor:
 
     async def _keep(self, child: Child) -> None:
         report = Report(child.name, child.changed, fields=child.fields, news=child.news)
-        bug = None
-        await report.waiting("starting")
-        while True:
-            try:
-                await child.run(report)
-            except Exception as error:
-                if self._over:
-                    raise asyncio.CancelledError from error  # its clean-up failed, but it is to end all the same
-                first = first_cause(error)
-                if not isinstance(first, GatewayError) and _place(first) != bug:
-                    bug = _place(first)
-                    bugs = {**about(MessageId.BUG), **child.fields}
-                    log.exception("%s: a bug, please report it", child.name, extra=bugs)
+        bugs = _Bugs(child)
+        try:
+            await report.waiting("starting")
+            while (failure := await self._failure(child, report)) is not None:
+                first = first_cause(failure)
+                bugs.report(first, failure)
                 reason = str(first) if isinstance(first, GatewayError) else f"internal error: {first!r}"
-                needs_a_hand = isinstance(first, LinkBusy | LinkDenied)
-            else:
-                return
-            await report.offline(reason, needs_a_hand=needs_a_hand)
-            if report.take_stability():
-                child.restart.reset()
-            await self._pause(child)
+                await report.offline(reason, needs_a_hand=isinstance(first, LinkBusy | LinkDenied))
+                if report.take_stability():
+                    child.restart.reset()
+                await self._pause(child, bugs)
+        except BaseException:
+            self._over = True  # of a failure here the others are cancelled before `run` hears of it
+            raise
 
-    async def _pause(self, child: Child) -> None:
+    async def _failure(self, child: Child, report: Report) -> BaseException | None:
+        """Why it must be run again; None: it is done for good."""
+        try:
+            await child.run(report)
+        except asyncio.CancelledError as error:
+            if self._over:
+                raise
+            _forget_cancellations()
+            return error  # its own, or that of a task it waited for
+        except Exception as error:
+            if self._over:
+                raise asyncio.CancelledError from error  # its clean-up failed, but it is to end all the same
+            return error
+        return None
+
+    async def _pause(self, child: Child, bugs: "_Bugs") -> None:
         delay_s = child.restart.next_delay()
         if self._hasty:
             await asyncio.sleep(min(delay_s, HASTE_S))
@@ -176,28 +185,75 @@ class Supervisor:
             async with asyncio.timeout(delay_s) as pause:
                 self._pauses.add(pause)
                 try:
-                    if await child.chance():
+                    if await self._chance(child, bugs):
                         child.restart.reset()
                 finally:
                     self._pauses.discard(pause)
         except TimeoutError:
             pass
 
+    async def _chance(self, child: Child, bugs: "_Bugs") -> bool:
+        """One that fails is none: the pause lasts as long as it would without."""
+        try:
+            return await child.chance()
+        except Exception as error:  # noqa: BLE001 - it is reported, as a failure of the child is
+            bugs.report(error, error)
+            return await _never()
 
-def first_cause(error: Exception) -> Exception:
+
+class _Bugs:
+    """Those of a child: each is reported with its traceback, once as long as it is the same."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._last: object = None
+
+    def report(self, first: BaseException, whole: BaseException) -> None:
+        """`first`: what is to be acted on of the whole."""
+        if isinstance(first, GatewayError) or _place(first) == self._last:
+            return
+        self._last = _place(first)
+        extra = {**about(MessageId.BUG), **self._child.fields}
+        log.error("%s: a bug, please report it", self._child.name, exc_info=whole, extra=extra)
+
+
+@contextmanager
+def refusing(whose: str) -> Iterator[None]:
+    """Around what is done for somebody who asked for it: whatever goes wrong costs him, not the gateway.
+
+    Raises: Refused, in the place of any other error; a bug is in the log.
+    """
+    try:
+        yield
+    except GatewayError as error:
+        raise Refused(str(error)) from error
+    except Exception as error:
+        log.exception("%s: a bug, please report it", whose, extra=about(MessageId.BUG))
+        # Not its text, which may hold whatever stands in the file.
+        raise Refused(f"internal error ({type(error).__name__}): the gateway's log has more") from error
+
+
+def first_cause(error: BaseException) -> BaseException:
     """What is to be acted on: of a group, its first bug, else its first error."""
     leaves = list(_leaves(error))
     return next((each for each in leaves if not isinstance(each, GatewayError)), leaves[0])
 
 
-def _place(error: Exception) -> tuple[type[Exception], str, int]:
+def _forget_cancellations() -> None:
+    """A task that counts as cancelled takes its own timeouts for that."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+
+
+def _place(error: BaseException) -> tuple[type[BaseException], str, int]:
     """Where a bug is: the same place is the same bug, whatever its message holds this time."""
     *_, frame = traceback.extract_tb(error.__traceback__)
     return type(error), frame.filename, frame.lineno or 0
 
 
-def _leaves(error: Exception) -> Iterator[Exception]:
-    if isinstance(error, ExceptionGroup):
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from _leaves(each)
     else:

@@ -35,6 +35,8 @@ class ServiceManager:
         """`address`: of its socket, a path or `@name`; empty: nobody listens."""
         self.watchdog_s = watchdog_s if address else None
         """It takes us for dead when it is not fed for so long; None: it does not mind."""
+        self.is_reloading = False
+        """Between `reloading` and `ready` or `stopping`."""
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._monotonic_ns = monotonic_ns
         self._status = ""
@@ -50,6 +52,7 @@ class ServiceManager:
 
     def ready(self) -> None:
         """Everything runs; or, after `reloading`, the new configuration does."""
+        self.is_reloading = False
         self._tell("READY=1")
 
     def status(self, text: str) -> None:
@@ -64,9 +67,11 @@ class ServiceManager:
 
     def reloading(self) -> None:
         """To be followed by `ready`, whatever became of it."""
+        self.is_reloading = True
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={self._monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
+        self.is_reloading = False
         self._tell("STOPPING=1")
 
     def extend(self, seconds: float) -> None:

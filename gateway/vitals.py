@@ -9,6 +9,7 @@ from gateway.health import Patience, Pulse
 from gateway.journal.journal import Journal
 from gateway.publish.delivery import Delivery
 from gateway.publish.forwarder import Forwarder
+from gateway.recovery import Recovery
 from gateway.reloading import Reloading
 from gateway.remembrance import Remembrance
 from gateway.source import Source
@@ -23,6 +24,7 @@ def pulses(
     *,
     alerting: Alerting,
     sources: Iterable[Source],
+    recovery: Recovery,
     deliveries: Iterable[Delivery],
     reloading: Reloading,
     patience: Patience,
@@ -35,6 +37,7 @@ def pulses(
     for each in alerting.receivers:
         yield Pulse(f"notify {each.name}", each.sending, each.attempts, LONGEST_ATTEMPT_S + patience.hand_s)
     yield from of_ports(sources, patience)
+    yield of_recovery(recovery, patience)
     yield of_reloads(reloading, patience)
 
 
@@ -66,6 +69,10 @@ def of_ports(sources: Iterable[Source], patience: Patience) -> Iterator[Pulse]:
     for source in sources:
         name = f"device {source.name}: {source.handling}"
         yield Pulse(name, source.handling, handled[source.port], patience.hand_s)
+
+
+def of_recovery(recovery: Recovery, patience: Patience) -> Pulse:
+    return Pulse(f"recovery: {recovery.handling}", recovery.handling, recovery.handled, patience.hand_s)
 
 
 def of_reloads(reloading: Reloading, patience: Patience) -> Pulse:

@@ -1,5 +1,6 @@
 """`sallyport journal`: what waits on disk for the brokers."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import orjson
 
 from gateway import config, wire
 from gateway.clock import system_clock
+from gateway.commands.unit import journal_path, service
 from gateway.errors import UsageError
 from gateway.journal import lock, look
 from gateway.journal.opening import boot_id
@@ -21,13 +23,31 @@ def run(path: Path, action: str, *, sure: bool) -> int:
     options = config.load(path).journal
     if options.in_memory:
         raise UsageError(f'{path} says journal.path = "memory": there is no file to look into')
+    journal = journal_path(options, service(path))
+    _become_the_owner_of_its_folder(journal)
     match action:
         case "show":
-            return _show(options.path)
+            return _show(journal)
         case "export":
-            return _export(options.path)
+            return _export(journal)
         case _:
-            return _purge(options.path, sure=sure)
+            return _purge(journal, sure=sure)
+
+
+def _become_the_owner_of_its_folder(journal: Path) -> None:
+    """For good: who owns it may have put links there, which lead root to what is not for them."""
+    if os.geteuid() != 0:
+        return
+    for folder in journal.parents:
+        try:
+            found = folder.lstat()  # a link may be theirs, whatever it leads to
+        except OSError:
+            continue
+        if found.st_uid != 0:
+            os.setgroups([])
+            os.setgid(found.st_gid)
+            os.setuid(found.st_uid)
+            return
 
 
 def _show(path: Path) -> int:

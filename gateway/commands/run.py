@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway import __version__, app, config, intercom
+from gateway.commands.ending import ended
 from gateway.health import Health
 from gateway.logs import MessageId, Tail, about, start_logging
 from gateway.systemd import ServiceManager
@@ -56,9 +57,11 @@ def run(path: Path, *, debug: bool) -> int:
         deadline = time.monotonic() + THREADS_MAY_TAKE_S
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
-        if any(worker.is_alive() for worker in workers) and sys.exc_info()[0] is None:
+        if any(worker.is_alive() for worker in workers):
+            error = sys.exc_info()[1]
+            status = 0 if error is None else ended(error, "run")
             logging.shutdown()
-            os._exit(0)
+            os._exit(status)
         runner.close()
     return 0
 

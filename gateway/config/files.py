@@ -3,6 +3,8 @@
 import os
 import ssl
 import stat
+from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +37,17 @@ def _authorities(ca: Path) -> Path:
 
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Authorities = Annotated[ReadableFile, AfterValidator(_authorities)]
+
+
+def contents(files: Iterable[Path | None]) -> bytes:
+    """In short, of those that are named: what was renewed is another one, though it is written in the same words.
+
+    Raises: ValueError.
+    """
+    try:
+        return sha256(b"".join(each.read_bytes() for each in files if each is not None)).digest()
+    except OSError as error:  # it has gone since it was looked at
+        raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
 def may_be_read_by_all(path: Path) -> bool:

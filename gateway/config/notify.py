@@ -3,12 +3,20 @@
 import base64
 import re
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from gateway.config.files import Authorities
+from gateway.config.files import Authorities, contents
 from gateway.config.secret import Secret
 from gateway.config.table import Table
 from gateway.config.webhook_url import WebhookUrl
@@ -154,6 +162,14 @@ class NotifyOptions(Table):
     def webhook(self) -> bool:
         """Else it is Apprise's."""
         return _is_webhook(self.url.get_secret_value())
+
+    _contents: bytes = PrivateAttr(default=b"")
+    """Of `ca`."""
+
+    @model_validator(mode="after")
+    def _remember_the_file(self) -> Self:
+        self._contents = contents((self.ca,))
+        return self
 
     @field_validator("group_by")
     @classmethod

@@ -6,7 +6,6 @@ import socket
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,7 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from drivers.driver import DriverOptions
 from gateway.config.broker_url import BrokerUrl, WrittenBrokerUrl
-from gateway.config.files import Authorities, ReadableFile
+from gateway.config.files import Authorities, ReadableFile, contents
 from gateway.config.notify import NotifyOptions
 from gateway.config.rules import RuleName, RuleOptions
 from gateway.config.secret import Secret
@@ -142,19 +141,14 @@ class TlsOptions(Table):
         default=None, description="The password of the private key, if it has one."
     )
     _contents: bytes = PrivateAttr(default=b"")
-    """Of the files, in short: a certificate that was renewed is another one, though it is written in the same words."""
+    """Of the files."""
     insecure: bool = Field(
         default=False, description="Believe any broker, whatever its certificate says; for a trial only."
     )
 
     @model_validator(mode="after")
     def _remember_the_files(self) -> Self:
-        files = [each for each in (self.ca, self.certificate, self.key) if each is not None]
-        if files:
-            try:
-                self._contents = sha256(b"".join(each.read_bytes() for each in files)).digest()
-            except OSError as error:  # it has gone since it was looked at
-                raise ValueError(f"cannot be read: {error.strerror}") from None
+        self._contents = contents((self.ca, self.certificate, self.key))
         return self
 
     @model_validator(mode="after")

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from gateway.errors import JournalError
 
+# Neither through a link, nor waiting for who may be at the other end of a pipe: doctor looks at it as root.
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
 
 class Lock:
     """Held until it is closed, or until the process ends in whatever way."""
 
     def __init__(self, journal: Path) -> None:
         """Raises: JournalError, when another process has it; OSError."""
-        self._file = os.open(_beside(journal), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(beside(journal), os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.pwrite(self._file, f"{os.getpid()}\n".encode().ljust(32), 0)
@@ -27,7 +30,7 @@ class Lock:
     def holds(self, journal: Path) -> bool:
         """Whether the file that is locked still stands there."""
         try:
-            return os.path.samestat(os.fstat(self._file), _beside(journal).stat())
+            return os.path.samestat(os.fstat(self._file), beside(journal).stat())
         except OSError:
             return False
 
@@ -38,9 +41,9 @@ class Lock:
 
 
 def holder(journal: Path) -> str | None:
-    """The program that has this journal open, and its pid; None if nobody has."""
+    """The program that has this journal open, and its pid; None if nobody has. Raises: OSError."""
     try:
-        file = os.open(_beside(journal), os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(beside(journal), os.O_RDONLY | _FLAGS)
     except FileNotFoundError:
         return None
     try:
@@ -52,7 +55,7 @@ def holder(journal: Path) -> str | None:
     return None
 
 
-def _beside(journal: Path) -> Path:
+def beside(journal: Path) -> Path:
     return journal.with_name(f"{journal.name}.lock")
 
 

@@ -1,6 +1,7 @@
 """Looking into a journal, also beside the gateway that is writing it."""
 
 import sqlite3
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from gateway.errors import JournalError
-from gateway.journal import record, slate, store
+from gateway.journal import lock, record, slate, store
 from gateway.journal.opening import open_files
 from gateway.journal.record import Record
 from gateway.journal.store import APPLICATION_ID, Aside, Limits, Loss
@@ -53,10 +54,9 @@ def view(path: Path, *, last: int) -> View:
             (last,),
         ).fetchall()
         run = db.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()[0]
-    files = [*store.files(path), *slate.paths(path)]
     return View(
         run=run,
-        size=sum(file.stat().st_size for file in files if file.exists()),
+        size=sum(file.stat().st_size for file in _there(path)),
         waiting={reader: max(0, newest - max(cursor, first - 1)) for reader, cursor in cursors.items()},
         oldest_wall=oldest,
         gaps=[(wall, Loss(*loss)) for wall, *loss in reversed(gaps)],
@@ -91,7 +91,7 @@ def purge(path: Path, *, boot: str, wall: int) -> None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    if not path.exists():
+    if path not in _there(path):
         raise JournalError(f"{path}: there is no journal (yet)")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
@@ -101,6 +101,28 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield db
     except store.DAMAGE as error:
         raise JournalError(f"{path}: {error}") from error
+
+
+def _there(path: Path) -> Sequence[Path]:
+    """Its files.
+
+    Raises: JournalError, when one may not be looked at, or is a pipe, say: whoever opened it might wait for ever.
+    """
+    found = []
+    for each in (*store.files(path), *slate.paths(path), lock.beside(path)):
+        try:
+            mode = each.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            why = f"{error.strerror}: only who owns the journal, and root, may look there"
+            raise JournalError(f"{each}: {why}") from None
+        if not stat.S_ISREG(mode):
+            raise JournalError(
+                f"{each}: no gateway has made this, it is no file: find out who has, and remove it"
+            )
+        found.append(each)
+    return found
 
 
 def _cursors(path: Path, db: sqlite3.Connection) -> dict[str, int]:

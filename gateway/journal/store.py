@@ -214,9 +214,6 @@ class Store:
 
     @classmethod
     def _connected(cls, path: Path, limits: Limits, *, forced: bool) -> Self:
-        disk = os.statvfs(path.parent)
-        share = min(limits.max_size, disk.f_blocks * disk.f_frsize) // 16
-        wal_pages = max(16, min(LARGEST_WAL, share // PAGE))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
         db.text_factory = lambda content: content.decode(errors="replace")
         opened = cls(path, db, limits, secrets.token_hex(8))
@@ -225,8 +222,6 @@ class Store:
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
             opened.adjust(limits, forced=forced)
-            db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
-            db.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE}")
             db.execute(
                 "PRAGMA secure_delete = OFF"
             )  # Debian builds it in: what goes would be written once more
@@ -240,8 +235,14 @@ class Store:
         return opened
 
     def adjust(self, limits: Limits, *, forced: bool) -> None:
-        """`forced`: each transaction is on the disk when it ends. Raises: sqlite3.Error."""
+        """`forced`: each transaction is on the disk when it ends. Raises: sqlite3.Error, OSError."""
         self._db.execute(f"PRAGMA synchronous = {'FULL' if forced else 'NORMAL'}")
+        # The log has its part of the room, and not more than all of it when there is less than there was.
+        disk = os.statvfs(self._path.parent)
+        share = min(limits.max_size, disk.f_blocks * disk.f_frsize) // 16
+        wal_pages = max(16, min(LARGEST_WAL, share // PAGE))
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
+        self._db.execute(f"PRAGMA journal_size_limit = {wal_pages * PAGE}")
         self.limits = limits
 
     def create(self, run: str, state: State) -> None:

@@ -68,14 +68,14 @@ class Receivers:
     async def change(self, notify: Mapping[str, NotifyOptions]) -> None:
         """While it runs. Who is told in another way goes on with what was not told yet."""
         for name in [name for name, options in self._notify.items() if notify.get(name) != options]:
-            former = self._outboxes.pop(name)
             if name in self._couriers:
                 courier = self._couriers.pop(name)
                 courier.task.cancel()
                 await asyncio.wait([courier.task])
+            former = self._outboxes.pop(name)  # not before: what comes meanwhile is for it, too
             if name in notify:
                 self._add(name, notify[name]).restore(former.kept())
-            elif former.waiting:
+            elif _owes(former.kept()):
                 _tell_dropped(name)
         for name in notify.keys() - self._outboxes.keys():
             self._add(name, notify[name])
@@ -92,7 +92,7 @@ class Receivers:
         for name, each in kept.items():
             if name in self._outboxes:
                 self._outboxes[name].restore(each)
-            elif each["waiting"]:
+            elif _owes(each):
                 _tell_dropped(name)
 
     def _add(self, name: str, options: NotifyOptions) -> Outbox:
@@ -122,6 +122,11 @@ class Receivers:
         )
         task = self._group.create_task(supervisor.run([child]), name=f"notify {each.name}")
         self._couriers[each.name] = _Courier(supervisor, task)
+
+
+def _owes(kept: Mapping[str, Any]) -> bool:
+    """Whether there is something to tell, if only that what was told is over."""
+    return bool(kept["waiting"] or any(each["alerts"] for each in kept["grouping"]["groups"]))
 
 
 def _tell_dropped(name: str) -> None:

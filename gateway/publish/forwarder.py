@@ -72,6 +72,7 @@ class Forwarder:
     def change(self, route: Route) -> None:
         """While it does not run. What was under way is sent again there, in the same order."""
         self._route = route
+        self._refusals.topics.clear()
         self._leaving.clear()
         self.readings.change(route.layout, route.pace)
         self.urgent.change(route.topics.urgent)
@@ -140,13 +141,13 @@ class Forwarder:
             await self._notify(window, await self._board.next())
 
     async def _notify(self, window: Window, message: Message) -> None:
-        await window.send(message, partial(self._note, message.topic))
+        await window.send(message, partial(self._note, message))
         self._notices_under_way += 1
 
-    def _note(self, topic: str, error: Rejected | None) -> None:
+    def _note(self, message: Message, error: Rejected | None) -> None:
         self._notices_under_way -= 1
-        self._board.seen(topic)
-        self._refusals.note(self._route.publisher.name, topic, error)
+        self._board.seen(message)
+        self._refusals.note(self._route.publisher.name, message.topic, error)
 
     def _learn_from(self, group: ExceptionGroup[Unreachable]) -> None:
         error = first_cause(group)

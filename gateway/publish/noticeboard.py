@@ -19,10 +19,10 @@ class Noticeboard:
         """Nothing is to stand there any more; repeated on each new connection until it has been `seen`."""
         self.post(Message(topic, b"", retain=True))
 
-    def seen(self, topic: str) -> None:
-        """The broker has taken a notice."""
-        if topic in self._notices and not self._notices[topic].payload and topic not in self._due:
-            del self._notices[topic]
+    def seen(self, message: Message) -> None:
+        """The broker has taken this notice."""
+        if not message.payload and self._notices.get(message.topic) is message:
+            del self._notices[message.topic]
 
     def take_down_all(self) -> None:
         """Forget what was to stand there, for topics that will be others."""

@@ -12,9 +12,11 @@ import pytest
 
 from gateway.alerting import LATE_S, Alerting, beside
 from gateway.bus import EventBus
-from gateway.config import load, rulebook
+from gateway.config import Config, load, rulebook
+from gateway.journal.journal import MOST_URGENT
 from gateway.logs import MessageId
 from gateway.model import Availability, Presence, Reading, Value
+from gateway.rules.rulebook import Rulebook
 from tests.support.logged import fields
 from tests.support.memory_journal import MemoryJournal
 from tests.support.scripted_driver import loop_clock
@@ -23,6 +25,25 @@ HOT = '[rules.hot]\nwhen = "boiler.t > 80"\nmessage = "{value}"\n'
 PATIENT = 'url = "http://127.0.0.1:9/"\ngroup_wait = "1h"\n'
 ONCALL, PHONE = f"[notify.oncall]\n{PATIENT}", f"[notify.phone]\n{PATIENT}"
 BUILT_IN = ("port_down", "device_offline", "device_stale", "clock_unsynchronised")
+
+
+def _config(folder: Path, text: str) -> Config:
+    file = folder / "gateway.toml"
+    devices = "".join(
+        f'[devices.{name}]\ndriver = "json"\nport = "/dev/{name}"\n' for name in ("boiler", "pump")
+    )
+    quiet = "".join(
+        f"[rules.{name}]\nenabled = false\n" for name in BUILT_IN if f"[rules.{name}]" not in text
+    )
+    file.write_text(
+        f'[gateway]\nname = "test"\n[mqtt]\nurl = "mqtt://127.0.0.1:1"\n'
+        f'[journal]\npath = "{folder / "journal.db"}"\n{devices}{quiet}{text}'
+    )
+    return load(file)
+
+
+def _book(config: Config) -> Rulebook:
+    return rulebook(config.rules, config.devices, config.gateway.zone)
 
 
 class Office:
@@ -39,25 +60,13 @@ class Office:
         cls, folder: Path, text: str, *, killed: bool = False, journal: MemoryJournal | None = None
     ) -> AsyncIterator[Self]:
         """`killed`: as the process would be, with nothing said at the end."""
-        file = folder / "gateway.toml"
-        devices = "".join(
-            f'[devices.{name}]\ndriver = "json"\nport = "/dev/{name}"\n' for name in ("boiler", "pump")
-        )
-        quiet = "".join(
-            f"[rules.{name}]\nenabled = false\n" for name in BUILT_IN if f"[rules.{name}]" not in text
-        )
-        file.write_text(
-            f'[gateway]\nname = "test"\n[mqtt]\nurl = "mqtt://127.0.0.1:1"\n'
-            f'[journal]\npath = "{folder / "journal.db"}"\n{devices}{quiet}{text}'
-        )
-        config = load(file)
+        config = _config(folder, text)
         bus, journal = EventBus(), journal or MemoryJournal("broker")
 
         async def write(device: str, metric: str, value: Value) -> None:
             raise AssertionError(f"no rule here sets {device}.{metric} to {value}")
 
-        book = rulebook(config.rules, config.devices, config.gateway.zone)
-        alerting = Alerting(config, book, bus, journal, loop_clock, write=write)
+        alerting = Alerting(config, _book(config), bus, journal, loop_clock, write=write)
         async with asyncio.TaskGroup() as group:
             alerting.start(group)
             yield cls(alerting, bus, journal)
@@ -245,6 +254,24 @@ async def test_rule_that_is_gone_is_resolved_where_it_was_published_and_its_topi
     async with Office.at_work(tmp_path, "") as office:
         await asyncio.sleep(1)
         assert await office.published == []
+
+
+async def test_topic_of_a_rule_that_is_taken_out_is_cleared_though_there_is_no_room_for_that_at_first(
+    tmp_path: Path,
+) -> None:
+    async with Office.at_work(tmp_path, HOT) as office:
+        await office.says(90)
+        await office.says(20)
+        for _ in range(MOST_URGENT):
+            if not office.journal.urgent_full:
+                await office.journal.append_urgent("gaps", b"{}")
+        config = _config(tmp_path, "")
+        await office.alerting.change(config, _book(config), [])
+        office.journal.urgent.commit("broker", before := office.journal.urgent.last)
+        await asyncio.sleep(2 * LATE_S)
+        assert office.journal.urgent.last == before + 1
+        [cleared] = await office.journal.urgent.after("broker", before, limit=10)
+        assert (cleared.device, cleared.payload) == ("alerts/hot", b"")
 
 
 async def test_receiver_that_is_not_configured_any_more_is_no_reason_to_fail(

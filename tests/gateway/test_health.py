@@ -203,6 +203,36 @@ async def test_stop_is_extended_while_it_goes_on_and_not_beyond_its_time(manager
     assert patient.fed()
 
 
+async def test_reload_is_extended_while_it_goes_on_and_at_a_stop_no_longer(
+    manager: FakeServiceManager,
+) -> None:
+    patient = Patient(manager, Part())
+    patient.ready()
+    extension = f"EXTEND_TIMEOUT_USEC={int(EXTENSION_S * 1e6)}"
+    for end in (patient.health.manager.ready, lambda: patient.health.stopping(60)):
+        patient.health.manager.reloading()
+        manager.clear()
+        await patient.live(300)
+        assert manager.listen().count(extension) == 100
+        end()
+        await patient.live(60)
+        manager.clear()
+        await patient.live(30)
+        assert extension not in manager.listen()
+
+
+async def test_reload_that_is_stuck_is_not_extended(manager: FakeServiceManager) -> None:
+    part = Part()
+    part.waits = True
+    patient = Patient(manager, part)
+    patient.ready()
+    patient.health.manager.reloading()
+    await patient.live(60)
+    manager.clear()
+    await patient.live(30)
+    assert not [each for each in manager.listen() if each.startswith(("EXTEND", "WATCHDOG"))]
+
+
 async def test_stop_that_is_stuck_is_not_extended(manager: FakeServiceManager) -> None:
     part = Part()
     part.waits = True
@@ -222,6 +252,32 @@ def test_patience_goes_with_the_watchdog_of_the_unit() -> None:
     # It is fed several times while it has patience, and what is stuck is said before it is over.
     assert 5 * whole.patience.look_s <= 30
     assert whole.patience.loop_s <= 15
+
+
+async def test_parts_that_cannot_be_looked_at_are_named_and_not_the_loop_which_turns(
+    manager: FakeServiceManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    part, parts = Part(), Patient(manager)
+    broken = [False]
+
+    def pulses() -> Iterator[Pulse]:
+        yield part.pulse()
+        if broken[0]:
+            raise ZeroDivisionError("in the vitals")
+
+    parts.health.ready(pulses, lambda: "1 device")
+    await parts.live(60)
+    broken[0] = True
+    await parts.live(60)
+    assert _stuck(caplog)[0].startswith("health: the look at all parts: stuck: nothing has moved for 15 s")
+    assert len(_stuck(caplog)) == 1
+    assert any(each.exc_info and each.exc_info[0] is ZeroDivisionError for each in caplog.records)
+    assert parts.heard.listen()[-1].startswith("STATUS=stuck for ")
+    broken[0] = False
+    manager.clear()
+    await parts.live(60)
+    assert caplog.messages[-1] == "health: the look at all parts: goes on"
+    assert parts.fed()
 
 
 # In real time: with threads and loops that are really stuck.

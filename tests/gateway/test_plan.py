@@ -124,6 +124,37 @@ def test_certificate_that_was_renewed_is_another_one(folder: Path) -> None:
     assert plan(old, config.load(file)).lines == ["restart: mqtt (tls)"]
 
 
+def test_authority_of_a_webhook_that_was_renewed_is_another_one(folder: Path) -> None:
+    file = folder / "gateway.toml"
+    file.write_text(f'{SITE}ca = "made/hook.pem"\n')
+    shutil.copy(folder / "made" / "ca.pem", folder / "made" / "hook.pem")
+    old = config.load(file)
+    assert plan(old, config.load(file)).lines == ["nothing changes"]
+    shutil.copy(Authority(folder / "renewed", "authority").file, folder / "made" / "hook.pem")
+    assert plan(old, config.load(file)).lines == ["change: notify.phone (contents of a file)"]
+
+
+def test_broker_inside_the_gateway_waits_for_the_next_start_whatever_its_name(folder: Path) -> None:
+    inside = '[mqtt.here]\nurl = "embedded"\n'
+    file = folder / "gateway.toml"
+    file.write_text(SITE)
+    without = config.load(file)
+    file.write_text(f"{SITE}{inside}")
+    within = config.load(file)
+    added = plan(without, within)
+    assert added.lines == ["at the next start: mqtt.here"]
+    assert added.config.brokers == without.brokers
+    taken_out = plan(within, without)
+    assert taken_out.lines == ["at the next start: mqtt.here"]
+    assert taken_out.config.brokers == within.brokers
+    file.write_text(f"{SITE}{inside}embedded_port = 1884\nwindow = 20\n")
+    moved = plan(within, config.load(file))
+    assert moved.lines == ["at the next start: mqtt.here (window, embedded_port)"]
+    assert moved.config.brokers == within.brokers
+    file.write_text(f"{SITE}{inside}window = 20\n")
+    assert plan(within, config.load(file)).lines == ["restart: mqtt.here (window)"]
+
+
 def test_document_names_all_that_is_changed_in_place() -> None:
     text = (Path(__file__).parents[2] / "docs" / "reloading.md").read_text()
     [row] = re.findall(r"^\| of a device (.*?) \| in place", text, re.MULTILINE)

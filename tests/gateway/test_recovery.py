@@ -342,6 +342,24 @@ async def test_stop_in_the_middle_leaves_the_power_on(tmp_path: Path) -> None:
     assert switch.read_text() == "0\n"
 
 
+async def test_stop_in_the_middle_is_one_though_the_hub_is_gone(tmp_path: Path) -> None:
+    hub = Hub(tmp_path)
+    switch = hub.port(2)
+    site = Site()
+    site.add("ardu", Instrument(), reopen_after="1m", power_cycle=str(switch))
+    off = asyncio.Event()
+    async with hub.switching(switch, off=off.set):
+        running = asyncio.create_task(Supervisor().run([site.recovery.child, site.sources[0].child()]))
+        watching = asyncio.create_task(site.sources[0].watch())
+        await off.wait()
+        switch.rename(tmp_path / "gone")
+        running.cancel()
+        watching.cancel()
+        await asyncio.wait([running], timeout=60)
+        switch.write_text("")  # for `switching`, which looks at it
+        assert running.cancelled()
+
+
 async def test_port_that_was_left_without_power_gets_it_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

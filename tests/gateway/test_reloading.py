@@ -13,7 +13,11 @@ import pytest
 
 from gateway import app, config
 from gateway.clock import system_clock
+from gateway.errors import Refused
 from gateway.intercom import MOST_CALLERS
+from gateway.reloading import Change, Reloading
+from gateway.request import carried_out
+from gateway.systemd import ServiceManager
 
 pytestmark = pytest.mark.real_time
 
@@ -142,3 +146,15 @@ async def test_caller_who_goes_away_disturbs_nobody(tmp_path: Path) -> None:
             writer.write(b'{"verb":"plan"}\n')
             writer.close()
         assert (await _ask(socket, b'{"verb":"plan"}'))["plan"] == ["nothing changes"]
+
+
+async def test_reload_that_is_asked_for_while_the_gateway_stops_is_refused_at_once() -> None:
+    async def nobody_carries_it_out(_change: Change) -> None:
+        raise AssertionError
+
+    config_of_none = config.Config.model_construct()
+    reloading = Reloading(None, lambda: config_of_none, nobody_carries_it_out, ServiceManager())
+    await reloading.end(1)
+    async with asyncio.timeout(10):
+        with pytest.raises(Refused, match="is being stopped"):
+            await carried_out(reloading.verbs, "reload", {})

@@ -165,3 +165,24 @@ async def test_flood_of_which_nothing_passes_leaves_turns_to_others() -> None:
             group.create_task(count_turns())
     assert source.filtered == 999
     assert turns >= 1000 // STRETCH
+
+
+async def test_what_filters_have_made_is_published_whole_though_whoever_waits_for_room_is_cancelled() -> None:
+    bus = EventBus()
+    mailbox = bus.subscribe(Reading, name="test", capacity=1, overflow=Overflow.WAIT)
+    filters = ({"metric": "a", "debounce": "5s"}, {"metric": "b", "debounce": "5s"})
+    options = {"driver": "scripted", "port": "/dev/ttyUSB0", "filters": filters}
+    script = Instrument([{"a": 1, "b": 2}])
+    source = Source(
+        "boiler", script.driver(), DriverOptions.model_validate(options), bus, loop_clock, last_seq=100
+    )
+    bus.put(Reading(at=loop_clock(), device="other", values={"t": 1}))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(Supervisor().run([source.child()]))
+        waking = group.create_task(source.wake())
+        await asyncio.sleep(10)
+        waking.cancel()
+        running.cancel()
+    made = [each for each in mailbox.take() if each.device == "boiler"]
+    assert (len(made), source.seq - 100) == (source.made, source.made)
+    assert {name for each in made for name in each.values} == {"a", "b"}

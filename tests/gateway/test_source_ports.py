@@ -1,6 +1,7 @@
 """Sources on real terminals: what is said of their ports."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -254,3 +255,24 @@ async def test_bus_of_silent_instruments_is_opened_again_as_one(tmp_path: Path) 
                 await instrument.closed()
                 await asyncio.sleep(0.1)
                 away = away + 1 if not instrument.is_open else 0
+
+
+async def test_port_that_is_looked_for_and_not_found_for_long_is_being_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of sysfs that does not come: so does a hub that hangs."""
+    machine = Machine(tmp_path, monkeypatch)
+    machine.plug_in("ttyUSB0", Adapter("0403", "6001", "A50285BI"))
+    [vendor] = machine.sys.rglob("idVendor")
+    vendor.unlink()
+    os.mkfifo(vendor)
+    pipe = os.open(vendor, os.O_RDWR)
+    hung = source(EventBus(), "board", "json", "usb:0403:6001")
+    async with running(hung):
+        try:
+            async with asyncio.timeout(PATIENCE_S / 4):
+                while hung.handling != "opening":
+                    await asyncio.sleep(0.01)
+        finally:
+            vendor.unlink()
+            os.close(pipe)

@@ -356,3 +356,92 @@ async def test_chance_ends_the_pause_and_earns_a_fresh_backoff() -> None:
     plugging.cancel()
     await asyncio.wait([plugging])
     assert attempts == [0, 1, 3, 7, 10, 11, 13, 17]
+
+
+async def _cancels_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(1)
+
+
+async def _waits_for_what_is_cancelled() -> None:
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    await gone
+
+
+@pytest.mark.parametrize("end", [_cancels_itself, _waits_for_what_is_cancelled])
+async def test_child_that_cancels_itself_has_failed_and_is_run_again(
+    end: Callable[[], Awaitable[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts: list[float] = []
+
+    async def run(_report: Report) -> None:
+        attempts.append(round(asyncio.get_running_loop().time()))
+        await end()
+
+    await _run_for(10, _child(run))
+    assert attempts == [0, 1, 3, 7]
+    assert _lines(caplog) == [
+        "boiler: a bug, please report it",
+        "boiler: offline: internal error: CancelledError()",
+    ]
+
+
+async def test_child_that_cancelled_itself_ends_with_its_supervisor() -> None:
+    runs = 0
+
+    async def run(_report: Report) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            await _cancels_itself()
+        await asyncio.sleep(1e9)
+
+    await _run_for(10, _child(run))
+    assert runs == 2
+
+
+class _BeyondRepair(BaseException):
+    pass
+
+
+async def test_what_is_no_exception_ends_all_children_and_none_of_them_is_run_again() -> None:
+    runs = 0
+
+    async def good(_report: Report) -> None:
+        nonlocal runs
+        runs += 1
+        await asyncio.sleep(1e9)
+
+    async def bad(_report: Report) -> None:
+        await asyncio.sleep(1)
+        raise _BeyondRepair
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with asyncio.timeout(100):
+            await Supervisor().run([_child(good), _child(bad)])
+    assert caught.group_contains(_BeyondRepair)
+    assert runs == 1
+
+
+async def test_chance_that_fails_is_reported_once_and_the_pauses_are_as_without_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    attempts: list[float] = []
+
+    async def run(_report: Report) -> None:
+        attempts.append(round(asyncio.get_running_loop().time()))
+        raise LinkAbsent("/dev/ttyUSB0: no such device")
+
+    async def chance() -> bool:
+        await asyncio.sleep(0.5)
+        raise OSError("the folder cannot be looked at")
+
+    await _run_for(10, replace(_child(run), chance=chance))
+    assert attempts == [0, 1, 3, 7]
+    assert _lines(caplog) == [
+        "boiler: offline: /dev/ttyUSB0: no such device",
+        "boiler: a bug, please report it",
+    ]

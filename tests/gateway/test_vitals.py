@@ -23,6 +23,7 @@ from gateway.publish.forwarder import Forwarder, Route
 from gateway.publish.noticeboard import Noticeboard
 from gateway.publish.publisher import Answer, Message, Publisher
 from gateway.publish.topics import Topics
+from gateway.recovery import Recovery
 from gateway.reloading import Change, Reloading
 from gateway.remembrance import Remembrance
 from gateway.source import Source
@@ -251,8 +252,9 @@ async def test_forwarder_that_sends_nothing_of_what_waits_though_it_could_is_stu
 # Ports.
 
 
-def _source(name: str, driver: Driver, port: str) -> Source:
-    options = DriverOptions.model_validate({"driver": "scripted", "port": port, "retry_max": "5s"})
+def _source(name: str, driver: Driver, port: str, **given: str) -> Source:
+    table = {"driver": "scripted", "port": port, "retry_max": "5s", **given}
+    options = DriverOptions.model_validate(table)
     return Source(name, driver, options, EventBus(), loop_clock)
 
 
@@ -286,6 +288,34 @@ async def test_devices_on_one_port_wait_for_each_other_and_not_for_ever(turn_s: 
     assert len(stuck) == (0 if turn_s == 10 else 40)
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_recovery_is_well_while_it_helps_and_stuck_when_a_port_does_not_shut() -> None:
+    shuts = [True]
+
+    @asynccontextmanager
+    async def open_device(name: str, options: DriverOptions, clock: Clock) -> AsyncIterator[Device]:
+        async with silent.open(name, options, clock) as device:
+            yield device
+        if not shuts[0]:
+            await asyncio.sleep(3600)
+
+    silent = Instrument().driver()
+    driver = Driver(summary="", options=DriverOptions, decoder=_no_decoder, open=open_device)
+    source = _source("silent", driver, "/dev/a", stale_after="10s")
+    recovery = Recovery([source])
+    running = asyncio.create_task(Supervisor().run([source.child(), recovery.child]))
+    watching = asyncio.create_task(source.watch())
+
+    def pulses() -> list[Pulse]:
+        return [vitals.of_recovery(recovery, PATIENCE)]
+
+    assert await _stuck(pulses, 600) == set()
+    shuts[0] = False
+    assert await _stuck(pulses, 2400) == {"recovery: closing /dev/a"}
+    running.cancel()
+    watching.cancel()
+    await asyncio.wait([running, watching])
 
 
 def _no_decoder(_options: object) -> NoReturn:
@@ -331,9 +361,11 @@ def test_document_says_how_patient_it_is() -> None:
     notice = hand + vitals.LONGEST_ATTEMPT_S / 60
     assert told == [
         f"{PATIENCE.loop_s:g} s",
+        f"{PATIENCE.loop_s:g} s",
         f"{PATIENCE.mailbox_s:g} s",
         f"`ack_timeout` and {PATIENCE.forwarder_s:g} s",
         f"{PATIENCE.disk_s:g} s ({long:g} min while a damaged journal is saved)",
+        f"{hand:g} min",
         f"{hand:g} min",
         f"{notice:g} min",
         f"{long:g} min",

@@ -1,6 +1,7 @@
 """A real mosquitto, started and stopped at will."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -71,8 +72,14 @@ class Mosquitto:
         """Safe to call twice."""
         if self._process is not None:
             self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)  # it may be frozen
             self._process.wait(10)
             self._process = None
+
+    def freeze(self) -> None:
+        """From now on it answers nobody, and hangs up on nobody."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """As a power cut would: no goodbye to anybody."""

@@ -52,6 +52,8 @@ TRIES: dict[str, Callable[[], object]] = {
     "open an IPv4 socket": lambda: open_socket(socket.AF_INET),
     "open an IPv6 socket": lambda: open_socket(socket.AF_INET6),
     "open a UNIX socket": lambda: open_socket(socket.AF_UNIX),
+    "know the machine's boot": lambda: Path("/proc/sys/kernel/random/boot_id").read_bytes(),
+    "know who has locked a port": lambda: Path("/proc/locks").read_bytes(),
     # And what it has no business with.
     "write its configuration": lambda: write("/etc/sallyport/probe"),
     "write its program": lambda: write("/opt/sallyport/probe"),

@@ -13,6 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import field_validator
+
 from drivers.driver import Device, Driver, DriverOptions
 from gateway.errors import LinkLost
 from gateway.model import Clock, Reading
@@ -20,6 +22,10 @@ from gateway.model import Clock, Reading
 READINGS_BEFORE = 5
 
 EVER_S = 3600.0
+
+
+class BeyondRepair(BaseException):
+    """No Exception, which would cost the device only."""
 
 
 class Options(DriverOptions):
@@ -31,7 +37,16 @@ class Options(DriverOptions):
         "never shuts",
         "never leaves",
         "kills the disk's thread",
+        "cannot be configured",
+        "ends the gateway and keeps a thread",
     ] = "nothing"
+
+    @field_validator("deed")
+    @classmethod
+    def _configurable(cls, deed: str) -> str:
+        if deed == "cannot be configured":
+            raise RuntimeError("neither good nor bad")  # of which pydantic makes no complaint
+        return deed
 
 
 class _Rogue:
@@ -72,6 +87,9 @@ class _Rogue:
                     ctypes.c_ulong(disk.ident), ctypes.py_object(SystemExit)
                 )
                 sys.setswitchinterval(0.005)
+            case "ends the gateway and keeps a thread":
+                asyncio.get_running_loop().run_in_executor(None, time.sleep, EVER_S)
+                raise BeyondRepair("nobody catches this")
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import pytest
 import drivers
 from drivers.instrument import PtyInstrument
 from drivers.testing.instrument import UnrulyInstrument
-from gateway.cli import EXIT_INTERRUPTED
+from gateway.commands.ending import EXIT_INTERRUPTED
 from gateway.commands.simulate import play
 from tests.support.gateway_process import GatewayProcess
 from tests.support.mosquitto import Mosquitto

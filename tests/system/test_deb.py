@@ -87,6 +87,26 @@ async def test_package_is_installed_upgraded_removed_and_purged_and_loses_nothin
     assert machine.run("id", "sallyport", check=False).returncode == 1
 
 
+def test_purge_after_a_change_to_scripts_install_takes_nothing_from_it(machine: Box) -> None:
+    machine.run("dpkg", "--install", PACKAGE)
+    configure(machine, '[gateway]\nname = "stays"\n')
+    machine.systemctl("restart", "sallyport")
+    machine.run("dpkg", "--remove", "sallyport")
+    assert machine.systemctl("is-enabled", "sallyport", check=False) == "masked"
+    machine.run(CLONE / "scripts/install", "--offline", WHEELHOUSE, timeout=200)
+    before = machine.properties("sallyport", "MainPID", "ActiveState", "UnitFileState")
+    assert (before["ActiveState"], before["UnitFileState"]) == ("active", "enabled")
+    machine.run("dpkg", "--purge", "sallyport")
+    machine.systemctl("daemon-reload")
+    assert machine.properties("sallyport", *before) == before
+    assert machine.read("/etc/sallyport/gateway.toml") == '[gateway]\nname = "stays"\n'
+    assert "/var/lib/sallyport/journal.db" in files(machine)
+    assert machine.sh("id -nG sallyport") == "sallyport dialout"
+    machine.run("systemctl", "restart", "sallyport")
+    machine.run(CLONE / "scripts/uninstall", "--purge")
+    machine.sh("systemctl daemon-reload")
+
+
 def test_package_leaves_alone_what_scripts_install_has_put_there(machine: Box) -> None:
     machine.sh("mkdir -p /opt/sallyport/current")
     done = machine.run("dpkg", "--install", PACKAGE, check=False)

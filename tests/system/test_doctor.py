@@ -21,12 +21,13 @@ import drivers
 from drivers.instrument import PtyInstrument
 from drivers.testing.instrument import UnrulyInstrument
 from gateway import cli
-from gateway.cli import EXIT_INTERRUPTED, EXIT_USAGE
 from gateway.commands.doctor import examination
 from gateway.commands.doctor.finding import Finding, State
-from gateway.commands.doctor.machine import Service
+from gateway.commands.doctor.machine import service_finding
 from gateway.commands.doctor.running import is_gateway, runs_with
+from gateway.commands.ending import EXIT_INTERRUPTED, EXIT_USAGE
 from gateway.commands.simulate import play
+from gateway.commands.unit import Service
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto, program
 from tests.support.ports import free_port
@@ -573,7 +574,7 @@ def test_what_a_person_reads_steers_no_terminal() -> None:
 def test_service_is_judged_by_what_systemd_says_of_it(
     shown: dict[str, str], state: State, words: str
 ) -> None:
-    finding = Service("sallyport", shown).finding()
+    finding = service_finding(Service("sallyport", shown))
     assert finding.state is state
     assert words in finding.verdict
     assert bool(finding.remedy) is (state is not State.WELL)

@@ -12,6 +12,7 @@ from drivers.driver import LineSetting
 from drivers.instrument import PtyInstrument
 from drivers.ports import FoundPort
 from gateway import cli, config
+from gateway.commands.ending import EXIT_USAGE
 from gateway.commands.init import document
 from gateway.commands.simulate import play
 from gateway.commands.sniff import Finding
@@ -62,7 +63,7 @@ def test_file_that_somebody_has_written_is_left_alone_without_force(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text("# mine\n")
-    assert cli.main(["init", str(file)]) == cli.EXIT_USAGE
+    assert cli.main(["init", str(file)]) == EXIT_USAGE
     assert "--force writes over it" in capsys.readouterr().err
     assert file.read_text() == "# mine\n"
     assert cli.main(["init", str(file), "--force"]) == 0
@@ -127,15 +128,15 @@ def test_dash_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_stands_in_the_way_is_told_with_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["init", str(tmp_path / "none/gateway.toml")]) == cli.EXIT_USAGE
+    assert cli.main(["init", str(tmp_path / "none/gateway.toml")]) == EXIT_USAGE
     assert f"sudo mkdir {tmp_path}/none" in capsys.readouterr().err
-    assert cli.main(["init", "-", "--ask"]) == cli.EXIT_USAGE
-    assert cli.main(["init", "-", "--sniff", "--wait", "soon"]) == cli.EXIT_USAGE
+    assert cli.main(["init", "-", "--ask"]) == EXIT_USAGE
+    assert cli.main(["init", "-", "--sniff", "--wait", "soon"]) == EXIT_USAGE
 
 
 def test_folder_that_may_not_be_written_is_told_to_a_stranger() -> None:
     done = stranger("init", "/etc/sallyport-nobodys.toml")
-    assert done.returncode == cli.EXIT_USAGE
+    assert done.returncode == EXIT_USAGE
     assert "/etc/sallyport-nobodys.toml: Permission denied: use sudo" in done.stderr
     assert "Traceback" not in done.stderr
 

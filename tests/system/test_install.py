@@ -34,11 +34,18 @@ def files_before(machine: Box) -> set[str]:
 @pytest.fixture
 def installed(machine: Box, files_before: set[str]) -> Iterator[Box]:  # noqa: ARG001 - before it is installed
     """With an empty configuration."""
-    if not version_in_use(machine):
+    if version_in_use(machine) != __version__:
         install(machine)
     configure(machine, "")
     yield machine
     clear(machine)
+
+
+NO_UDEV = """\
+import os, socket
+os.makedirs("/run/udev")
+socket.socket(socket.AF_UNIX).bind("/run/udev/control")
+"""
 
 
 def install(box: Box, clone: Path = CLONE) -> subprocess.CompletedProcess[str]:
@@ -155,6 +162,25 @@ async def test_version_that_does_not_become_ready_is_taken_back(installed: Box) 
     assert "Nice=1" not in installed.systemctl("cat", "sallyport")
 
 
+def test_way_back_goes_on_through_what_fails_and_says_what_is_left_to_do(installed: Box) -> None:
+    installed.systemctl("restart", "sallyport")
+    before = versions_kept(installed)
+    # Nothing in there can be changed, neither by the new version nor on the way back.
+    rules = "/usr/local/lib/udev/rules.d"
+    installed.sh(f"mount --bind {rules} {rules}; mount -o remount,bind,ro {rules}")
+    done = install(installed, other_clone(installed, "99.0.4"))
+    installed.sh(f"umount {rules}")
+    assert done.returncode == 1
+    way_back = done.stderr.partition("going back to")[2]
+    assert "61-sallyport.rules': Read-only file system" in way_back
+    assert "Not all of the way back could be gone" in way_back
+    assert "is at work again" in way_back
+    assert versions_kept(installed) == before
+    assert version_in_use(installed) == __version__
+    assert installed.systemctl("is-active", "sallyport") == "active"
+    assert "ExecStart=/opt/sallyport/current" in installed.systemctl("cat", "sallyport")
+
+
 @pytest.mark.slow
 def test_installation_that_is_interrupted_leaves_the_old_version_at_work(installed: Box) -> None:
     slow = other_clone(installed, "99.0.3", "echo 'import time; time.sleep(50)' >>gateway/app.py")
@@ -184,6 +210,18 @@ def test_version_that_does_not_take_the_configuration_is_refused_before_anything
     assert (main_pid(installed), versions_kept(installed)) == before
 
 
+def test_further_gateways_whose_configuration_is_not_taken_keep_a_new_version_out_too(installed: Box) -> None:
+    strict = other_clone(installed, "99.0.6", "sed -i 's/retry_max:/retry_most:/' gateway/config/options.py")
+    configure(installed, '[mqtt]\nretry_max = "200ms"\n', name="east-wing")
+    installed.systemctl("enable", "sallyport@east-wing")
+    before = versions_kept(installed)
+    done = install(installed, strict)
+    installed.systemctl("disable", "sallyport@east-wing")
+    assert done.returncode == 1
+    assert "east-wing.toml:2:1: mqtt.retry_max" in done.stderr
+    assert versions_kept(installed) == before
+
+
 def test_packages_that_cannot_be_had_leave_everything_as_it_was(installed: Box) -> None:
     installed.systemctl("start", "sallyport")
     before = (main_pid(installed), versions_kept(installed))
@@ -191,6 +229,34 @@ def test_packages_that_cannot_be_had_leave_everything_as_it_was(installed: Box) 
     done = installed.run(CLONE / "scripts/install", "--offline", "/tmp/empty", check=False)
     assert done.returncode == 1
     assert (main_pid(installed), versions_kept(installed)) == before
+
+
+def test_service_that_crashes_again_and_again_does_not_keep_out_the_version_that_mends_it(
+    installed: Box,
+) -> None:
+    mended = other_clone(installed, "99.0.5")
+    installed.write(
+        "/etc/systemd/system/sallyport.service.d/test.conf",
+        "[Service]\nExecStartPre=/bin/sh -c 'readlink /opt/sallyport/current | grep -q -- 99'\nRestartSec=200ms\n",
+    )
+    installed.write(
+        "/etc/systemd/system/sallyport@east.service.d/test.conf", "[Service]\nExecStartPre=false\n"
+    )
+    configure(installed, "", name="east")
+    installed.sh("systemctl daemon-reload; systemctl restart --no-block sallyport sallyport@east")
+    installed.sh(
+        "for unit in sallyport sallyport@east; do"
+        " until [ $(systemctl show --property=NRestarts --value $unit) -gt 0 ]; do sleep 0.1; done; done"
+    )
+    # udev that runs, and cannot be told anything: this box has no udevadm.
+    installed.run("python3", "-c", NO_UDEV)
+    done = install(installed, mended)
+    installed.sh("rm -r /run/udev; systemctl stop sallyport@east")
+    assert done.returncode == 0, done.stderr
+    assert "udev was not told" in done.stderr
+    assert "sallyport@east.service does not become ready with 99.0.5 either" in done.stderr
+    assert version_in_use(installed) == "99.0.5"
+    assert installed.systemctl("is-active", "sallyport") == "active"
 
 
 def test_removal_leaves_configuration_and_journal_and_with_purge_nothing(

@@ -191,3 +191,34 @@ async def test_thread_that_keeps_the_interpreter_is_named_by_the_signal_that_end
         said = "\n".join(gateway.log)
         assert "Fatal Python error: Aborted" in said
         assert "rogue_driver.py" in said[said.index("Fatal Python error") :]
+
+
+async def test_gateway_that_a_bug_ends_says_so_and_ends_though_a_thread_does_not(tmp_path: Path) -> None:
+    config = _config(tmp_path, _rogue("ends the gateway and keeps a thread"))
+    async with _supervised(config, environment=installed(tmp_path / "site")) as (gateway, _):
+        assert await gateway.ended() == 1
+        await gateway.said("sallyport: a bug, please report it")
+        await gateway.said("BeyondRepair: nobody catches this")
+
+
+async def test_reload_that_meets_a_bug_is_refused_and_the_gateway_goes_on_as_it_was(tmp_path: Path) -> None:
+    with PtyInstrument.plugged_in(tmp_path / "board") as board:
+        config = _config(tmp_path, _board(tmp_path))
+        async with _supervised(config, environment=installed(tmp_path / "site")) as (gateway, manager):
+            await until(lambda: gateway.listens_to([tmp_path / "board"]))
+            _config(tmp_path, _board(tmp_path), _rogue("cannot be configured"))
+            for verb in ("plan", "reload"):
+                answer = await gateway.ask(tmp_path, verb)
+                assert answer == {
+                    "status": "error",
+                    "error": "internal error (RuntimeError): the gateway's log has more",
+                }
+            await gateway.said("reload: a bug, please report it", times=2)
+            await gateway.said("RuntimeError: neither good nor bad", times=2)
+            await gateway.said("reload: refused, everything stays as it was")
+            states = [each for each in manager.listen() if each.startswith(("READY", "RELOADING"))]
+            assert [each.partition("=")[0] for each in states] == ["READY", "RELOADING", "READY"]
+            await board.say(b'{"n": 1}\n')
+            await _heard(manager, "STATUS=1 device, 1 online")
+            _config(tmp_path, _board(tmp_path), _rogue("nothing"))
+            assert (await gateway.ask(tmp_path, "reload"))["plan"] == ["start: devices.rogue"]

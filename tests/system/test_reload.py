@@ -21,6 +21,7 @@ from tests.support.account import Account
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto
 from tests.support.plant import Plant
+from tests.support.ports import free_port
 from tests.support.recorder import Recorder
 from tests.support.subscriber import Subscriber
 
@@ -266,6 +267,12 @@ async def test_device_that_is_taken_out_leaves_nothing_at_the_broker_and_counts_
         await site.says(20, 2)
         assert site.seqs() == [1, 2]
         await until(lambda: got.on("board/availability")[-1]["state"] == "online")
+        site.write(HOT, gateway='status_interval = "1s"')
+        await site.reload()
+        await until(lambda: got.on("status/counters"))
+        counted = got.on("status/counters")[-1]
+        assert counted["gone"] == {"read": 2, "filtered": 0, "made": 0}
+        assert counted["journal"]["recorded"] == 2 + counted["devices"]["board"]["read"] == 3
 
 
 async def test_device_that_was_taken_out_between_two_starts_leaves_nothing_at_the_broker_either(
@@ -371,6 +378,42 @@ async def test_broker_that_comes_gets_everything_and_one_that_goes_hears_a_farew
         assert counted["brokers"]["mqtt"]["connects"] == 1  # nobody has touched this one
 
 
+async def test_broker_that_is_come_back_to_forgets_a_device_that_was_taken_out_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with Site.at_work(tmp_path, HOT) as site:
+        left = site.subscriber.left
+        await until(lambda: left("board/availability") and left("alerts/hot/board"))
+        _write(tmp_path, free_port(), HOT)
+        assert (await site.reload())["plan"] == ["restart: mqtt (url)"]
+        _write(tmp_path, free_port(), HOT, name="other")
+        assert len((await site.reload())["plan"]) == 3
+        site.write(HOT, name="other")
+        assert (await site.reload())["plan"] == ["restart: mqtt (url)"]
+        await until(lambda: left("board/availability") == b"" == left("alerts/hot/board"))
+        await until(lambda: left("other/availability"))
+
+
+async def test_broker_that_comes_is_told_what_fires(tmp_path: Path) -> None:
+    async with Site.at_work(tmp_path, HOT) as site:
+        await until(lambda: site.subscriber.left("alerts/hot/board"))
+        for count in (2, 3):  # what came before these is acknowledged
+            await site.says(90, count)
+        async with Subscriber.listening(
+            site.broker.host, site.broker.port, "second/#", name="second"
+        ) as second:
+            further = f'[mqtt.second]\nurl = "mqtt://127.0.0.1:{site.broker.port}"\nprefix = "second"\n'
+            site.write(f"{further}{HOT}")
+            await site.reload()
+            await until(lambda: second.on("alerts/hot/board"))
+            assert second.on("alerts/hot/board")[-1] == {
+                **site.subscriber.on("alerts/hot/board")[0],
+                "time": second.on("alerts/hot/board")[-1]["time"],
+            }
+            await site.says(20, 4)
+            await until(lambda: second.on("alerts/hot/board")[-1]["state"] == "resolved")
+
+
 async def test_gateway_that_has_lost_its_broker_is_told_of_another_one(tmp_path: Path) -> None:
     async with Site.at_work(tmp_path) as site:
         site.broker.kill()
@@ -386,3 +429,40 @@ async def test_gateway_that_has_lost_its_broker_is_told_of_another_one(tmp_path:
                 await got.has(1)
                 assert [each["seq"] for each in got.readings("board")] == [2]
                 assert got.on("board/availability")[-1]["state"] == "online"
+
+
+async def test_stop_in_the_middle_of_a_reload_ends_though_the_broker_that_is_left_answers_no_more(
+    tmp_path: Path,
+) -> None:
+    with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
+        async with GatewayProcess.running(_write(tmp_path, broker.port)) as gateway:
+            await gateway.said("broker: online")
+            await until(lambda: gateway.listens_to([board.path]))
+            broker.freeze()
+            await board.say(b'{"t":20}\n')
+            _write(tmp_path, broker.port, mqtt="window = 20", device='parity = "even"')
+            gateway.send(signal.SIGHUP)
+            await until(lambda: not gateway.listens_to([board.path]))  # then it waits for acknowledgements
+            assert gateway.lines("reload: ") == []
+            assert await gateway.stop() == 0
+
+
+async def test_device_that_is_moved_to_another_port_does_not_say_of_that_one_what_was_so_of_the_first(
+    tmp_path: Path,
+) -> None:
+    def gps(port: str) -> str:
+        return (
+            f'[devices.gps]\ndriver = "json"\nport = "{tmp_path / port}"\n'
+            '[rules.port_down]\nenabled = true\nfor = "0s"\n'
+        )
+
+    with PtyInstrument.plugged_in(tmp_path / "good") as good:
+        async with Site.at_work(tmp_path, gps("missing")) as site:
+            await until(lambda: site.subscriber.left("_missing"))
+            site.write(gps("good"))
+            assert (await site.reload())["plan"] == ["restart: devices.gps (port)"]
+            await until(lambda: site.gateway.listens_to([good.path]))
+            await good.say(b'{"t":1}\n')
+            await site.subscriber.has(1, "gps")
+            await until(lambda: not site.subscriber.left("_missing"))
+            assert site.subscriber.on("_good") == []

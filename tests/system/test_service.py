@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.journal.opening import boot_id
 from tests.support.box import PROJECT, ROOT, SHARED, Box
 from tests.support.box_site import BOARD, CONFIG, clear, configure, start_board, start_broker, subscribed
 from tests.support.gateway_process import until
@@ -247,6 +248,21 @@ async def test_reload_reads_a_new_port_and_goes_on_with_the_same_process(service
     assert service.properties("sallyport", "MainPID", "NRestarts") == {**before, "NRestarts": "0"}
 
 
+def test_reload_that_takes_its_time_may_take_longer_than_systemd_waits(service: Box) -> None:
+    """The file is a pipe: it comes when somebody writes it, as one on a server that is away for a while."""
+    adjust(service, "sallyport.service", "[Service]\nWatchdogSec=4s\nTimeoutStartSec=2s\n")
+    file = "/etc/sallyport/gateway.toml"
+    configure(service, "")
+    service.systemctl("start", "sallyport")
+    configure(service, "[gateway]\nstatus_interval = '20s'\n", name="next")
+    service.sh(f"rm {file}; mkfifo -m 640 {file}; chgrp sallyport {file}")
+    slow = f"sleep 8; cat /etc/sallyport/next.toml >{file}"
+    service.sh(f"({slow}) & systemctl reload sallyport; wait")
+    said = "\n".join(service.journal("sallyport"))
+    assert "reload: change: gateway (status_interval)" in said, said
+    assert "timed out" not in said, said
+
+
 async def test_several_gateways_on_one_machine_do_not_know_each_other(service: Box) -> None:
     start_broker(service)
     start_board(service)
@@ -266,3 +282,129 @@ async def test_several_gateways_on_one_machine_do_not_know_each_other(service: B
         *["sallyport 700"] * 2,
         *["sallyport 750"] * 2,
     ]
+
+
+def test_gateways_of_one_name_are_not_taken_for_each_other(service: Box) -> None:
+    configure(service, '[gateway]\nname = "same"\n')
+    configure(service, '[gateway]\nname = "same"\n', name="other")
+    service.systemctl("start", "sallyport", "sallyport@other")
+    for command in (["reload"], ["reload", "--gateway", "same"]):
+        done = service.run("sallyport", *command, check=False)
+        assert done.returncode == 2
+        assert "several gateways called same run here: systemctl reload knows them" in done.stderr
+    configure(service, '[gateway]\nname = "same"\nlog_level = "debug"\n', name="other")
+    service.systemctl("reload", "sallyport@other")
+    assert any("log_level" in line for line in service.journal("sallyport@other"))
+    assert not any("log_level" in line for line in service.journal("sallyport"))
+    for name in ("gateway", "other"):
+        path = f"/etc/sallyport/{name}.toml"
+        said = service.run("sallyport", "doctor", "--config", path, check=False)
+        assert "Traceback" not in said.stderr
+        assert path in said.stdout
+
+
+def test_note_of_what_was_read_says_in_which_boot(service: Box) -> None:
+    configure(service, "")
+    service.systemctl("start", "sallyport")
+    assert boot_id()  # that of the kernel, which is ours, too
+    assert boot_id() in service.sh("cat /var/lib/sallyport/journal.db-slate* | tr -cd '[:print:]'")
+
+
+async def test_numbers_are_skipped_after_another_boot_and_not_after_a_crash(service: Box) -> None:
+    start_broker(service)
+    start_board(service)
+    configure(service)
+    # A box has the boot of its kernel: here another one is seen from the next start on.
+    service.write("/etc/other-boot", "00000000-0000-4000-8000-000000000000\n")
+    adjust(service, "sallyport.service", "[Service]\nRestart=no\n")
+    async with subscribed(service) as subscriber:
+        service.systemctl("start", "sallyport")
+        await subscriber.has(20)
+        kill(service)
+        service.systemctl("start", "sallyport")
+        await subscriber.has(len(subscriber.readings()) + 20)
+        seqs = {each["seq"] for each in subscriber.readings()}
+        assert sorted(seqs) == [*range(1, max(seqs) + 1)]
+        kill(service)
+        adjust(service, "sallyport.service", ANOTHER_BOOT)
+        service.systemctl("start", "sallyport")
+        await until(lambda: any("the power was cut" in each["reason"] for each in subscriber.on("/gaps")))
+        await subscriber.has(len(subscriber.readings()) + 5)
+    assert subscriber.readings()[-1]["seq"] > max(seqs) + 1000
+
+
+def kill(box: Box) -> None:
+    box.sh(
+        "systemctl kill --signal=KILL sallyport; until systemctl is-failed --quiet sallyport; do sleep 0.05; done"
+    )
+
+
+ANOTHER_BOOT = """\
+[Service]
+BindReadOnlyPaths=/etc/other-boot:/proc/sys/kernel/random/boot_id
+"""
+
+NOT_TO_BE_SEEN = {
+    "in a folder that may not be entered": "/root/ca.pem",
+    "with a name that is too long": f"/etc/sallyport/{'a' * 300}.pem",
+}
+
+
+@pytest.mark.parametrize("file", NOT_TO_BE_SEEN.values(), ids=NOT_TO_BE_SEEN)
+@pytest.mark.parametrize("key", ["tls.ca", "tls.key", "password"])
+def test_file_that_cannot_be_looked_at_is_a_mistake_with_its_line(service: Box, key: str, file: str) -> None:
+    value = f'{{ file = "{file}" }}' if key == "password" else f'"{file}"'
+    wrong = f'[mqtt]\nurl = "mqtts://127.0.0.1:8883"\n{key} = {value}\n'
+    told = f"gateway.toml:3:{5 if key.startswith('tls') else 1}: mqtt.{key}"
+    configure(service, wrong)
+    as_the_service = "runuser -u sallyport -- sallyport check /etc/sallyport/gateway.toml 2>&1"
+    checked = service.run("sh", "-c", as_the_service, check=False)
+    assert checked.returncode == 78
+    assert told in checked.stdout
+    assert service.run("systemctl", "start", "sallyport", check=False).returncode == 1
+    assert service.properties("sallyport", "ExecMainStatus") == {"ExecMainStatus": "78"}
+    assert any(told in line for line in service.journal("sallyport"))
+    configure(service, "")
+    service.systemctl("start", "sallyport")
+    before = service.properties("sallyport", "MainPID", "ActiveState")
+    configure(service, wrong)
+    refused = service.run("systemctl", "reload", "sallyport", check=False)
+    assert refused.returncode == 1
+    assert service.properties("sallyport", "MainPID", "ActiveState") == before
+    assert sum(told in line for line in service.journal("sallyport")) >= 2
+
+
+HUB = "/devices/virtual/mem/1-0:1.0"
+"""Where a file like that of a hub's port can be shown: nobody makes a folder in sysfs."""
+
+POWER = f"""\
+[devices.board]
+driver = "json"
+port = "/run/board"
+power_cycle = "/sys{HUB}/usb1-port3/disable"
+"""
+
+
+def test_power_of_a_port_is_switched_with_what_the_page_says_and_not_without(service: Box) -> None:
+    page = (ROOT / "docs" / "hardware.md").read_text()
+    rule = re.search(r'RUN\+="/bin/sh -c \'(.*?)\'"', page)
+    exception = re.search(r"^    (\[Service\]\n    ReadWritePaths=\S+)", page, re.MULTILINE)
+    assert rule
+    assert exception
+    port = f"/sys{HUB}/usb1-port3"
+    service.sh(f"mount -t tmpfs none /sys{Path(HUB).parent}; mkdir -p {port}; echo 1 >{port}/disable")
+    service.sh(rule[1].replace("%p", HUB))
+    configure(service, POWER)
+    service.systemctl("start", "sallyport")
+    assert any("it cannot be switched now" in line for line in service.journal("sallyport"))
+    assert service.read(f"{port}/disable") == "1\n"
+    said = len(service.journal("sallyport"))
+    adjust(service, "sallyport.service", exception[1].replace("    ", "") + "\n")
+    service.systemctl("restart", "sallyport")
+    # As after a kill in the middle of it, the power is given back.
+    assert (
+        service.sh(f"until grep -q 0 {port}/disable; do sleep 0.1; done; cat {port}/disable", timeout=10)[0]
+        == "0"
+    )
+    assert not any("cannot be switched" in line for line in service.journal("sallyport")[said:])
+    service.sh("systemctl stop sallyport; umount /sys/devices/virtual/mem")

@@ -12,8 +12,10 @@ from drivers.port import place
 from gateway.commands.doctor import machine
 from gateway.commands.doctor.finding import Finding, State
 from gateway.commands.doctor.instrument import Surroundings, examine_line
-from gateway.commands.doctor.machine import Read, Service
+from gateway.commands.doctor.machine import Read
 from gateway.commands.doctor.running import running as find_running
+from gateway.commands.unit import Service
+from gateway.commands.unit import service as find_service
 from gateway.config import MAIN_BROKER
 from gateway.errors import ConfigError, UsageError
 from gateway.publish.broker import Broker
@@ -61,7 +63,7 @@ class _Report:
 async def _examine(
     path: Path, names: Sequence[str], report: _Report, wait_s: float, kernel_log_at: Path
 ) -> None:
-    service = await asyncio.to_thread(machine.service, path)
+    service = await asyncio.to_thread(find_service, path)
     read = await asyncio.to_thread(machine.configuration, path)
     unknown = [name for name in names if name not in read.devices]
     if unknown and read.config is not None:
@@ -93,7 +95,7 @@ async def _examine(
 
 async def _look_around(read: Read, unit: Service | None, report: _Report, *, runs: bool) -> None:
     if unit is not None:
-        report.add(unit.finding())
+        report.add(machine.service_finding(unit))
     report.add(await asyncio.to_thread(machine.clock_finding))
     if read.config is None:
         return

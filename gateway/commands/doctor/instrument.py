@@ -15,11 +15,11 @@ from drivers.plugging import Disconnect
 from drivers.port import Address
 from drivers.ports import Account, FoundPort, UsbIdentity
 from gateway.commands.doctor.finding import Finding, State
-from gateway.commands.doctor.machine import UNIT, Service
 from gateway.commands.doctor.running import Running
 from gateway.commands.doctor.trial import Bench, Trial
 from gateway.commands.rules.chronicle import clocked
 from gateway.commands.sniff import shown, toml
+from gateway.commands.unit import UNIT, Service
 from gateway.config.page import dotted
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkLost
 from gateway.units import written_duration

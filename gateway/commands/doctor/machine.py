@@ -1,8 +1,6 @@
 """What the gateway stands on: its configuration, its service, the clock, the journal's disk, the brokers."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from drivers.ports import Account
 from gateway import clock, config
 from gateway.commands.check import let_in
 from gateway.commands.doctor.finding import Finding, State
+from gateway.commands.unit import Service, journal_path
 from gateway.config import Config, MqttOptions
 from gateway.config.page import Page
 from gateway.errors import ConfigError, Unreachable
@@ -20,12 +19,7 @@ from gateway.notify.apprise_receiver import knows
 from gateway.publish.broker import Broker
 from gateway.units import written_size
 
-UNIT = "sallyport"
-_SYSTEMD = Path("/run/systemd/system")
-_SYSTEMCTL_MAY_TAKE_S = 10.0
 _WRONG_CONFIGURATION = "78"
-_STATE = Path("/var/lib")
-_PSEUDO_TERMINALS = range(136, 144)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,108 +103,41 @@ def _devices(path: Path) -> Mapping[str, DriverOptions]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What systemd says of our unit."""
-
-    name: str
-    shown: Mapping[str, str]
-    allowed: Sequence[str] = ()
-    """What its DeviceAllow= says, each as `char-188 rw` or `/dev/ttyUSB0 rw`."""
-
-    @property
-    def account(self) -> Account | None:
-        """Whom it runs as; None where that cannot be known before it runs."""
-        try:
-            return Account.of(
-                self.shown.get("User") or "root", self.shown.get("SupplementaryGroups", "").split()
-            )
-        except KeyError:
-            return None
-
-    @property
-    def journal(self) -> Path | None:
-        """Where its journal is, unless the configuration says otherwise."""
-        folder = self.shown.get("StateDirectory", "").partition(" ")[0]
-        return _STATE / folder / "journal.db" if folder else None
-
-    def admits(self, device: Path, port: os.stat_result) -> bool:
-        """Whether its sandbox lets it open such a device at all."""
-        major = os.major(port.st_rdev)
-        if self.shown.get("DevicePolicy", "auto") == "auto" and not self.allowed:
-            return True
-        if major in _PSEUDO_TERMINALS:  # whatever the policy (systemd.resource-control(5))
-            return True
-        numbers = _character_devices()
-        for each in self.allowed:
-            what = each.partition(" ")[0]
-            kind = what.removeprefix("char-")
-            if what == str(device) or kind == str(major) or (kind, major) in numbers:
-                return True
-        return False
-
-    def finding(self) -> Finding:
-        state, sub, pid = (self.shown.get(key, "") for key in ("ActiveState", "SubState", "MainPID"))
-        said = self.shown.get("StatusText", "")
-        restarts = self.shown.get("NRestarts", "0")
-        details = (said,) if said else ()
-        if state == "active":
-            again = f", restarted {restarts} times" if restarts not in ("", "0") else ""
-            return Finding(
-                about="service",
-                state=State.DOUBTFUL if again else State.WELL,
-                cause="restarted" if again else "",
-                verdict=f"{self.name} runs (pid {pid}){again}",
-                remedy=f"why it ended: journalctl -u {self.name}" if again else "",
-                details=details,
-            )
-        if state == "inactive":
-            return Finding(
-                about="service",
-                state=State.DOUBTFUL,
-                cause="not started",
-                verdict=f"{self.name} is there and does not run",
-                remedy=f"sudo systemctl enable --now {self.name}",
-            )
-        remedy = f"journalctl -u {self.name} -n 50 says why; then sudo systemctl restart {self.name}"
-        if self.shown.get("ExecMainStatus") == _WRONG_CONFIGURATION:
-            remedy = f"mend the configuration (sallyport check), then sudo systemctl restart {self.name}"
+def service_finding(unit: Service) -> Finding:
+    state, sub, pid = (unit.shown.get(key, "") for key in ("ActiveState", "SubState", "MainPID"))
+    said = unit.shown.get("StatusText", "")
+    restarts = unit.shown.get("NRestarts", "0")
+    details = (said,) if said else ()
+    if state == "active":
+        again = f", restarted {restarts} times" if restarts not in ("", "0") else ""
         return Finding(
             about="service",
-            state=State.WRONG,
-            cause="failing",
-            verdict=f"{self.name} is {state} ({sub}): {self.shown.get('Result', 'unknown')},"
-            f" exit status {self.shown.get('ExecMainStatus', 'unknown')}, restarted {restarts} times",
-            remedy=remedy,
+            state=State.DOUBTFUL if again else State.WELL,
+            cause="restarted" if again else "",
+            verdict=f"{unit.name} runs (pid {pid}){again}",
+            remedy=f"why it ended: journalctl -u {unit.name}" if again else "",
             details=details,
         )
-
-
-def service(path: Path) -> Service | None:
-    """The one that runs with this configuration; None where systemd does not run, or has no such unit."""
-    program = shutil.which("systemctl")
-    if program is None or not _SYSTEMD.is_dir():
-        return None
-    for name in (UNIT, f"sallyport@{path.stem}"):
-        try:
-            done = subprocess.run(  # noqa: S603 - no shell, and systemctl takes it for a unit's name, whatever it is
-                [program, "show", "--", f"{name}.service"],
-                capture_output=True, text=True, timeout=_SYSTEMCTL_MAY_TAKE_S, check=False,
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        lines = [line.partition("=") for line in done.stdout.splitlines()]
-        shown = {key: value for key, _, value in lines}
-        if shown.get("LoadState") == "loaded" and str(path.resolve()) in shown.get("ExecStart", "").split():
-            return Service(name, shown, [value for key, _, value in lines if key == "DeviceAllow"])
-    return None
-
-
-def _character_devices() -> set[tuple[str, int]]:
-    """The names of their drivers, with the numbers that these have."""
-    characters, _, _ = Path("/proc/devices").read_text().partition("Block devices:")
-    lines = (line.split() for line in characters.splitlines()[1:])
-    return {(name, int(number)) for number, name in filter(None, lines)}
+    if state == "inactive":
+        return Finding(
+            about="service",
+            state=State.DOUBTFUL,
+            cause="not started",
+            verdict=f"{unit.name} is there and does not run",
+            remedy=f"sudo systemctl enable --now {unit.name}",
+        )
+    remedy = f"journalctl -u {unit.name} -n 50 says why; then sudo systemctl restart {unit.name}"
+    if unit.shown.get("ExecMainStatus") == _WRONG_CONFIGURATION:
+        remedy = f"mend the configuration (sallyport check), then sudo systemctl restart {unit.name}"
+    return Finding(
+        about="service",
+        state=State.WRONG,
+        cause="failing",
+        verdict=f"{unit.name} is {state} ({sub}): {unit.shown.get('Result', 'unknown')},"
+        f" exit status {unit.shown.get('ExecMainStatus', 'unknown')}, restarted {restarts} times",
+        remedy=remedy,
+        details=details,
+    )
 
 
 def clock_finding() -> Finding:
@@ -234,9 +161,7 @@ def journal_finding(loaded: Config, unit: Service | None) -> Finding:
             cause="",
             verdict="in memory: what waits is lost with the process",
         )
-    path = options.path
-    if unit is not None and unit.journal is not None and "path" not in options.model_fields_set:
-        path = unit.journal
+    path = journal_path(options, unit)
     account = None if unit is None else unit.account
     try:
         return _journal(path, options.min_free, account)

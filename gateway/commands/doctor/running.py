@@ -10,7 +10,7 @@ from typing import Any
 from gateway import intercom
 from gateway.commands.listening import messages, parsed
 from gateway.config import Config
-from gateway.errors import Refused, Unreachable
+from gateway.errors import Refused, Unreachable, UsageError
 from gateway.plan import NOTHING
 from gateway.publish.broker import Broker
 from gateway.publish.topics import Topics
@@ -51,12 +51,12 @@ async def running(path: Path, config: Config | None) -> Running | None:
 
 
 def _asked(path: Path, gateway: str) -> Running | None:
-    """None where it may not be asked, or is one of the same name with another configuration."""
+    """None where it may not be asked, or another one has its name."""
     try:
         devices, plan = (intercom.ask(verb, gateway) for verb in ("devices", "plan"))
         if not Path(f"/proc/{devices['pid']}/cwd", plan["file"]).samefile(path):
             return None
-    except (Unreachable, Refused, OSError):
+    except (Unreachable, Refused, UsageError, OSError):
         return None
     return Running([devices["pid"]], devices["devices"], [] if plan["plan"] == [NOTHING] else plan["plan"])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.journal.opening import boot_id
+from gateway.journal.opening import SKIPPED, boot_id
 from tests.support.journals import by_device, opened, waiting
 from tests.support.shown_writer import DEVICES, payload
 
@@ -61,6 +61,7 @@ async def test_what_was_shown_outlives_the_process_once_and_in_order(tmp_path: P
     dice = random.Random(sync)
     runs = set()
     everything: dict[int, tuple[str, int]] = {}
+    skips = 0
     for _ in range(ROUNDS):
         seconds, per_turn = dice.uniform(0.0, 0.4), dice.choice([1, 3, 100])
         seen = await asyncio.to_thread(_fill_and_kill, path, sync, per_turn, seconds)
@@ -79,9 +80,16 @@ async def test_what_was_shown_outlives_the_process_once_and_in_order(tmp_path: P
                 assert each.payload == payload(each.seq)
             for device in DEVICES:
                 given_out = [seq for name, seq in everything.values() if name == device]
-                assert journal.last_seq(device) == max(given_out, default=0)
+                ahead = journal.last_seq(device) - max(given_out, default=0)
+                assert ahead in (
+                    0,
+                    SKIPPED,
+                )  # killed in the middle of a write: whether it was shown nobody knows
+                skips += ahead // SKIPPED
                 assert len(given_out) == len(set(given_out))
             for device, seqs in by_device(records).items():
-                assert seqs == list(range(seqs[0], journal.last_seq(device) + 1))
+                last = max(seq for name, seq in everything.values() if name == device)
+                assert [seq % SKIPPED for seq in seqs] == [*range(seqs[0] % SKIPPED, last % SKIPPED + 1)]
     assert len(runs) == 1
+    assert skips <= len(DEVICES), "more than one round in five was killed in the middle of a write?"
     assert len(everything) > 100

@@ -16,6 +16,7 @@ from gateway.errors import JournalError
 from gateway.journal import journal as journals
 from gateway.journal import opening
 from gateway.journal.record import Entry
+from gateway.journal.store import Limits
 from gateway.model import Gap
 from tests.support.journals import (
     BOOT,
@@ -303,6 +304,31 @@ async def test_files_keep_to_their_size_while_much_more_streams_through(tmp_path
     assert largest < limit * 1.1
 
 
+async def test_journal_whose_room_becomes_less_keeps_as_much_as_there_is_room_for(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with opened(path) as journal:
+        for _ in range(15):
+            await fill(journal, 1000)
+            await asyncio.sleep(0.02)
+        await settled()
+        journal.change(Limits(max_size=MB), 0.2)
+        await fill(journal, 1)
+        await settled()
+        kept = await waiting(journal)
+        assert seqs(kept) == list(range(journal.losses.total + 1, 15_002))
+        assert sum(len(each.payload) for each in kept) > 0.2 * MB
+        await fill(journal, 1000)
+        await settled()
+        assert journal.size < 1.2 * MB
+        journal.change(Limits(max_size=1000 * MB), 0.2)
+        before = journal.losses.total
+        for _ in range(15):
+            await fill(journal, 1000)
+            await asyncio.sleep(0.02)
+        await settled()
+        assert journal.losses.total == before
+
+
 @pytest.mark.repetitive
 async def test_flood_does_not_let_the_file_grow_beyond_its_size(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
@@ -475,7 +501,8 @@ async def test_second_process_is_refused_by_name_and_pid(tmp_path: Path) -> None
         stdout=subprocess.PIPE,
     )
     assert other.stdout is not None
-    other.stdout.readline()
+    while not other.stdout.readline().startswith(b"shown"):
+        pass
     name = Path(f"/proc/{other.pid}/comm").read_text().strip()
     try:
         with pytest.raises(JournalError, match=rf"journal\.db: in use by {name} \(pid {other.pid}\)"):

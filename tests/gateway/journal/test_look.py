@@ -1,6 +1,9 @@
 """Looking into a journal, also while it is written, and emptying it."""
 
 import asyncio
+import os
+import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -97,3 +100,29 @@ async def test_file_that_is_no_journal_is_named(tmp_path: Path, content: bytes) 
         with pytest.raises(JournalError, match=r"journal\.db: "):
             what()
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-slate0", "-slate1", ".lock"])
+async def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "journal.db"
+    async with opened(path) as journal:
+        await fill(journal, 10)
+    strange = tmp_path / f"journal.db{suffix}"
+    for put in (os.mkfifo, partial(os.symlink, "/dev/null")):
+        strange.unlink(missing_ok=True)
+        put(strange)
+        with pytest.raises(JournalError, match=re.escape(f"{strange}: no gateway has made this")):
+            look.view(path, last=1)
+        with pytest.raises(JournalError, match="no gateway has made this"):
+            purge(path)
+
+
+async def test_lock_is_neither_taken_through_a_link_nor_waited_for(tmp_path: Path) -> None:
+    path, target = tmp_path / "journal.db", tmp_path / "elsewhere"
+    lock.beside(path).symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        lock.Lock(path)
+    assert not target.exists()
+    lock.beside(path).unlink()
+    os.mkfifo(lock.beside(path))
+    assert lock.holder(path) is None

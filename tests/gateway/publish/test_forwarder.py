@@ -526,6 +526,31 @@ async def test_topic_that_is_taken_again_is_reported_once(caplog: pytest.LogCapt
     ]
 
 
+async def test_broker_that_takes_the_place_of_another_one_is_not_said_to_refuse_what_that_one_did(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "gateway.publish.refusals")
+    first, second = MemoryBroker(name="first"), MemoryBroker(name="second")
+    site = Site(first)
+    first.refuses["p/g/boiler"] = "no"
+    async with site.running():
+        await site.read(2)
+        await site.delivered()
+    site.forwarder.change(
+        Route(publisher=second, topics=TOPICS, last_words=lambda: [FAREWELL], ack_timeout_s=ACK_TIMEOUT_S)
+    )
+    async with site.running():
+        await site.read(2)
+        await site.delivered()
+        second.refuses["p/g/boiler"] = "nor do I"
+        await site.read(2)
+        await site.delivered()
+    assert caplog.messages == [
+        "first: refuses messages on p/g/boiler: no",
+        "second: refuses messages on p/g/boiler: nor do I",
+    ]
+
+
 async def test_refused_notice_stops_nothing() -> None:
     site = Site(broker := MemoryBroker())
     site.board.post(ONLINE)

@@ -57,3 +57,17 @@ async def test_reader_that_is_cancelled_takes_no_notice_away() -> None:
     reading.cancel()
     await asyncio.wait([reading])
     assert await due(board) == [notice("a")]
+
+
+async def test_notice_that_is_to_clear_a_topic_is_repeated_until_it_was_taken_itself() -> None:
+    board = Noticeboard()
+    board.post(said := notice("a", b"1"))
+    board.clear("a")
+    board.seen(said)
+    assert await due(board) == [notice("a")]
+    board.seen(said)
+    board.repost_all()
+    [cleared] = await due(board)
+    board.seen(cleared)
+    board.repost_all()
+    assert len(board) == 0
