@@ -294,6 +294,9 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         [journal]
         max_size = "1GiB"
         when_full = "drop_newest"
+        [web]
+        listen = "[::1]:8080"
+        hosts = ["gateway.example"]
         [rules.fast]
         when = "gps.speed > 25"
         for = "90s"
@@ -342,6 +345,7 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
             }
         },
         "journal": {"max_size": "1GiB", "when_full": "drop_newest"},
+        "web": {"listen": "[::1]:8080", "hosts": ["gateway.example"]},
         "rules": {
             "fast": {
                 "when": "gps.speed > 25",
