@@ -25,8 +25,9 @@ def main() -> int:
     verdicts = []
     for number in range(ROUNDS):
         for viewers, figures in found.items():
-            print(f"round {number + 1}, {viewers} look", file=sys.stderr, flush=True)
             *measured, verdict = _run(viewers)
+            words = ", ".join(f"{each:.2f}" for each in measured)
+            print(f"round {number + 1}, {viewers} look: {words}", file=sys.stderr, flush=True)
             figures.append(tuple(measured))
             verdicts.append(verdict)
     print(f"{RATE:g} readings/s from {PORTS} ports; medians of {ROUNDS} rounds, in turn\n")
