@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
 from pathlib import Path
 
 from drivers.instrument import PtyInstrument
@@ -41,7 +41,7 @@ listen = "127.0.0.1:{port}"
 
 [devices.well-pump]
 driver = "json"
-port = "{folder}/unplugged"
+port = "ports/well-pump"
 
 [rules.stuffy]
 when = "air.co2 > 400"
@@ -60,16 +60,22 @@ async def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder, port = Path(name), free_port()
+        ports = folder / "ports"
+        ports.mkdir()
+        stack.enter_context(chdir(folder))  # short names are easier to look at
         broker = stack.enter_context(Mosquitto.running(folder))
-        lines = {each: stack.enter_context(PtyInstrument.plugged_in(folder / each)) for each in INSTRUMENTS}
+        lines = {each: stack.enter_context(PtyInstrument.plugged_in(ports / each)) for each in INSTRUMENTS}
         tables = [
             re.sub(
-                r"^(\[+devices\.)[\w-]+", rf"\g<1>{each}", section(driver, folder / each), flags=re.MULTILINE
+                r"^(\[+devices\.)[\w-]+",
+                rf"\g<1>{each}",
+                section(driver, Path("ports", each)),
+                flags=re.MULTILINE,
             )
             for each, driver in INSTRUMENTS.items()
         ]
         file = folder / "gateway.toml"
-        site = SITE.format(broker=broker.port, port=port, folder=folder)
+        site = SITE.format(broker=broker.port, port=port)
         file.write_text(site + "\n".join(tables))
         async with asyncio.TaskGroup() as group, GatewayProcess.running(file) as gateway:
             playing = [

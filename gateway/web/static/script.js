@@ -125,7 +125,8 @@ class Device {
         let line = this.history.get(metric.name);
         if (!line) this.history.set(metric.name, (line = new Array(SAMPLES).fill(null)));
         const known = this.told.state === "online" && typeof metric.value !== "string" && metric.value !== null;
-        line.push(known && this.sampled === number - 1 ? Number(metric.value) : null);
+        // In four bytes, as the gateway keeps them: else a value that stays would seem to have changed.
+        line.push(known && this.sampled === number - 1 ? Math.fround(metric.value) : null);
         if (line.length > SAMPLES) line.shift();
       }
     }
@@ -370,7 +371,8 @@ function drawAlerts() {
   const lost = list.contains(had) ? had.closest("li") : null;
   const standing = new Map([...list.children].filter((each) => each.key).map((each) => [each.key, each]));
   const order = { firing: 0, pending: 1 };
-  const alerts = parts.alerts.toSorted((a, b) => order[a.state] - order[b.state] || quietened(a).length - quietened(b).length || a.since_s - b.since_s);
+  const gravity = ({ severity }) => ({ critical: 0, warning: 1 })[severity] ?? 2;
+  const alerts = parts.alerts.toSorted((a, b) => order[a.state] - order[b.state] || quietened(a).length - quietened(b).length || gravity(a) - gravity(b) || a.since_s - b.since_s);
   const rows = alerts.map((alert) => {
     const key = alertKey(alert);
     const row = standing.get(key) ?? newAlert(key);
