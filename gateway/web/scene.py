@@ -64,7 +64,8 @@ class Scene:
         if is_sampled or self._history.count != self._happened:
             self._alerts = dict(await self._answer("alert/list"))
         for name, part in self._now().items():
-            if _still(part) != _still(self._parts.get(name)):
+            before = self._parts.get(name)
+            if part is not before and _still(part) != _still(before):
                 changed[name] = part
             self._parts[name] = part
         if self._sight.log.count != self._logged:
