@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 import tempfile
-from contextlib import ExitStack, chdir
+from contextlib import ExitStack
 from pathlib import Path
 
 from drivers.instrument import PtyInstrument
@@ -41,7 +41,7 @@ listen = "127.0.0.1:{port}"
 
 [devices.well-pump]
 driver = "json"
-port = "ports/well-pump"
+port = "{folder}/well-pump"
 
 [rules.stuffy]
 when = "air.co2 > 400"
@@ -58,24 +58,21 @@ message = "{{weather.temperature:.1f}} °C outside"
 async def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else MINUTES
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="ports-") as name, ExitStack() as stack:
         folder, port = Path(name), free_port()
-        ports = folder / "ports"
-        ports.mkdir()
-        stack.enter_context(chdir(folder))  # short names are easier to look at
         broker = stack.enter_context(Mosquitto.running(folder))
-        lines = {each: stack.enter_context(PtyInstrument.plugged_in(ports / each)) for each in INSTRUMENTS}
+        lines = {each: stack.enter_context(PtyInstrument.plugged_in(folder / each)) for each in INSTRUMENTS}
         tables = [
             re.sub(
                 r"^(\[+devices\.)[\w-]+",
                 rf"\g<1>{each}",
-                section(driver, Path("ports", each)),
+                section(driver, folder / each),
                 flags=re.MULTILINE,
             )
             for each, driver in INSTRUMENTS.items()
         ]
         file = folder / "gateway.toml"
-        site = SITE.format(broker=broker.port, port=port)
+        site = SITE.format(broker=broker.port, port=port, folder=folder)
         file.write_text(site + "\n".join(tables))
         async with asyncio.TaskGroup() as group, GatewayProcess.running(file) as gateway:
             playing = [

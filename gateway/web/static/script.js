@@ -363,6 +363,8 @@ async function ask(verb, request) {
 
 const quietened = ({ labels }) => ["acknowledged", "silenced", "inhibited"].filter((each) => each in labels);
 
+const quietly = (alert) => quietened(alert).map((each) => ` ${each}${alert.labels[each] ? ` by ${alert.labels[each]}` : ""}`).join(",");
+
 const alertKey = (alert) => `${alert.rule}\n${alert.device}`;
 
 function drawAlerts() {
@@ -386,7 +388,7 @@ function drawAlerts() {
     write(row.querySelector("strong"), alert.device ? `${alert.rule} (${alert.device})` : alert.rule);
     row.began = performance.now() - alert.since_s * 1000;
     write(row.querySelector(".message"), alert.message);
-    write(row.querySelector(".quietened"), quiet.map((each) => `${each}${alert.labels[each] ? ` by ${alert.labels[each]}` : ""}`).join(", "));
+    write(row.querySelector(".quietened"), quietly(alert).trim());
     row.querySelector(".ack").hidden = alert.state !== "firing" || quiet.includes("acknowledged");
     return row;
   });
@@ -442,7 +444,7 @@ function takeHappened(list) {
     history.prepend(element("li", {},
       element("time", { datetime: each.time }, moment(each.time)),
       element("span", { "data-state": each.state }, each.state),
-      element("span", {}, element("strong", {}, what), each.message ? ` ${each.message}` : "")));
+      element("span", {}, element("strong", {}, what), each.message ? ` ${each.message}` : "", element("span", { class: "faint" }, quietly(each)))));
     if (each.state !== "pending") announce(`alert ${what} ${each.state}`);
   }
   while (history.children.length > MOST_LINES) history.lastChild.remove();
@@ -491,7 +493,7 @@ function drawRules() {
   };
   at("rules").replaceChildren(...parts.rules.map((rule) => element("tr", {},
     element("th", { scope: "row" }, rule.name), element("td", {}, said(rule)), element("td", {}, rule.severity),
-    element("td", {}, element("code", {}, rule.when), rule.each.length ? ` for ${rule.each.join(", ")}` : ""))));
+    element("td", {}, element("code", {}, rule.when), rule.each.length ? ` for ${rule.each.join(", ") === "*" ? "each device" : rule.each.join(", ")}` : ""))));
   write(at("rules-count"), plural(parts.rules.length, "rule"));
 }
 
