@@ -49,31 +49,32 @@ class Accounts:
 
     def as_json(self) -> bytes:
         return wire.encode_counters(
-            at_ns=self._clock().wall_ns,
-            since_ns=self._since.wall_ns,
-            counters={
-                "devices": {
-                    source.name: {
-                        "read": source.readings,
-                        "filtered": source.filtered,
-                        "made": source.made,
-                        "withheld": dict(source.tally_withheld()),
-                        "rejected": source.tally_rejected().total(),
-                        "dropped": source.tally_dropped().total(),
-                        "lost": self._lost[source.name],
-                    }
-                    for source in self._devices
-                },
-                "gone": {what: self._devices.gone[what] for what in ("read", "filtered", "made")},
-                "journal": {
-                    "recorded": self._journal.appended,
-                    "journaled": self.journaled,
-                    "refused": self._journal.refused,
-                },
-                "rules": self._alerting(),
-                "brokers": {each.name: _of(each) for each in self.brokers},
-            },
+            at_ns=self._clock().wall_ns, since_ns=self._since.wall_ns, counters=self.counters()
         )
+
+    def counters(self) -> dict[str, Any]:
+        return {
+            "devices": {
+                source.name: {
+                    "read": source.readings,
+                    "filtered": source.filtered,
+                    "made": source.made,
+                    "withheld": dict(source.tally_withheld()),
+                    "rejected": source.tally_rejected().total(),
+                    "dropped": source.tally_dropped().total(),
+                    "lost": self._lost[source.name],
+                }
+                for source in self._devices
+            },
+            "gone": {what: self._devices.gone[what] for what in ("read", "filtered", "made")},
+            "journal": {
+                "recorded": self._journal.appended,
+                "journaled": self.journaled,
+                "refused": self._journal.refused,
+            },
+            "rules": self._alerting(),
+            "brokers": {each.name: _of(each) for each in self.brokers},
+        }
 
     def tell(self, kept_in: Path | None) -> None:
         """The last lines of the log: everything read has gone somewhere."""

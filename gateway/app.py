@@ -29,6 +29,7 @@ from gateway.journal.journal import Journal
 from gateway.journal.record import Entry
 from gateway.journal.store import Limits
 from gateway.live import FAREWELL_S, Live
+from gateway.logs import Tail
 from gateway.loudness import Loudness
 from gateway.model import Availability, Clock, Gap, Reading, Removal
 from gateway.overview import Overview
@@ -79,6 +80,8 @@ class Surroundings:
     """Set when somebody wants that to be done."""
     adjust: Callable[[Config], None] = _nothing_to_adjust
     """Called when another configuration has taken effect, for what is not the gateway's own, such as the log."""
+    log: Tail = field(default_factory=Tail)
+    """The last lines of the log."""
     intercom: Path | None = None
     """The socket on which requests from this machine come in."""
     live: Sequence[socket.socket] = ()
@@ -198,6 +201,7 @@ class _Gateway:
                         ("live", Supervisor().run([self._live.child])),
                         ("homeassistant", Supervisor().run([self._discovery.child])),
                         ("tallies", self._tallies.run(self._bus)),
+                        ("status page", self._show()),
                         ("reloads", self._reloading.run(self._surroundings.reload)),
                     )
                 }
@@ -215,7 +219,7 @@ class _Gateway:
     async def _finish(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
         """Cancel the sources, drain the rest."""
         await self._reloading.end(RELOAD_S)
-        await _cancelled(tasks["reloads"], tasks["control"])
+        await _cancelled(tasks["reloads"], tasks["control"], tasks["status page"])
         await self._alerting.finish_actions()
         await _cancelled(
             tasks["devices"], tasks["recovery"], tasks["tallies"], tasks["overview"], tasks["homeassistant"]
@@ -300,6 +304,23 @@ class _Gateway:
         self._surroundings.adjust(wanted.config)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    async def _show(self) -> None:
+        """The status page, while one is configured. Who has none does without its packages, too."""
+        while True:
+            changed = self._changed
+            if self._config.web.listen is None:
+                await changed.wait()
+                continue
+            from gateway.web.server import Web  # noqa: PLC0415
+            from gateway.web.sight import Sight  # noqa: PLC0415
+
+            sight = Sight(
+                overview=self._overview, accounts=self._accounts, verbs=self.verbs, bus=self._bus,
+                health=self._surroundings.health, log=self._surroundings.log, clock=self._clock,
+                config=lambda: self._config, reloaded=lambda: self._changed,
+            )  # fmt: skip
+            await Supervisor().run([Web(sight).child])
 
     async def _listen(self) -> None:
         while True:

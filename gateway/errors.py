@@ -11,6 +11,7 @@ GatewayError
 │  └─ LinkSilent       it is open, but the instrument does not answer
 ├─ FrameError          nobody: this frame is counted as refused, the next one may be good
 ├─ Refused             whoever gave the command: something in it is not allowed, or the instrument said no
+├─ ListenError         the supervisor tries again: an address cannot be listened on
 ├─ JournalError        the operator: another process has the journal, or a newer Sallyport wrote it
 ├─ BadPacket           the publishing link: it says so to the broker and hangs up
 ├─ PublishError        the forwarder
@@ -72,6 +73,10 @@ class FrameError(GatewayError):
 
 class Refused(GatewayError):
     """A command, to a device or to the gateway, was not carried out. The message says why."""
+
+
+class ListenError(GatewayError):
+    """The message names the address."""
 
 
 class JournalError(GatewayError):

@@ -113,6 +113,7 @@ class Health:
         self._marks: dict[str, _Mark] = {}
         self.stuck: Mapping[str, float] = {}
         """What is stuck, and for how many seconds."""
+        self._stage = "starting"
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -129,6 +130,7 @@ class Health:
         """The gateway runs. Both are called in the loop, at each look."""
         self._pulses, self._status = pulses, status
         self._may_take_s = 0.0
+        self._stage = ""
         self.manager.ready()
         self.manager.status(status())
         log.info("ready", extra=about(MessageId.GATEWAY_READY))
@@ -136,11 +138,18 @@ class Health:
     def stopping(self, at_most_s: float) -> None:
         """No reading is taken any more; to hand on what is left may take so long."""
         self._may_take_s = at_most_s
+        self._stage = "stopping"
         running = self._status
         self._status = lambda: f"stopping: {running()}"
         self.manager.stopping()
         self.manager.status(self._status())
         self.manager.extend(EXTENSION_S)
+
+    @property
+    def unready(self) -> str:
+        """Why the gateway does not do its work; empty: it does."""
+        stuck = max(self.stuck.items(), key=lambda each: each[1], default=None)
+        return self._stage or (f"stuck for {stuck[1]:.0f} s: {stuck[0]}" if stuck is not None else "")
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         before = time.monotonic()

@@ -125,7 +125,8 @@ class Overview:
         self._deliveries = deliveries
         self._clock = clock
         self._since = clock()
-        self._sampled = 0
+        self.sampled = 0
+        """Samples of each number that were taken."""
         self._faces: dict[str, Face] = {}
 
     async def run(self, bus: EventBus) -> None:
@@ -188,11 +189,11 @@ class Overview:
 
     def devices(self, *, after: int = -1, history: bool = False) -> list[dict[str, Any]]:
         """Those of which something has changed after that turn."""
-        return [
-            self.device(source, history=history)
-            for source in self._sources
-            if self._face(source.name).changed > after
-        ]
+        return [self.device(source, history=history) for source in self.changed(after)]
+
+    def changed(self, after: int = -1) -> list[Source]:
+        """Of which something has changed after that turn."""
+        return [source for source in self._sources if self._face(source.name).changed > after]
 
     def device(self, source: Source, *, history: bool = False) -> dict[str, Any]:
         face = self._face(source.name)
@@ -203,7 +204,7 @@ class Overview:
         if history:
             for metric in metrics:
                 if trace := face.traces.get(metric["name"]):
-                    metric["history"] = trace.until(self._sampled)
+                    metric["history"] = trace.until(self.sampled)
         age_s = None if face.at is None else round(max(0.0, self._clock().mono - face.at.mono), 3)
         return {
             "name": source.name, "driver": options.driver, "port": options.port, "state": "offline", **told,
@@ -237,12 +238,12 @@ class Overview:
 
     async def _sample(self) -> None:
         while True:
-            self._sampled += 1
+            self.sampled += 1
             self.turn += 1
             there = {source.name: source for source in self._sources}
             self._faces = {name: face for name, face in self._faces.items() if name in there}
             for source in there.values():
-                self._face(source.name).sample(self._sampled, source)
+                self._face(source.name).sample(self.sampled, source)
             await asyncio.sleep(SAMPLE_S)
 
 

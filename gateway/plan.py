@@ -60,6 +60,7 @@ def plan(old: Config, new: Config) -> Plan:
         *_options("journal", old.journal, config.journal),
         *_options("control", old.control, config.control),
         *_options("live", old.live, config.live),
+        *_options("web", old.web, config.web),
         *_brokers(old.brokers, config.brokers),
         *_tables("homeassistant", _if_there(old), _if_there(config), None),
         *_tables("devices", old.devices, config.devices, IN_PLACE),

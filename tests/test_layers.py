@@ -14,7 +14,7 @@ LINES = [
     ["gateway.cli"],
     ["gateway.commands", "gateway.arguments"],
     ["gateway.app"],
-    ["gateway.vitals"],
+    ["gateway.vitals", "gateway.web"],
     [
         "gateway.accounts",
         "gateway.alerting",

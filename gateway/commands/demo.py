@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import drivers
@@ -18,7 +19,7 @@ from gateway.commands.listening import messages
 from gateway.commands.live_table import Lines, live_table
 from gateway.commands.simulate import play, section, simulated
 from gateway.errors import Unreachable, UsageError
-from gateway.logs import start_logging
+from gateway.logs import Tail, start_logging
 from gateway.publish import embedded
 from gateway.publish.broker import Broker
 from gateway.supervisor import first_cause
@@ -26,6 +27,9 @@ from gateway.units import duration
 
 INSTRUMENTS = ("json", "nmea0183")
 """What is shown unless others are named."""
+
+PAGE = 8080
+"""The port of the status page; if it is taken any other."""
 
 
 _DEVICE = re.compile(r"^(\[+devices\.)([\w-]+)", re.MULTILINE)
@@ -43,16 +47,19 @@ def run(names: Sequence[str], *, stop_after: str | None, port: int) -> int:
     except ValueError as error:
         raise UsageError(f"--for {stop_after}: {error}") from None
     simulations = {name: simulated(name) for name in names or INSTRUMENTS}
-    start_logging("warning")
+    tail = Tail()
+    start_logging("warning", tail=tail)
     try:
-        asyncio.run(_demonstrate(simulations, seconds, _free(port)))
+        asyncio.run(_demonstrate(simulations, seconds, _free(port), tail))
     except ExceptionGroup as group:
         raise first_cause(group) from group
     print("\nThat was the main job. Next: `sallyport drivers`, and a configuration of your own.", flush=True)
     return 0
 
 
-async def _demonstrate(simulations: Mapping[str, Simulation], seconds: float | None, port: int) -> None:
+async def _demonstrate(
+    simulations: Mapping[str, Simulation], seconds: float | None, port: int, tail: Tail
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,11 +69,14 @@ async def _demonstrate(simulations: Mapping[str, Simulation], seconds: float | N
     with tempfile.TemporaryDirectory(prefix="sallyport-demo-") as name, ExitStack() as plugged:
         folder = Path(name)
         file = folder / "gateway.toml"
-        file.write_text(_configuration(folder, simulations, port))
+        page = _free(PAGE) if find_spec("aiohttp") and find_spec("prometheus_client") else None
+        file.write_text(_configuration(folder, simulations, port, page))
         lines = {name: plugged.enter_context(PtyInstrument.plugged_in(folder / name)) for name in simulations}
-        print(_introduction(folder, simulations, port), flush=True)
+        print(_introduction(folder, simulations, port, page), flush=True)
         async with asyncio.TaskGroup() as group:
-            gateway = group.create_task(app.run(config.load(file), stop))
+            gateway = group.create_task(
+                app.run(config.load(file), stop, surroundings=app.Surroundings(log=tail))
+            )
             bystanders = [group.create_task(_show(port))]
             bystanders += [
                 group.create_task(play(lines[name], simulation)) for name, simulation in simulations.items()
@@ -77,10 +87,11 @@ async def _demonstrate(simulations: Mapping[str, Simulation], seconds: float | N
             await gateway
 
 
-def _configuration(folder: Path, names: Iterable[str], port: int) -> str:
+def _configuration(folder: Path, names: Iterable[str], port: int, page: int | None) -> str:
     devices = "\n".join(_sections(folder, names))
     mqtt = f'[mqtt]\nurl = "embedded"\nembedded_port = {port}\n'
-    return f'[gateway]\nname = "demo"\n\n{mqtt}\n[journal]\npath = "memory"\n\n{devices}'
+    web = "" if page is None else f'[web]\nlisten = "{embedded.HOST}:{page}"\n\n'
+    return f'[gateway]\nname = "demo"\n\n{mqtt}\n[journal]\npath = "memory"\n\n{web}{devices}'
 
 
 def _sections(folder: Path, names: Iterable[str]) -> Iterator[str]:
@@ -96,10 +107,12 @@ def _sections(folder: Path, names: Iterable[str]) -> Iterator[str]:
         yield text
 
 
-def _introduction(folder: Path, names: Iterable[str], port: int) -> str:
+def _introduction(folder: Path, names: Iterable[str], port: int, page: int | None) -> str:
+    where = f"http://{embedded.HOST}:{page}/" if page is not None else "needs pip install 'sallyport[web]'"
     return (
         f"instruments: {', '.join(names)}, each on a pseudo-terminal of its name in {folder}\n"
         f"broker:      mqtt://{embedded.HOST}:{port}, inside this process\n"
+        f"status page: {where}\n"
         "to subscribe, paste one of these into another terminal:\n\n"
         f"    mosquitto_sub -h {embedded.HOST} -p {port} -t 'sallyport/#' -v\n"
         f"    sallyport tail --url mqtt://{embedded.HOST}:{port}\n\n"

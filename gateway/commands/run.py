@@ -16,7 +16,7 @@ from gateway import __version__, app, config, intercom
 from gateway.commands.ending import ended
 from gateway.dump import Dump
 from gateway.health import Health
-from gateway.logs import MessageId, about, start_logging
+from gateway.logs import MessageId, Tail, about, start_logging
 from gateway.systemd import ServiceManager, passed_sockets
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ def run(path: Path, *, debug: bool) -> int:
     """Raises: ConfigError; Unreachable when the embedded broker cannot start."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it has a meaning: it must not end us
     loaded = config.load(path)
-    start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format)
+    tail = Tail()
+    start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format, tail)
     for warning in loaded.warnings:
         log.warning("%s", warning)
     count = len(loaded.devices)
@@ -53,7 +54,7 @@ def run(path: Path, *, debug: bool) -> int:
         logging.captureWarnings(capture=True)
     runner.get_loop().set_default_executor(executor)
     try:
-        runner.run(_until_signalled(loaded, path, debug=debug))
+        runner.run(_until_signalled(loaded, path, tail, debug=debug))
     finally:
         # A name lookup, a connection attempt or a disk cannot be cancelled: a thread that is stuck in one
         # must not hold up the stop, and the interpreter would wait for it.
@@ -71,7 +72,7 @@ def run(path: Path, *, debug: bool) -> int:
     return 0
 
 
-async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) -> None:
+async def _until_signalled(loaded: config.Config, path: Path, tail: Tail, *, debug: bool) -> None:
     stop, reload = asyncio.Event(), asyncio.Event()
     dump = Dump()
 
@@ -106,8 +107,9 @@ async def _until_signalled(loaded: config.Config, path: Path, *, debug: bool) ->
         file=path,
         reload=reload,
         adjust=lambda changed: start_logging(
-            "debug" if debug else changed.gateway.log_level, changed.gateway.log_format
+            "debug" if debug else changed.gateway.log_level, changed.gateway.log_format, tail
         ),
+        log=tail,
         intercom=folder and folder / f"{loaded.gateway.name}{intercom.SUFFIX}",
         live=passed_sockets("live"),
     )

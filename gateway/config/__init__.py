@@ -16,6 +16,7 @@ from gateway.config.options import (
 )
 from gateway.config.rulebook import rulebook
 from gateway.config.rules import RuleOptions
+from gateway.config.web import WebOptions
 
 __all__ = [
     "MAIN_BROKER",
@@ -29,6 +30,7 @@ __all__ = [
     "NotifyOptions",
     "RuleOptions",
     "TlsOptions",
+    "WebOptions",
     "device_options",
     "driver_options",
     "key_of",

@@ -38,6 +38,7 @@ from gateway.config.page import Page, as_key, dotted, validated, value_of
 from gateway.config.rulebook import rulebook
 from gateway.config.rules import BUILT_IN, RuleName, RuleOptions
 from gateway.config.secret import WAYS
+from gateway.config.web import WebOptions
 from gateway.errors import ConfigError
 from gateway.filters.filter import Names
 from gateway.rules.names import did_you_mean
@@ -52,6 +53,7 @@ _EVERYWHERE: Mapping[str, type[BaseModel]] = {
     "[control]": ControlOptions,
     "[live]": LiveOptions,
     "[homeassistant]": HomeAssistantOptions,
+    "[web]": WebOptions,
     "[devices.<name>]": DriverOptions,
     "[rules.<name>]": RuleOptions,
     "[notify.<name>]": NotifyOptions,
@@ -84,6 +86,7 @@ def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> C
     further = dict(_further_brokers(document))
     found = [*_shared_ports(document), *_url_and_urls(document)]
     site = _validated(Section((), _without(document, further), _Document), path.parent, found)
+    found += _missing_packages(site)
     brokers = {name: _broker(name, table, path.parent, found) for name, table in further.items()}
     unclear = [name for name, _ in _tables(document, "devices")]
     devices = {}
@@ -118,6 +121,7 @@ def load(path: Path, *, knows_service: Callable[[str], bool] | None = None) -> C
         control=site.control,
         live=site.live,
         homeassistant=site.homeassistant,
+        web=site.web,
         rules=good,
         notify={name: options for name, options in notify.items() if options is not None},
         devices=devices,
@@ -375,6 +379,17 @@ def _unknown_services(
     for name, options in notify.items():
         if options is not None and not options.webhook and not known(options.url.get_secret_value()):
             yield Problem(("notify", name, "url"), "is none that Apprise can use: see its list of services")
+
+
+def _missing_packages(site: Site | None) -> Iterator[Problem]:
+    if site is None or site.web.listen is None:
+        return
+    missing = [name for name in ("aiohttp", "prometheus_client") if find_spec(name) is None]
+    if missing:
+        yield Problem(
+            ("web", "listen"),
+            f"needs {complaints.listed(missing)}, not installed here: pip install 'sallyport[web]'",
+        )
 
 
 def _doubts(config: Config, document: Mapping[str, Any], path: Path) -> Iterator[Problem]:

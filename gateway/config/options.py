@@ -33,6 +33,7 @@ from gateway.config.notify import NotifyOptions
 from gateway.config.rules import RuleName, RuleOptions
 from gateway.config.secret import Secret
 from gateway.config.table import Table
+from gateway.config.web import WebOptions
 from gateway.logs import LogFormat
 from gateway.units import DURATION_UNITS, Duration, DurationOrNever, Size, duration, pattern, written_duration
 
@@ -476,6 +477,7 @@ class Site(Table):
     homeassistant: HomeAssistantOptions | None = Field(
         default=None, description="Home Assistant finds the devices by itself; where the table is there."
     )
+    web: WebOptions = Field(default_factory=WebOptions, description="The status page, metrics and the API.")
 
 
 class Config(Site):

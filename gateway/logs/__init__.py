@@ -7,5 +7,6 @@ libsystemd's headers, is not wanted.
 
 from gateway.logs.fields import MessageId, about
 from gateway.logs.start import LogFormat, complaint, set_level, start_logging
+from gateway.logs.tail import Tail
 
-__all__ = ["LogFormat", "MessageId", "about", "complaint", "set_level", "start_logging"]
+__all__ = ["LogFormat", "MessageId", "Tail", "about", "complaint", "set_level", "start_logging"]

@@ -26,14 +26,13 @@ class Rationed(logging.Handler):
 
     def __init__(
         self,
-        outlet: logging.Handler,
-        *,
+        *outlets: logging.Handler,
         most: int = MOST,
         period_s: float = PERIOD_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
-        self._outlet = outlet
+        self._outlets = outlets
         self._period_s = period_s
         self._now = now
         self._ration: Ration[_Kind] = Ration(most=most, period_s=period_s)
@@ -47,7 +46,7 @@ class Rationed(logging.Handler):
         kind = _kind(record)
         free = record.levelno <= logging.DEBUG or record.levelno >= logging.CRITICAL
         if free or self._ration.take(kind, now):
-            self._outlet.emit(record)
+            self._pass_on(record)
             return
         try:
             self._withheld[kind] = _summary(record)
@@ -56,7 +55,8 @@ class Rationed(logging.Handler):
         self._set_alarm(now)
 
     def flush(self) -> None:
-        self._outlet.flush()
+        for outlet in self._outlets:
+            outlet.flush()
 
     def close(self) -> None:
         """Tells of what was withheld until now."""
@@ -65,7 +65,8 @@ class Rationed(logging.Handler):
             if self._alarm is not None:
                 self._alarm.cancel()
             self._tell(inf)
-            self._outlet.close()
+            for outlet in self._outlets:
+                outlet.close()
             super().close()
         finally:
             self.release()
@@ -96,7 +97,11 @@ class Rationed(logging.Handler):
                 summary["msg"] = (
                     f"{count} more like this in the last {within}, the last one: {summary['msg']}"
                 )
-                self._outlet.emit(logging.makeLogRecord(summary))
+                self._pass_on(logging.makeLogRecord(summary))
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        for outlet in self._outlets:
+            outlet.emit(record)
 
 
 def _kind(record: logging.LogRecord) -> _Kind:

@@ -12,17 +12,22 @@ from gateway.logs.forms import Form, as_json, coloured, plain, prefixed, prefixe
 from gateway.logs.journald import Journald, leads_to_journald
 from gateway.logs.line import escaped
 from gateway.logs.rationed import Rationed
+from gateway.logs.tail import Tail
 
 log = logging.getLogger(__name__)
 
 LogFormat = Literal["auto", "text", "json"]
 
 
-def start_logging(level: str, form: LogFormat = "auto") -> None:
-    """From now on; may be called again, when the configuration has changed. Rations go on in the same form."""
+def start_logging(level: str, form: LogFormat = "auto", tail: Tail | None = None) -> None:
+    """From now on; may be called again, when the configuration has changed. Rations go on in the same form.
+
+    `tail`: keeps the last lines, too.
+    """
     root = logging.getLogger()
     if not any(each.name == form for each in root.handlers):
-        outlet = Rationed(_outlet(form, sys.stderr, os.environ))
+        outlets = [_outlet(form, sys.stderr, os.environ), *([] if tail is None else [tail])]
+        outlet = Rationed(*outlets)
         outlet.name = form
         logging.basicConfig(handlers=[outlet], force=True)
     set_level(level)

@@ -68,6 +68,7 @@ def planned(folder: Path, *edits: tuple[str, str], also: str = "") -> list[str]:
         ('name = "hall"', 'name = "hall"\nlog_level = "debug"', ["change: gateway (log_level)"]),
         ("127.0.0.1:4040", "/run/sallyport/live.sock", ["change: live (listen)"]),
         ("[journal]", '[journal]\nsync = "1s"\nmax_age = "1d"', ["change: journal (sync, max_age)"]),
+        ("[journal]", '[web]\nlisten = "127.0.0.1:8080"\n[journal]', ["change: web (listen)"]),
         ("ttyUSB1", "ttyUSB2", ["restart: devices.gps (port)"]),
         ('"nmea0183"', '"json"', ["restart: devices.gps (driver)"]),
         ('"/dev/ttyUSB0"', '"/dev/ttyUSB0"\nstale_after = "9s"', ["change: devices.boiler (stale_after)"]),

@@ -301,6 +301,9 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         listen = "unix:/run/sallyport/live.sock"
         [homeassistant]
         brokers = ["mqtt", "cloud"]
+        [web]
+        listen = "[::1]:8080"
+        hosts = ["gateway.example"]
         [rules.fast]
         when = "gps.speed > 25"
         for = "90s"
@@ -352,6 +355,7 @@ def test_everything_that_is_written_arrives(loaded: Load) -> None:
         "journal": {"max_size": "1GiB", "when_full": "drop_newest"},
         "control": {"set": ["*"], "rate": 5},
         "live": {"listen": "/run/sallyport/live.sock"},
+        "web": {"listen": "[::1]:8080", "hosts": ["gateway.example"]},
         "rules": {
             "fast": {
                 "when": "gps.speed > 25",

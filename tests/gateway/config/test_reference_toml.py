@@ -22,6 +22,7 @@ from gateway.config import (
     NotifyOptions,
     RuleOptions,
     TlsOptions,
+    WebOptions,
     key_of,
     load,
     written,
@@ -55,6 +56,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "control": ControlOptions,
     "live": LiveOptions,
     "homeassistant": HomeAssistantOptions,
+    "web": WebOptions,
     "rules.too-fast": RuleOptions,
     "notify.oncall": NotifyOptions,
     **{
@@ -161,7 +163,8 @@ def test_uncommented_defaults_are_the_defaults(tmp_path: Path) -> None:
 def test_every_line_at_once_loads_and_a_device_has_its_drivers_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mqtt-password").write_text("hunter2\n")
+    for name in ("mqtt-password", "web-password", "web-token"):
+        (tmp_path / name).write_text("hunter2\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     text = uncommented(without_default=True).replace('"mqtt://localhost:1883"', '"mqtts://localhost:1883"')
     text = re.sub("^urls = .*$", "", text, flags=re.MULTILINE)  # takes the place of url

@@ -1,0 +1,124 @@
+"""What one may write in [web]."""
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.config.secret import Secret
+from gateway.config.table import Table
+
+_HIGHEST_PORT = 65535
+_EXAMPLE = 'such as "127.0.0.1:8080" or "[::1]:8080"'
+_PLACE = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<host>[^:]*)):(?P<port>[0-9]{1,5})", re.ASCII)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII | re.IGNORECASE)
+_LOCAL = "localhost"
+
+
+class Listen(NamedTuple):
+    """An address of this machine, and a port."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody but this machine can reach it."""
+        return self.host == _LOCAL or ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, written: Any) -> Self:
+        """Raises: ValueError, with the allowed forms."""
+        if isinstance(written, cls):
+            return written
+        found = _PLACE.fullmatch(written) if isinstance(written, str) else None
+        if found is None:
+            raise ValueError(f"must be an address of this machine and a port, {_EXAMPLE}")
+        host, port = found["six"] if found["six"] is not None else found["host"], int(found["port"])
+        if not 0 < port <= _HIGHEST_PORT:
+            raise ValueError(f"must have a port between 1 and {_HIGHEST_PORT}")
+        if host != _LOCAL:
+            try:
+                host = str(ip_address(host))
+            except ValueError:
+                raise ValueError(
+                    f'must be an address, {_EXAMPLE}: "0.0.0.0:{port}" is all that this machine has'
+                ) from None
+        return cls(host, port)
+
+
+WrittenListen = Annotated[Listen, PlainValidator(Listen.parse), PlainSerializer(str)]
+"""For a model's field: a Listen, written as a text."""
+
+
+def _name(username: str) -> str:
+    if ":" in username or not username.isprintable():
+        raise ValueError('must not hold ":" or control characters')  # RFC 7617, section 2
+    return username
+
+
+def _bearer(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise PydanticCustomError("secret", "must hold printable ASCII only, and no space")
+    return token
+
+
+def _host(name: str) -> str:
+    if not _HOST.fullmatch(name):
+        raise ValueError('must be a name without scheme and port, such as "gateway.example.org"')
+    return name.lower()
+
+
+class WebOptions(Table):
+    listen: WrittenListen | None = Field(
+        default=None,
+        description='Where the status page is, such as "127.0.0.1:8080"; without it there is none, nor metrics.'
+        " An address that others can reach needs a token, or a username and a password.",
+    )
+    username: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_name)] | None = Field(
+        default=None, description="Who may look: the name that browsers ask for; goes with password."
+    )
+    password: Secret | None = Field(
+        default=None,
+        description="The password that goes with it, best kept in a credential, a variable or a file.",
+    )
+    token: Annotated[Secret, AfterValidator(_bearer)] | None = Field(
+        default=None,
+        description="For programs, such as Prometheus: what they send as Authorization: Bearer. A browser takes it as"
+        " the password, with any name.",
+    )
+    hosts: tuple[Annotated[str, Field(max_length=253), AfterValidator(_host)], ...] = Field(
+        default=(),
+        max_length=32,
+        description="Names by which it is visited besides addresses and the machine's own name, as behind a proxy.",
+    )
+
+    @property
+    def guarded(self) -> bool:
+        """Whether one has to say who one is."""
+        return self.password is not None or self.token is not None
+
+    @model_validator(mode="after")
+    def _name_has_its_password(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            lacking = "username" if self.username is None else "password"
+            raise PydanticCustomError(
+                "web", "username and password go together: {lacking} is missing", {"lacking": lacking}
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _who_can_be_reached_asks_who_it_is(self) -> Self:
+        if self.listen is not None and not self.listen.loopback and not self.guarded:
+            raise PydanticCustomError(
+                "web",
+                "others can reach {listen}: it needs a token, or a username and a password, or listens on 127.0.0.1",
+                {"listen": str(self.listen)},
+            )
+        return self
