@@ -178,7 +178,7 @@ async def test_echo_of_the_head_is_passed_over(tmp_path: Path) -> None:
         Step(b"/?!\r\n", b"/?!\r\n/ISk5MT174\r\n", 300),
         Step(b"\x06050\r\n", b"\x06050\r\n" + READOUT, 9600),
     ]
-    assert await read_twice(tmp_path, steps) == [VALUES] * 2
+    assert await read_twice(tmp_path, steps, timeout="10s") == [VALUES] * 2
 
 
 async def test_address_is_asked_for(tmp_path: Path) -> None:

@@ -1,14 +1,13 @@
 """A driver by somebody else that does not behave: it reads well for a moment, and then does what its options say."""
 
 import asyncio
-import ctypes
+import gc
 import re
 import socket
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -38,7 +37,7 @@ class Options(DriverOptions):
         "never opens",
         "never shuts",
         "never leaves",
-        "kills the disk's thread",
+        "holds the disk's thread",
         "cannot be configured",
         "ends the gateway and keeps a thread",
     ] = "nothing"
@@ -82,19 +81,16 @@ class _Rogue:
                 re.match(r"(a|a)+$", "a" * 50 + "b")
             case "never shuts":
                 raise LinkLost("the port went away")
-            case "kills the disk's thread":
-                sys.setswitchinterval(3600)  # it stays where it is seen
-                [disk] = [each for each in threading.enumerate() if each.name == "journal_0"]
-                assert disk.ident is not None
-                while sys._current_frames()[disk.ident].f_code.co_name != "_worker":
-                    time.sleep(0.001)  # until it waits for something to do, so that nothing else is hit
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(disk.ident), ctypes.py_object(SystemExit)
-                )
-                sys.setswitchinterval(0.005)
+            case "holds the disk's thread":
+                [disk] = [each for each in gc.get_objects() if _is_the_disks(each)]
+                disk.submit(time.sleep, EVER_S)
             case "ends the gateway and keeps a thread":
                 asyncio.get_running_loop().run_in_executor(None, time.sleep, EVER_S)
                 raise BeyondRepair("nobody catches this")
+
+
+def _is_the_disks(thing: object) -> bool:
+    return isinstance(thing, ThreadPoolExecutor) and thing._thread_name_prefix == "journal"
 
 
 @asynccontextmanager

@@ -138,7 +138,7 @@ STUCK = {
     "never opens": ("device rogue: opening", "in _open"),
     "never shuts": ("device rogue: closing", "in _open"),
     "never leaves": ("device rogue: closing", "in _Rogue.readings"),
-    "kills the disk's thread": ("journal: the disk", "in Journal._on_disk"),
+    "holds the disk's thread": ("journal: the disk", "in Journal._on_disk"),
 }
 
 

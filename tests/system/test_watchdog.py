@@ -37,7 +37,7 @@ DEEDS = {
     "loop": "wedges the loop",
     "interpreter": "keeps the interpreter",
     "child": "never shuts",
-    "thread": "kills the disk's thread",
+    "thread": "holds the disk's thread",
     "disk": "nothing",
     "stopped": "nothing",
 }
