@@ -204,23 +204,26 @@ def _rule(details: ErrorDetails, fields: list[FieldInfo]) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind in _BOUND_ERRORS:
-        return _bounds(fields, context)
+        return f"must be {bounds(fields[-1], SimpleNamespace(**context))}"
     if context.get("min_length") == 1:
         return "must not be empty"
     return _RULES.get(kind, "").format(**context).replace("'", '"')
 
 
-def _bounds(fields: list[FieldInfo], context: Mapping[str, Any]) -> str:
-    *_, field = fields
+def bounds(field: FieldInfo, *further: object) -> str:
+    """What a value may be, as one writes it: `between 1s and 10m`; empty where anything may.
+
+    `further`: where its bounds are, besides the field itself.
+    """
     limits = {
         name: writer(field)(limit)
         for name in _BOUNDS
-        for constraint in (SimpleNamespace(**context), *field.metadata)
+        for constraint in (*further, *field.metadata)
         if (limit := getattr(constraint, name, None)) is not None
     }
     if limits.keys() == {"ge", "le"}:
-        return f"must be between {limits['ge']} and {limits['le']}"
-    return "must be " + " and ".join(f"{_BOUNDS[name]} {limit}" for name, limit in limits.items())
+        return f"between {limits['ge']} and {limits['le']}"
+    return " and ".join(f"{_BOUNDS[name]} {limit}" for name, limit in limits.items())
 
 
 def writer(field: FieldInfo) -> Callable[[Any], Any]:
