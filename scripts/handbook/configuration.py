@@ -30,7 +30,7 @@ A key that is not listed is an error. How values are written:
 | duration | with its unit: `"250ms"`, `"5s"`, `"10m"`, `"2h"`, `"1d"` |
 | size | with its unit: `"64KiB"`, `"512MB"` |
 | path | a text; one that does not begin with `/` begins at the folder of the configuration |
-| secret | where it is kept: `{ credential = "name" }`, `{ env = "NAME" }` or `{ file = "/path" }`; a text is warned about |
+| secret | where it is kept: `{ credential = "name" }`, `{ env = "NAME" }` `{ file = "/path" }`; or a text, with a warning |
 | array | in brackets: `["a", "b"]` |
 | table | under a header of its own, `[mqtt.tls]`, or in braces: `{ at = 2, type = "u16" }`, in one line |
 
@@ -40,12 +40,12 @@ anew*, *opens the port anew*, *starts it anew*: what the table is about is stopp
 """
 
 _WORDS: Mapping[str, str] = {
-    "mqtt": "Each further table `[mqtt.<name>]` is one more broker that gets everything, with the same options; `url` or"
-    " `urls` must be written there. An embedded broker begins, moves and ends at the next start only, and so does all"
-    " else in its table.",
+    "mqtt": "Each further table `[mqtt.<name>]` is one more broker that gets everything, with the same options; `url`"
+    " or `urls` must be written there. An embedded broker begins, moves and ends at the next start only, and so does"
+    " all else in its table.",
     "journal": "See [operations](operations.md) for what becomes of a full disk.",
-    "rules": "See [alerts](alerts.md), [expressions](expressions.md) and [testing rules](testing-rules.md). Some rules are"
-    " there without being written, and a table of the same name changes what it names:"
+    "rules": "See [alerts](alerts.md), [expressions](expressions.md) and [testing rules](testing-rules.md). Some rules"
+    " are there without being written, and a table of the same name changes what it names:"
     f" {', '.join(map(code, BUILT_IN))}.",
     "notify": "See [notifications](notifications.md).",
 }

@@ -26,8 +26,7 @@ def page(name: str) -> str:
         [
             f"# Driver {code(name)}\n",
             f"{_capital(prose(driver.summary))}.\n",
-            f"Made by `scripts/docs` of the driver. Its [README](../../drivers/{name}/README.md) says more"
-            f"{_chapters(name)}.\n",
+            f"Made by `scripts/docs` of the driver. Its {_readme(name)}.\n",
             "## A device\n",
             f"```toml\n{drivers.sample(name).strip()}\n```\n",
             *_simulation(name, driver),
@@ -45,10 +44,11 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:].removesuffix(".")
 
 
-def _chapters(name: str) -> str:
+def _readme(name: str) -> str:
+    file = f"../../drivers/{name}/README.md"
     headings = re.findall(r"^## (.*)$", (drivers.folder(name) / "README.md").read_text(), re.MULTILINE)
-    links = [f"[{heading}](../../drivers/{name}/README.md#{anchor(heading)})" for heading in headings]
-    return f": {' · '.join(links)}" if links else ""
+    chapters = " · ".join(f"[{heading}]({file}#{anchor(heading)})" for heading in headings)
+    return f"[README]({file}) says more" + (f": {chapters}" if chapters else "")
 
 
 def _options(name: str, driver: Driver) -> Iterator[str]:
