@@ -30,7 +30,8 @@ A key that is not listed is an error. How values are written:
 | duration | with its unit: `"250ms"`, `"5s"`, `"10m"`, `"2h"`, `"1d"` |
 | size | with its unit: `"64KiB"`, `"512MB"` |
 | path | a text; one that does not begin with `/` begins at the folder of the configuration |
-| secret | where it is kept: `{ credential = "name" }`, `{ env = "NAME" }` `{ file = "/path" }`; or a text, with a warning |
+| secret | where it is kept: `{ credential = "name" }`, `{ env = "NAME" }` or `{ file = "/path" }`; \
+a text works, and is warned about |
 | array | in brackets: `["a", "b"]` |
 | table | under a header of its own, `[mqtt.tls]`, or in braces: `{ at = 2, type = "u16" }`, in one line |
 
