@@ -18,11 +18,8 @@ from gateway.arguments import parser
 from gateway.config.rules import BUILT_IN
 from gateway.filters.choice import FILTERS
 from tests.gateway.filters.running import chain, outcome
+from tests.support.documents import DOCUMENTS, ROOT
 
-ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted(
-    path for path in (*ROOT.glob("*.md"), *ROOT.glob("drivers/**/*.md"), *ROOT.glob("docs/**/*.md"))
-)
 README = (ROOT / "README.md").read_text()
 
 
@@ -35,8 +32,13 @@ CONFIGURED = [path for path in DOCUMENTS if path.stem not in {"writing-a-driver"
 
 
 @pytest.mark.parametrize("document", CONFIGURED, ids=_ids(CONFIGURED))
-def test_every_block_of_toml_is_a_good_configuration(document: Path, tmp_path: Path) -> None:
+def test_every_block_of_toml_is_a_good_configuration(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", document.read_text(), re.DOTALL)):
+        for credential in re.findall(r'credential = "(.*?)"', block):
+            (tmp_path / credential).write_text("hunter2")
         file = tmp_path / f"{number}.toml"
         file.write_text(block)
         config.load(file)

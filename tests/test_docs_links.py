@@ -7,12 +7,9 @@ from pathlib import Path
 import pytest
 
 from scripts.handbook.markdown import anchor
+from tests.support.documents import DOCUMENTS, ROOT
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-DOCUMENTS = sorted(
-    path for path in (*ROOT.glob("*.md"), *ROOT.glob("drivers/**/*.md"), *ROOT.glob("docs/**/*.md"))
-)
 AWAITED = {
     DOCS / f"{page}.md"
     for page in ("control", "debugging", "editors", "home-assistant", "live", "status-page", "terminal")
