@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,18 +99,27 @@ class Site:
         )  # fmt: skip
         assert process.stdout is not None
         try:
-            async with asyncio.timeout(200):
+            async with asyncio.timeout(60):
                 said = b""
                 if ENDLESS.search(command):
-                    said = await process.stdout.readline()
-                    await asyncio.sleep(0.7 if "simulate" in command else 3)
-                    process.send_signal(signal.SIGINT)
+                    said = await self._beginning(command, process.stdout)
+                    with suppress(ProcessLookupError):  # a recording comes to its end
+                        process.send_signal(signal.SIGINT)
                 said += await process.stdout.read()
                 return await process.wait(), said.decode()
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+    async def _beginning(self, command: str, output: asyncio.StreamReader) -> bytes:
+        """It is at work: it has said so, or has had time to."""
+        said = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                said = await output.readuntil(b"Ctrl-C" if "simulate" in command else b"\n")
+        await asyncio.sleep(0.5)
+        return said
 
 
 def commands(document: Path) -> list[str]:
