@@ -33,7 +33,7 @@ name = "greenhouse"
 url = "mqtt://{host}:{port}"
 [devices.meter]
 driver = "dsmr"
-port = "{folder}/meter"
+port = "{folder}/p1"
 [devices.boiler]
 driver = "json"
 port = "{folder}/boiler"
@@ -158,7 +158,7 @@ async def check(site: Site, command: str, cwd: Path) -> None:
 async def test_commands_of_the_pages_do_what_they_are_shown_for(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         broker = stack.enter_context(Mosquitto.running(tmp_path))
-        for driver, port in (("dsmr", "meter"), ("json", "boiler"), ("dsmr", "ttyUSB0")):
+        for driver, port in (("dsmr", "p1"), ("json", "boiler"), ("dsmr", "ttyUSB0")):
             await stack.enter_async_context(simulated(driver, tmp_path / port))
         site = Site(tmp_path)
         site.config.write_text(SITE.format(host=broker.host, port=broker.port, folder=tmp_path))
