@@ -143,8 +143,7 @@ def meaning(field: FieldInfo) -> str:
         words += f" {limits[0].upper()}{limits[1:]}."
     most = next((each.max_length for each in field.metadata if hasattr(each, "max_length")), None)
     if most is not None:
-        items = get_origin(field.annotation) is not None and "array" in kind(field)
-        words += f" No more than {most} {'items' if items else 'characters'}."
+        words += f" No more than {most} {'entries' if kind(field).startswith(('array', 'table')) else 'characters'}."
     return words
 
 
