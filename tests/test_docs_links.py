@@ -77,3 +77,9 @@ def test_index_leads_to_every_page() -> None:
 def test_reference_leads_to_the_page_of_every_driver() -> None:
     led_to = {target for target, _ in links(DOCS / "configuration.md")}
     assert set((DOCS / "drivers").glob("*.md")) - led_to == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_ids(DOCUMENTS))
+def test_no_two_places_of_a_document_have_one_name(document: Path) -> None:
+    named = re.findall(r'<a id="([^"]+)">', document.read_text())
+    assert len(named) == len(set(named))

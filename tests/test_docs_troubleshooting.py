@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.logs import MessageId
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "troubleshooting.md").read_text()
 ELSEWHERE = {
@@ -75,3 +77,9 @@ def test_messages_that_nobody_says_are_not_found() -> None:
 @pytest.mark.parametrize("known", ELSEWHERE)
 def test_what_is_not_the_programs_is_on_the_page(known: str) -> None:
     assert f"`{known}`" in TEXT
+
+
+def test_message_ids_that_it_looks_for_are_those_of_the_log() -> None:
+    named = re.findall(r"MESSAGE_ID=(\w+)", TEXT)
+    assert named
+    assert [each for each in named if each not in set(MessageId)] == []
