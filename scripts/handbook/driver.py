@@ -24,8 +24,8 @@ def page(name: str) -> str:
     driver = drivers.find(name)
     return "\n".join(
         [
-            f"# Driver {code(name)}\n",
-            f"{_capital(prose(driver.summary))}.\n",
+            f"# {code(name)}: {prose(driver.summary).removesuffix('.')}\n",
+            _beginning(name),
             f"Made by `scripts/docs` of the driver. Its {_readme(name)}.\n",
             "## A device\n",
             f"```toml\n{drivers.sample(name).strip()}\n```\n",
@@ -40,8 +40,10 @@ def page(name: str) -> str:
     )
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:].removesuffix(".")
+def _beginning(name: str) -> str:
+    """The first paragraph of the README: which instruments these are."""
+    _, paragraph, *_ = (drivers.folder(name) / "README.md").read_text().split("\n\n")
+    return re.sub(r"\]\((?!https?://)", f"](../../drivers/{name}/", paragraph) + "\n"
 
 
 def _readme(name: str) -> str:
