@@ -44,6 +44,19 @@ def test_every_block_of_toml_is_a_good_configuration(
         config.load(file)
 
 
+@pytest.mark.parametrize("name", sorted(drivers.DRIVERS))
+def test_option_that_a_drivers_readme_shows_on_a_line_is_taken(name: str, tmp_path: Path) -> None:
+    readme = (ROOT / "drivers" / name / "README.md").read_text()
+    for line in re.findall(r"^    (\w+ = .*)$", readme, re.MULTILINE):
+        (tmp_path / "gateway.toml").write_text(f'[devices.it]\ndriver = "{name}"\nport = "/dev/it"\n{line}\n')
+        config.load(tmp_path / "gateway.toml")
+
+
+def test_options_that_readmes_show_on_lines_are_found() -> None:
+    readme = (ROOT / "drivers" / "scpi" / "README.md").read_text()
+    assert re.search(r"^    (\w+ = .*)$", readme, re.MULTILINE)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_ids(DOCUMENTS))
 def test_every_command_in_a_console_is_one_that_sallyport_takes(document: Path) -> None:
     for line in re.findall(r"^\$ sallyport (.*)$", document.read_text(), re.MULTILINE):
