@@ -1,11 +1,14 @@
 """Every command that a document shows is run by some test, or it is said here why not."""
 
 import ast
+import re
+import shlex
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from gateway.arguments import parser
 from tests.support.documents import DOCUMENTS, ROOT, blocks, console, indented, name
 
 IN_CONSOLES = {
@@ -110,3 +113,21 @@ def test_nothing_is_excused_that_is_not_shown() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_block_is_in_a_language_that_some_test_reads(document: Path) -> None:
     assert {language for language, _ in blocks(document)} <= LANGUAGES.keys()
+
+
+MENTIONED = {
+    command: document
+    for document in DOCUMENTS
+    for command in re.findall(r"`(?:sudo )?sallyport ([a-z][^`]*)`", document.read_text())
+}
+
+
+@pytest.mark.parametrize("command", MENTIONED)
+def test_command_that_is_mentioned_is_one_that_sallyport_takes(command: str) -> None:
+    words = shlex.split(command)
+    try:
+        parser().parse_args(words)
+    except SystemExit:
+        assert not any(word.startswith("-") for word in words), f"{command}, in {name(MENTIONED[command])}"
+        with pytest.raises(SystemExit, match="0"):  # the bare name of one that wants to be told more
+            parser().parse_args([*words, "--help"])
