@@ -118,8 +118,9 @@ def test_block_is_in_a_language_that_some_test_reads(document: Path) -> None:
 MENTIONED = {
     command: document
     for document in DOCUMENTS
-    for command in re.findall(r"`(?:sudo )?sallyport ([a-z][^`]*)`", document.read_text())
+    for command in re.findall(r"`(?:sudo )?sallyport ([a-z][^`;|&]*)`", document.read_text())
 }
+"""In sentences; not parts of a shell's script."""
 
 
 @pytest.mark.parametrize("command", MENTIONED)
@@ -127,7 +128,9 @@ def test_command_that_is_mentioned_is_one_that_sallyport_takes(command: str) -> 
     words = shlex.split(command)
     try:
         parser().parse_args(words)
-    except SystemExit:
+    except SystemExit as ended:
+        if ended.code == 0:  # --help
+            return
         assert not any(word.startswith("-") for word in words), f"{command}, in {name(MENTIONED[command])}"
         with pytest.raises(SystemExit, match="0"):  # the bare name of one that wants to be told more
             parser().parse_args([*words, "--help"])

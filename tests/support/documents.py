@@ -13,7 +13,7 @@ _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROGRAMS = (
     r"sudo|scripts/[\w-]+|sallyport|systemctl|journalctl|mosquitto_\w+|pip|apt|python3|git|cd|\.|curl|~/\S+"
 )
-_COMMAND = re.compile(rf"^    ((?:{_PROGRAMS})(?: .*?)?)(?:  +#.*|    # .*)?$", re.MULTILINE)
+_COMMAND = re.compile(rf"^    ((?:{_PROGRAMS})(?: .*?)??)(?:  +#.*|    # .*)?$", re.MULTILINE)
 
 
 def name(document: Path) -> str:
