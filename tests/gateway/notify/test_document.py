@@ -14,7 +14,6 @@ from gateway.config.notify import NotifyOptions
 from gateway.model import Stamp
 from gateway.notify.notice import Notice
 from gateway.notify.webhook import encode, signature
-from gateway.units import written_duration
 from tests.gateway.notify.alerts import MORNING_NS, RESOLVED, alert, stamp
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "notifications.md").read_text()
@@ -75,29 +74,3 @@ def test_five_lines_know_a_genuine_message() -> None:
     old = {**headers, "webhook-timestamp": str(now - 600)}
     old["webhook-signature"] = signature(b"secret", "7", now - 600, body)
     assert not verified(old, body, "secret")
-
-
-def _default(name: str) -> str:
-    field = NotifyOptions.model_fields[name]
-    if field.is_required():
-        return "required"
-    match field.get_default(call_default_factory=True):
-        case float() as seconds:
-            return f"`{json.dumps(written_duration(seconds))}`"
-        case tuple() as names:
-            return f"`{json.dumps(names)}`"
-        case bool() | int() as plain:
-            return f"`{json.dumps(plain)}`"
-    return ""
-
-
-def options_table() -> str:
-    rows = [
-        f"| `{name}` | {_default(name)} | {field.description} |"
-        for name, field in NotifyOptions.model_fields.items()
-    ]
-    return "\n".join(["| key | default | |", "| --- | --- | --- |", *rows])
-
-
-def test_options_are_those_that_there_are() -> None:
-    assert options_table() in DOCUMENT

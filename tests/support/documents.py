@@ -1,0 +1,40 @@
+"""The documents, and the commands in them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    path for path in (*ROOT.glob("*.md"), *ROOT.glob("drivers/**/*.md"), *ROOT.glob("docs/**/*.md"))
+)
+
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PROGRAMS = (
+    r"sudo|scripts/[\w-]+|sallyport|systemctl|journalctl|mosquitto_\w+|pip|apt|python3|git|cd|\.|curl|~/\S+"
+)
+_COMMAND = re.compile(rf"^    ((?:{_PROGRAMS})(?: .*?)??)(?:  +#.*|    # .*)?$", re.MULTILINE)
+
+
+def name(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def blocks(document: Path) -> list[tuple[str, str]]:
+    """The fenced ones: language and text."""
+    return _FENCED.findall(document.read_text())
+
+
+def console(document: Path) -> Iterator[str]:
+    """What is typed in consoles."""
+    for language, text in blocks(document):
+        if language == "console":
+            for line in text.splitlines():
+                assert line.startswith("$ "), f"{name(document)}: a console is for what is typed: {line}"
+                yield line[2:]
+
+
+def indented(document: Path) -> Iterator[str]:
+    """Commands in indented blocks, without the remarks behind them."""
+    rest = _FENCED.sub("", document.read_text())
+    yield from (command.strip() for command in _COMMAND.findall(rest))

@@ -1,0 +1,250 @@
+"""Commands of `sallyport` that the documents show, run as they stand there, beside a gateway that runs."""
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import drivers
+from drivers.instrument import PtyInstrument
+from gateway.commands.ending import EXIT_INTERRUPTED
+from gateway.commands.simulate import play
+from tests.support.documents import DOCUMENTS, ROOT, blocks, console, name
+from tests.support.gateway_process import GatewayProcess, until
+from tests.support.mosquitto import Mosquitto
+from tests.support.ports import free_port
+
+pytestmark = [pytest.mark.real_time, pytest.mark.timeout(300)]
+
+GETTING_STARTED = ROOT / "docs" / "getting-started.md"
+
+FOLLOWED_ELSEWHERE = {GETTING_STARTED: "test_first_ten_minutes_lead_to_a_value"}
+"""Pages whose commands need more than the site below, and the test that runs them."""
+
+SITE = """\
+[gateway]
+name = "greenhouse"
+[mqtt]
+url = "mqtt://{host}:{port}"
+[devices.meter]
+driver = "dsmr"
+port = "{folder}/p1"
+[devices.boiler]
+driver = "json"
+port = "{folder}/boiler"
+[rules.overheat]
+when = "boiler.temperature > -100"
+"""
+
+RULE_TEST = """\
+config = "{config}"
+[[test]]
+[[test.series]]
+device = "boiler"
+values = {{ temperature = "20 + 0 x 5" }}
+[[test.expect]]
+at = "2s"
+firing = ["overheat"]
+"""
+
+TOGETHER = 4
+"""Pages that are followed at once."""
+
+ENDLESS = re.compile(r"simulate |tail(?! .*--count)|record |replay .*--pty")
+"""Until Ctrl-C."""
+
+BEFORE = re.compile(r"check --connect")
+"""Asks for what the gateway holds while it runs."""
+
+MAY_FAIL = {"sallyport doctor": 1, "sallyport init": 2}
+"""Commands whose status says something of the machine that the tests run on: whether somebody keeps its clock right,
+whether there is a configuration that is somebody's."""
+
+
+@dataclass(frozen=True)
+class Site:
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "gateway.toml"
+
+    def moved(self, command: str) -> list[str]:
+        """The command, with the site's own files in place of those that the page names, and a length in place of a
+        moment, which may be over."""
+        command = re.sub(
+            r"(?<!\S)(/etc/sallyport/|/tmp/|/dev/|(?=gateway\.toml))", f"{self.folder}/", command
+        )
+        command = re.sub(r"--until \S+", "--for 2h", command)
+        return shlex.split(command)[1:]
+
+    async def run(self, command: str, cwd: Path) -> tuple[int, str]:
+        """Its exit status, and what it said."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", *self.moved(command),
+            cwd=cwd,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "SALLYPORT_CONFIG": str(self.config),
+                "STATE_DIRECTORY": str(self.folder / "state"),
+                "RUNTIME_DIRECTORY": str(self.folder / "run"),
+            },
+        )  # fmt: skip
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(60):
+                said = b""
+                if ENDLESS.search(command):
+                    said = await self._beginning(command, process.stdout)
+                    with suppress(ProcessLookupError):  # a recording comes to its end
+                        process.send_signal(signal.SIGINT)
+                said += await process.stdout.read()
+                return await process.wait(), said.decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _beginning(self, command: str, output: asyncio.StreamReader) -> bytes:
+        """It is at work: it has said so, or has had time to."""
+        said = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                said = await output.readuntil(b"Ctrl-C" if "simulate" in command else b"\n")
+        await asyncio.sleep(0.5)
+        return said
+
+
+def commands(document: Path) -> list[str]:
+    """But `run`: that is the gateway itself, which `GatewayProcess` starts."""
+    typed = [each for each in console(document) if each.startswith("sallyport ")]
+    return [each for each in typed if not each.startswith("sallyport run")]
+
+
+PAGES = [
+    page
+    for page in DOCUMENTS
+    if page not in FOLLOWED_ELSEWHERE and page.parent.name != "drivers" and commands(page)
+]
+
+
+@asynccontextmanager
+async def simulated(driver: str, path: Path) -> AsyncIterator[PtyInstrument]:
+    simulation = drivers.find(driver).simulation
+    assert simulation is not None
+    with PtyInstrument.plugged_in(path) as instrument:
+        playing = asyncio.create_task(play(instrument, simulation))
+        try:
+            yield instrument
+        finally:
+            playing.cancel()
+            await asyncio.wait([playing])
+
+
+async def check(site: Site, command: str, cwd: Path) -> None:
+    status, said = await site.run(command, cwd)
+    good = {0, *(each for part, each in MAY_FAIL.items() if part in command)}
+    if ENDLESS.search(command):
+        good.add(EXIT_INTERRUPTED)
+    assert status in good, f"{command}: {status}\n{said}"
+    assert "Traceback" not in said, f"{command}\n{said}"
+
+
+async def test_commands_of_the_pages_do_what_they_are_shown_for(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        broker = stack.enter_context(Mosquitto.running(tmp_path))
+        for driver, port in (("dsmr", "p1"), ("json", "boiler"), ("dsmr", "ttyUSB0")):
+            await stack.enter_async_context(simulated(driver, tmp_path / port))
+        site = Site(tmp_path)
+        site.config.write_text(SITE.format(host=broker.host, port=broker.port, folder=tmp_path))
+        together = asyncio.Semaphore(TOGETHER)
+
+        async def follow(page: Path, typed: Sequence[str]) -> None:
+            cwd = tmp_path / name(page).replace("/", "-")
+            (cwd / "tests").mkdir(parents=True, exist_ok=True)
+            (cwd / "tests" / "boiler.toml").write_text(RULE_TEST.format(config=site.config))
+            (cwd / "night.recording").write_bytes(b'{"temperature": 21.5}\n' * 5)
+            async with together:
+                for command in typed:
+                    await check(site, command, cwd)
+
+        before = {command: page for page in PAGES for command in commands(page) if BEFORE.search(command)}
+        for command, page in before.items():
+            await follow(page, [command])
+        gateway = await stack.enter_async_context(GatewayProcess.running(site.config))
+        await gateway.said("alert overheat (boiler): firing")
+        async with asyncio.TaskGroup() as group:
+            for page in PAGES:
+                group.create_task(follow(page, [each for each in commands(page) if not BEFORE.search(each)]))
+        await gateway.stop()
+
+
+async def test_each_driver_is_simulated_with_the_command_of_its_page(tmp_path: Path) -> None:
+    site, together = Site(tmp_path), asyncio.Semaphore(TOGETHER)
+
+    async def follow(page: Path) -> None:
+        async with together:
+            for command in commands(page):
+                status, said = await site.run(command, tmp_path)
+                assert status == 0, f"{command}: {said}"
+                assert f'driver = "{page.stem}"' in said
+
+    async with asyncio.TaskGroup() as group:
+        for driver in drivers.DRIVERS:
+            group.create_task(follow(ROOT / "docs" / "drivers" / f"{driver}.md"))
+
+
+async def test_first_ten_minutes_lead_to_a_value(tmp_path: Path) -> None:
+    simulate, check_it, run, tail, doctor, *_ = console(GETTING_STARTED)
+    [configuration, *_] = [text for language, text in blocks(GETTING_STARTED) if language == "toml"]
+    site, port = Site(tmp_path), free_port()
+    site.config.write_text(
+        configuration.replace("/tmp/", f"{tmp_path}/").replace("[mqtt]", f"[mqtt]\nembedded_port = {port}")
+    )
+    async with asyncio.TaskGroup() as group:
+        instrument = group.create_task(_simulated_by(site, simulate))
+        await until((tmp_path / "weather").exists)
+        status, said = await site.run(check_it, tmp_path)
+        assert (status, said.count("\nok ")) == (0, 2), said
+        assert run == "sallyport run --config gateway.toml"
+        async with GatewayProcess.running(site.config) as gateway:
+            await gateway.said("weather: online")
+            status, said = await site.run(tail, tmp_path)
+            assert status == 0, said
+            assert re.search(r"weather  temperature=[\d.]+  humidity=", said), said
+            assert (await site.run(doctor, tmp_path))[0] in (0, MAY_FAIL["sallyport doctor"])
+            instrument.cancel()
+            await gateway.said("weather: offline")
+            await gateway.stop()
+
+
+async def _simulated_by(site: Site, command: str) -> None:
+    """As in a terminal of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", *site.moved(command),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        await process.wait()
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.wait()
+
+
+def test_pages_with_commands_are_found() -> None:
+    assert {name(page) for page in PAGES} >= {
+        "README.md",
+        "docs/alerts.md",
+        "docs/bringing-up.md",
+        "docs/operations.md",
+    }

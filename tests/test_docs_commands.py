@@ -1,0 +1,136 @@
+"""Every command that a document shows is run by some test, or it is said here why not."""
+
+import ast
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from gateway.arguments import parser
+from tests.support.documents import DOCUMENTS, ROOT, blocks, console, indented, name
+
+IN_CONSOLES = {
+    "sallyport": "test_commands_of_the_pages_do_what_they_are_shown_for",
+    "journalctl": "test_examples_of_the_page_find_something",
+}
+"""What stands behind a $ and which test runs it, as it is."""
+
+INSTALLED = "test_one_command_installs_a_service_that_runs_and_says_what_to_do_next"
+REMOVED = "test_removal_leaves_configuration_and_journal_and_with_purge_nothing"
+PACKAGED = "test_package_is_installed_upgraded_removed_and_purged_and_loses_nothing"
+CREDENTIAL = "test_missing_credential_is_named_with_the_place_where_it_belongs"
+SEVERAL = "test_several_gateways_on_one_machine_do_not_know_each_other"
+RELOADED = "test_reload_reads_a_new_port_and_goes_on_with_the_same_process"
+
+RUN_BY = {
+    "sudo scripts/install": INSTALLED,
+    "sudo scripts/install --offline wheels": INSTALLED,
+    "sudo scripts/uninstall": REMOVED,
+    "sudo scripts/uninstall --purge": REMOVED,
+    "scripts/build-deb": PACKAGED,
+    "sudo apt install ./dist/sallyport_*.deb": PACKAGED,
+    "sudo install -m 600 /dev/stdin /etc/sallyport/credentials/mqtt-password": CREDENTIAL,
+    "sudo systemctl daemon-reload": CREDENTIAL,
+    "sudo systemctl restart sallyport": CREDENTIAL,
+    "sudo systemctl enable --now sallyport@east sallyport@west": SEVERAL,
+    "systemctl status sallyport": INSTALLED,
+    "sudo sallyport check && sudo systemctl reload sallyport": RELOADED,
+    "sudo journalctl -u sallyport -p warning -b": "test_examples_of_the_page_find_something",
+    "sudo journalctl -u sallyport DEVICE=boiler": "test_examples_of_the_page_find_something",
+    "sudo sallyport tail --count 5": "test_first_ten_minutes_lead_to_a_value",
+    "scripts/audit": "test_audit_tells_nothing_known_from_nobody_asked",
+    "scripts/docs": "test_page_that_is_made_of_the_program_is_as_the_program_is_now",
+}
+"""In indented blocks: the test that does what they do, in a box or with the same arguments."""
+
+NOT_RUN = {
+    "scripts/check": "runs the tests that would run it; CI does",
+    "scripts/test": "likewise",
+    "scripts/test tests/gateway -k outbox": "likewise",
+    "scripts/bench": "takes minutes, and measures a machine that nothing else may use",
+    "scripts/bench decoders": "likewise",
+    "scripts/bench rules": "likewise",
+    "scripts/bench hardware": "likewise",
+    "scripts/bench life": "likewise",
+    "scripts/fuzz": "ten million bytes for each driver take too long; each driver's contract does a part of it",
+    "scripts/lock": "asks a package index what is newest",
+    "scripts/run": "makes a virtual environment for `sallyport demo`, which test_command_line.py runs",
+    "cd sallyport": "a clone's name is its owner's choice",
+    ". .venv/bin/activate": "changes a shell, and the tests have none",
+    "pip download --require-hashes -r requirements.lock -d wheels": "needs an index; test_install makes such a folder",
+    "sudo journalctl --follow --unit sallyport": "has no end; the same without it is run",
+    "python3 -m venv ~/sallyport": "scripts/environment does the same with each clone that CI makes",
+    "~/sallyport/bin/pip install --require-hashes -r requirements.lock": "likewise",
+    "~/sallyport/bin/pip install --no-deps .": "likewise",
+    "~/sallyport/bin/sallyport run --config gateway.toml": "likewise",
+    "sallyport decode frame FILE --device gateway.toml:dust": "FILE is the reader's",
+}
+"""And why not."""
+
+TYPED = {command: document for document in DOCUMENTS for command in console(document)}
+SHOWN = {command: document for document in DOCUMENTS for command in indented(document)}
+
+LANGUAGES = {
+    "toml": "tests/test_docs.py, test_docs_testing_rules.py, system/test_third_party.py",
+    "console": "system/test_docs_commands.py, system/test_log.py",
+    "python": "gateway/notify/test_document.py, system/test_third_party.py",
+    "markdown": "system/test_third_party.py",
+}
+"""Of fenced blocks, and which tests read them."""
+
+
+@cache
+def known_tests() -> frozenset[str]:
+    return frozenset(
+        node.name
+        for path in ROOT.glob("tests/**/*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    )
+
+
+@pytest.mark.parametrize("command", TYPED)
+def test_what_is_typed_in_a_console_is_run(command: str) -> None:
+    program, *_ = command.split()
+    assert IN_CONSOLES[program] in known_tests(), name(TYPED[command])
+    assert program != "journalctl" or name(TYPED[command]) == "docs/logs.md", (
+        "test_log.py runs those of that page"
+    )
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_command_in_a_block_is_run_by_a_test_or_it_is_said_why_not(command: str) -> None:
+    assert (command in RUN_BY) is not (command in NOT_RUN), f"{command}, in {name(SHOWN[command])}"
+    assert command in NOT_RUN or RUN_BY[command] in known_tests()
+
+
+def test_nothing_is_excused_that_is_not_shown() -> None:
+    assert {*RUN_BY, *NOT_RUN} - SHOWN.keys() == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_block_is_in_a_language_that_some_test_reads(document: Path) -> None:
+    assert {language for language, _ in blocks(document)} <= LANGUAGES.keys()
+
+
+MENTIONED = {
+    command: document
+    for document in DOCUMENTS
+    for command in re.findall(r"`(?:sudo )?sallyport ([a-z][^`;|&]*)`", document.read_text())
+}
+"""In sentences; not parts of a shell's script."""
+
+
+@pytest.mark.parametrize("command", MENTIONED)
+def test_command_that_is_mentioned_is_one_that_sallyport_takes(command: str) -> None:
+    words = shlex.split(command)
+    try:
+        parser().parse_args(words)
+    except SystemExit as ended:
+        if ended.code == 0:  # --help
+            return
+        assert not any(word.startswith("-") for word in words), f"{command}, in {name(MENTIONED[command])}"
+        with pytest.raises(SystemExit, match="0"):  # the bare name of one that wants to be told more
+            parser().parse_args([*words, "--help"])
