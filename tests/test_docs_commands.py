@@ -23,6 +23,9 @@ PACKAGED = "test_package_is_installed_upgraded_removed_and_purged_and_loses_noth
 CREDENTIAL = "test_missing_credential_is_named_with_the_place_where_it_belongs"
 SEVERAL = "test_several_gateways_on_one_machine_do_not_know_each_other"
 RELOADED = "test_reload_reads_a_new_port_and_goes_on_with_the_same_process"
+CONTROLLED = "test_each_message_of_the_page_is_answered_as_it_says"
+ACKNOWLEDGED = "test_alert_is_acknowledged_silenced_and_told_so"
+_POSTED = "curl -H 'Content-Type: application/json' -d"
 
 RUN_BY = {
     "sudo scripts/install": INSTALLED,
@@ -42,6 +45,14 @@ RUN_BY = {
     "sudo sallyport tail --count 5": "test_first_ten_minutes_lead_to_a_value",
     "scripts/audit": "test_audit_tells_nothing_known_from_nobody_asked",
     "scripts/docs": "test_page_that_is_made_of_the_program_is_as_the_program_is_now",
+    "mosquitto_sub -t 'sallyport/greenhouse/response/#' -v &": CONTROLLED,
+    "mosquitto_pub -t sallyport/greenhouse/supply/voltage_limit/set -m 12.5": CONTROLLED,
+    'mosquitto_pub -t sallyport/greenhouse/supply/set -m \'{"values":{"voltage_limit":12.5}}\'': CONTROLLED,
+    "curl http://127.0.0.1:8080/api/devices": "test_every_answer_says_what_a_browser_may_do_with_it",
+    "curl http://127.0.0.1:8080/api/devices/boiler": "test_every_answer_says_what_a_browser_may_do_with_it",
+    _POSTED + """ '{"rule":"overheat","by":"Ada"}' http://127.0.0.1:8080/api/alerts/ack""": ACKNOWLEDGED,
+    _POSTED + """ '{"rule":"*","for":"2h"}' http://127.0.0.1:8080/api/alerts/silence""": ACKNOWLEDGED,
+    "sallyport manual | man -l -": "test_man_has_nothing_to_say_against_the_page",
 }
 """In indented blocks: the test that does what they do, in a box or with the same arguments."""
 
@@ -54,6 +65,10 @@ NOT_RUN = {
     "scripts/bench rules": "likewise",
     "scripts/bench hardware": "likewise",
     "scripts/bench life": "likewise",
+    "scripts/bench live": "likewise",
+    "scripts/bench watched": "likewise",
+    "scripts/profile": "likewise",
+    "scripts/screenshots": "takes pictures for people to look at",
     "scripts/fuzz": "ten million bytes for each driver take too long; each driver's contract does a part of it",
     "scripts/lock": "asks a package index what is newest",
     "scripts/run": "makes a virtual environment for `sallyport demo`, which test_command_line.py runs",
@@ -77,6 +92,7 @@ LANGUAGES = {
     "console": "system/test_docs_commands.py, system/test_log.py",
     "python": "gateway/notify/test_document.py, system/test_third_party.py",
     "markdown": "system/test_third_party.py",
+    "yaml": "system/test_status_page.py",
 }
 """Of fenced blocks, and which tests read them."""
 
