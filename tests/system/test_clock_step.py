@@ -67,4 +67,6 @@ async def test_a_step_of_the_wall_clock_changes_the_time_of_readings_and_nothing
     assert [_days_off(each["time"]) for each in readings] == [0, *steps, -400]
     states = [state for state, _ in groupby(each["state"] for each in subscriber.on("availability"))]
     assert states == ["offline", "online", "stale", "offline", "online", "offline"]
+    said = [line.split()[1].rstrip(":") for line in gateway.lines("board:")]
+    assert said == ["online", "stale", "offline", "online"]
     assert gateway.lines("broker:") == ["broker: online"]
