@@ -31,7 +31,6 @@ INSTRUMENTS = ("json", "nmea0183")
 PAGE = 8080
 """The port of the status page; if it is taken any other."""
 
-
 _DEVICE = re.compile(r"^(\[+devices\.)([\w-]+)", re.MULTILINE)
 
 
@@ -50,7 +49,7 @@ def run(names: Sequence[str], *, stop_after: str | None, port: int) -> int:
     tail = Tail()
     start_logging("warning", tail=tail)
     try:
-        asyncio.run(_demonstrate(simulations, seconds, _free(port), tail))
+        asyncio.run(_demonstrate(simulations, seconds, port, tail))
     except ExceptionGroup as group:
         raise first_cause(group) from group
     print("\nThat was the main job. Next: `sallyport drivers`, and a configuration of your own.", flush=True)
@@ -69,7 +68,8 @@ async def _demonstrate(
     with tempfile.TemporaryDirectory(prefix="sallyport-demo-") as name, ExitStack() as plugged:
         folder = Path(name)
         file = folder / "gateway.toml"
-        page = _free(PAGE) if find_spec("aiohttp") and find_spec("prometheus_client") else None
+        port = _free(port, plugged)
+        page = _free(PAGE, plugged) if find_spec("aiohttp") and find_spec("prometheus_client") else None
         file.write_text(_configuration(folder, simulations, port, page))
         lines = {name: plugged.enter_context(PtyInstrument.plugged_in(folder / name)) for name in simulations}
         print(_introduction(folder, simulations, port, page), flush=True)
@@ -131,13 +131,20 @@ async def _show(port: int) -> None:
                 await asyncio.sleep(0.05)  # the broker is still starting
 
 
-def _free(port: int) -> int:
-    """This port, or if it is taken any other."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((embedded.HOST, port))
-        except OSError:
-            probe.bind((embedded.HOST, 0))
-        taken: int = probe.getsockname()[1]
-        return taken
+def _free(port: int, held: ExitStack) -> int:
+    """This port, or if it is taken any other. Other demos leave it alone as long as it is held."""
+    while True:
+        with socket.socket() as probe, ExitStack() as claimed:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            claim = claimed.enter_context(socket.socket(socket.AF_UNIX))
+            try:
+                probe.bind((embedded.HOST, port))
+                found: int = probe.getsockname()[1]
+                claim.bind(f"\0sallyport-demo-{found}")  # it is a while until somebody listens there
+            except OSError:
+                if port == 0:
+                    raise
+                port = 0
+                continue
+            held.push(claimed.pop_all())
+            return found

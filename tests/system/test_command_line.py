@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -255,14 +256,21 @@ def test_embedded_broker_whose_port_is_taken_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr.decode()
 
 
-def test_demo_shows_readings_and_the_line_to_paste() -> None:
+def test_demos_begun_at_once_have_ports_of_their_own_and_show_readings_and_the_line_to_paste() -> None:
     port = free_port()
-    done = sallyport("demo", "--for", "4s", "--port", str(port))
-    assert (done.returncode, done.stderr) == (0, b"")
-    output = done.stdout.decode()
-    assert f"mosquitto_sub -h 127.0.0.1 -p {port} -t 'sallyport/#' -v" in output
-    assert "  weather  temperature=" in output
-    assert "  gps  " in output
+    command = [sys.executable, "-m", "gateway", "demo", "--for", "4s", "--port", str(port)]
+    demos = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    brokers, pages = set[str](), set[str]()
+    for demo in demos:
+        output, errors = demo.communicate(timeout=60)
+        assert (demo.returncode, errors) == (0, b"")
+        [broker] = re.findall(r"mosquitto_sub -h 127.0.0.1 -p (\d+) -t 'sallyport/#' -v", output.decode())
+        brokers.add(broker)
+        pages.update(re.findall(r"status page: (http://127.0.0.1:\d+/)\n", output.decode()))
+        assert b"  weather  temperature=" in output
+        assert b"  gps  " in output
+    assert str(port) in brokers
+    assert (len(brokers), len(pages)) == (2, 2)
 
 
 def test_demo_ends_cleanly_at_ctrl_c_and_draws_a_table_on_a_terminal() -> None:
