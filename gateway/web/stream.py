@@ -7,6 +7,7 @@ Source: HTML, section 9.2 (Server-sent events).
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from gateway.web.scene import Scene
 
 TICK_S = 0.5
 SHARE = 20
-"""To look takes at most so small a part of the time: of many devices it is done less often."""
+"""To look takes at most so small a part of a core: of many devices it is done less often."""
 MOST_VIEWERS = 64
 QUIET_S = 15.0
 """Without an event for so long, an empty one shows that both are still there."""
@@ -70,20 +71,20 @@ class Stream:
 
     async def run(self) -> None:
         """Endless. While nobody looks, nothing is done."""
-        loop = asyncio.get_running_loop()
         while True:
             await self._somebody.wait()
-            begun = loop.time()
+            self._wanted.clear()
+            begun = time.thread_time()  # while others have the core, it is not us who take it
             change = await self._scene.change()
+            spent_s = time.thread_time() - begun
             if change or not self.fresh:
                 self.number += 1
-                self.fresh = True
+                self.fresh = bool(self._viewers)  # the last one may have left meanwhile
                 self._whole = b""
                 self.change = _event("change", change)
                 self._announce()
-            self._wanted.clear()
             try:
-                async with asyncio.timeout(max(TICK_S, SHARE * (loop.time() - begun))):
+                async with asyncio.timeout(max(TICK_S, SHARE * spent_s)):
                     await self._wanted.wait()
             except TimeoutError:
                 pass

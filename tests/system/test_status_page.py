@@ -17,7 +17,7 @@ from drivers.instrument import PtyInstrument
 from gateway.request import LARGEST
 from gateway.web import server
 from gateway.web.stream import MOST_VIEWERS
-from tests.support.gateway_process import GatewayProcess, until
+from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.mosquitto import program
 from tests.support.page_site import PageSite, basic, heard, page_site
 
@@ -175,6 +175,9 @@ async def test_connections_beyond_what_can_be_served_are_told_so_and_idle_ones_a
         assert b" 503 " in await held[-1][0].readline()
         held[0][1].write(b"GET / HTTP/1.1\r\nHost:")  # never said to its end
         assert await held[0][0].read() == b""
+        async with asyncio.timeout(PATIENCE_S):  # the others that were idle are left, too
+            while (await site.get("/healthz"))[0] == 503:
+                await asyncio.sleep(0.1)
         assert (await site.get("/healthz"))[0] == 200
 
 

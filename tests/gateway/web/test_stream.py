@@ -134,6 +134,48 @@ async def test_what_somebody_does_is_told_at_once() -> None:
             assert asyncio.get_running_loop().time() - before < TICK_S / 10
 
 
+async def _nothing_fires_after_a_while(_request: dict[str, Any]) -> dict[str, Any]:
+    await asyncio.sleep(TICK_S / 2)
+    return {"alerts": [], "silences": []}
+
+
+async def test_what_others_take_of_the_time_while_it_is_looked_puts_no_event_off() -> None:
+    async with streaming(*counting(100, 0.2)) as (site, stream):
+        site.verbs["alert/list"] = _nothing_fires_after_a_while
+        with stream.watched() as viewer:
+            assert viewer is not None
+            before = asyncio.get_running_loop().time()
+            await told(viewer, 6)
+            assert asyncio.get_running_loop().time() - before < 6 * 2 * TICK_S
+
+
+async def test_what_somebody_does_while_it_is_looked_is_told_right_after() -> None:
+    async with streaming({"t": 1.0}) as (site, stream):
+        site.verbs["alert/list"] = _nothing_fires_after_a_while
+        with stream.watched() as viewer:
+            assert viewer is not None
+            events = viewer.events()
+            await asyncio.sleep(TICK_S / 10)  # it has begun to look
+            stream.look()
+            await anext(events)
+            before = asyncio.get_running_loop().time()
+            site.sight.log.emit(logging.makeLogRecord({"msg": "done"}))
+            assert read(await anext(events))[1]["log"][0]["text"] == "done"
+            assert asyncio.get_running_loop().time() - before < TICK_S
+
+
+async def test_who_comes_after_the_last_one_left_amid_a_look_sees_how_it_is() -> None:
+    async with streaming({"t": 1.0}, 100.0, {"t": 2.0}) as (site, stream):
+        site.verbs["alert/list"] = _nothing_fires_after_a_while
+        with stream.watched():
+            await asyncio.sleep(TICK_S / 10)
+        await asyncio.sleep(200)
+        with stream.watched() as viewer:
+            assert viewer is not None
+            [(_, whole)] = await told(viewer, 1)
+    assert whole["devices"][0]["metrics"][0]["value"] == 2.0
+
+
 async def test_quiet_stream_shows_that_it_is_there_and_that_the_viewer_is() -> None:
     async with streaming() as (_, stream):
         with stream.watched() as viewer:
