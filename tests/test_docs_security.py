@@ -67,7 +67,9 @@ def test_limits_are_those_of_the_program() -> None:
         f" {live.ROOM_BYTES // kb} KB waiting for each, {live.STALL_S:g} s": "a client of the live feed",
         f"one a second, {dump.MOST_BYTES // kb} KB of stacks": "requests for a `dump`",
         f"{LARGEST // kb} KB a request; {server.MOST_CONNECTIONS} connections, {stream.MOST_VIEWERS} of them looking;"
-        f" {server.IDLE_S:g} s without a request, {guard.ANSWER_S:g} s for one": "a visitor of the status page",
+        f" {server.IDLE_S:g} s without a request, {guard.ANSWER_S:g} s for one;"
+        f" {server.SEND_BUFFER_BYTES // kb} KB waiting for each,"
+        f" {server.STALLED_S:g} s for one": "a visitor of the status page",
         f"{http.MOST_HEADERS // kb} KB of headers, {http.MOST_EXCERPT} bytes of text": "a webhook's answer",
         f"{line.MOST_TEXT} characters, and {line.MOST_TRACE} of": "a line of the log",
         f"{HELD_BYTES // 10**6} MB when there is no disk": "all of it",

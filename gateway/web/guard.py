@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 ANSWER_S = 20.0
 """For a request to come in whole, and for an answer to be found."""
+WRONG_S = 1.0
+"""Before who has said a wrong password is told so: who tries them all is to need long for it."""
 HEALTH = "/healthz"
 STREAM = "/api/events"
 
@@ -50,6 +52,8 @@ class Guard:
     @web.middleware
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if (refusal := self._refusal(request)) is not None:
+            if refusal.status == web.HTTPUnauthorized.status_code and "Authorization" in request.headers:
+                await asyncio.sleep(WRONG_S)
             return refusal
         try:
             if request.path == STREAM:

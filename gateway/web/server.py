@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +33,10 @@ MOST_CONNECTIONS = 128
 BACKLOG = 16
 IDLE_S = 5.0
 """A connection on which nothing is asked."""
+STALLED_S = 30.0
+"""Who has taken nothing of an answer for so long is left. The system sees to it, whatever waits."""
+SEND_BUFFER_BYTES = 64 * 1024
+"""The system's, for each connection; it would be up to 4 MB."""
 STOP_S = 0.5
 """For answers that are under way, when the gateway stops or listens elsewhere."""
 RETRY = 1.0, 30.0
@@ -91,8 +96,12 @@ class Web:
         try:
             loop = asyncio.get_running_loop()
             server = await loop.create_server(
-                _bounded(runner.server), listen.host, listen.port, backlog=BACKLOG
+                _bounded(runner.server), listen.host, listen.port, backlog=BACKLOG, start_serving=False
             )
+            for each in server.sockets:  # whoever is accepted has them from there
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_S * 1000))
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            await server.start_serving()
         except OSError as error:
             await runner.cleanup()
             raise ListenError(_why(listen, error)) from error

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import re
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.logs import MessageId
 from gateway.supervisor import Supervisor
+from gateway.web import server
 from gateway.web.api import Api
 from gateway.web.description import DESCRIPTION
 from gateway.web.history import History
@@ -66,6 +68,26 @@ async def test_bug_costs_the_request_that_met_it_and_is_in_the_log(caplog: pytes
     assert vars(bug)["MESSAGE_ID"] == MessageId.BUG
     assert bug.exc_info is not None
     assert bug.exc_info[0] is ZeroDivisionError
+
+
+async def test_who_asks_and_takes_no_answer_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "STALLED_S", 1.0)
+    async with served() as (site, _):
+        listen = site.config.web.listen
+        assert listen is not None
+        with socket.socket() as stalled:
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            stalled.connect(listen)
+            stalled.setblocking(False)
+            async with asyncio.timeout(30):
+                with pytest.raises(ConnectionError):
+                    while True:  # until it is taken no more, and then until it has been left
+                        with suppress(BlockingIOError):
+                            stalled.send(b"GET /script.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                        await asyncio.sleep(0.01)
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
 async def test_what_is_stuck_is_told_to_whoever_asks_whether_it_is_ready() -> None:
