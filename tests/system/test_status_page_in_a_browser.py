@@ -12,7 +12,7 @@ import pytest
 
 from drivers.instrument import PtyInstrument
 from tests.support.chromium import Chromium, Page
-from tests.support.gateway_process import GatewayProcess
+from tests.support.gateway_process import PATIENCE_S, GatewayProcess
 from tests.support.page_site import PageSite, page_site
 
 pytestmark = [pytest.mark.real_time, pytest.mark.xdist_group("browser")]
@@ -93,15 +93,64 @@ async def test_what_an_instrument_says_is_text_on_the_page(site: PageSite) -> No
 
 
 async def test_page_finds_the_gateway_again_and_shows_how_it_is_now(site: PageSite) -> None:
+    link = "document.getElementById('link').dataset.link === '%s'"
+    announced = "document.getElementById('announcer').textContent.includes(%r)"
     async with Chromium.running() as chromium, chromium.page() as page:
         async with site.at_work():
             await page.visit(f"{site.url}/")
             await page.until("document.querySelector('.device[data-state]') !== null")
-        await page.until("document.getElementById('link').dataset.link === 'lost'")
+        await page.until(link % "lost")
+        await page.until(announced % "the connection to the gateway is lost")
         site.devices = {"other": f'driver = "json"\nport = "{site.folder}/other"'}
         async with site.at_work():
-            await page.until("document.getElementById('link').dataset.link === 'live'")
+            await page.until(link % "live")
             await page.until("document.querySelectorAll('.device').length === 2")
+            await page.run("window.old = true; parts.gateway.version = '0.0.0'")
+        async with site.at_work():  # another version has another page
+            await page.until("window.old === undefined && document.querySelector('.device') !== null")
+
+
+async def test_who_has_looked_away_sees_nothing_of_what_is_over(site: PageSite) -> None:
+    state = "document.querySelector('.device').dataset.state === '%s'"
+    reason = "document.querySelector('.device .reason').textContent"
+    async with shown(site) as (page, _, board):
+        board.unplug()
+        await page.until(f"{state % 'offline'} && {reason} !== ''")
+        await page.run("source.close()")
+        board.plug_in()
+        await board.opened()
+        await board.say(b'{"t":20}\n')
+        await site.value("t", 20)
+        async with asyncio.timeout(PATIENCE_S):
+            while "sallyport_web_viewers 0.0" not in (await site.get("/metrics"))[1]:
+                await asyncio.sleep(0.05)
+        await page.run("open()")
+        await page.until(state % "online")
+        assert await page.run(reason) == ""
+
+
+async def test_what_is_told_anew_moves_nothing_under_the_hands_of_who_uses_it(site: PageSite) -> None:
+    async with shown(site) as (page, _, board):
+        await board.say(b'{"t":81}\n')
+        await page.until(ALERT + " !== null")
+        assert (await site.post("/api/alerts/silence", {"rule": "other", "for": "1h"}))[0] == 200
+        await page.until(seen("Silenced"))
+        await page.run(
+            "for (const id of ['alerts', 'silences', 'rules']) new MutationObserver((moved) => {"
+            " window.moved = (window.moved ?? 0) + moved.length;"
+            " }).observe(document.getElementById(id), { childList: true })"
+        )
+        await page.run("document.querySelector('#silences button').focus()")
+        await board.say(b'{"t":82}\n')
+        await page.until(seen("82 degrees"))
+        assert await page.run("window.moved") is None
+        assert (await site.post("/api/alerts/silence", {"rule": "more", "for": "1h"}))[0] == 200
+        await page.until("document.querySelectorAll('#silences li').length === 2")
+        assert await page.run("document.activeElement.matches('#silences li:first-child button')")
+        await page.press("Enter")
+        await page.until("document.querySelectorAll('#silences li').length === 1")
+        assert await page.run("document.activeElement.id") == "by"
+        assert await page.run("document.querySelector('#silences .left').textContent.endsWith('left')")
 
 
 async def test_all_of_it_is_done_from_the_keyboard(site: PageSite) -> None:
@@ -179,8 +228,8 @@ async def test_axe_finds_nothing_whatever_the_colours_and_the_size(site: PageSit
         for width, height, dark in (
             (1280, 900, False),
             (1280, 900, True),
-            (390, 844, False),
-            (390, 844, True),
+            (360, 740, False),
+            (360, 740, True),
         ):
             await page.dress(width=width, height=height, dark=dark)
             assert (

@@ -62,6 +62,11 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// What is moved loses the focus, a selection, and a click that is half done: only if there are others, or in another order.
+function place(list, nodes) {
+  if (nodes.length !== list.children.length || nodes.some((each, index) => each !== list.children[index])) list.replaceChildren(...nodes);
+}
+
 const copy = (template) => at(template).content.firstElementChild.cloneNode(true);
 
 function write(node, text) {
@@ -112,7 +117,11 @@ class Device {
     const { values, dropped = [], metrics, age_s: age, ...rest } = change;
     Object.assign(this.told, rest);
     for (const key of dropped) delete this.told[key];
-    if (metrics) this.told.metrics = metrics;
+    if (metrics) {
+      this.told.metrics = metrics;
+      const names = new Set(metrics.map((each) => each.name));
+      for (const each of this.history.keys()) if (!names.has(each)) this.history.delete(each);
+    }
     if (values) for (const metric of this.told.metrics) if (metric.name in values) metric.value = values[metric.name];
     this.heard = age === null ? null : performance.now() - age * 1000;
     dirty.add(this);
@@ -365,6 +374,8 @@ const quietened = ({ labels }) => ["acknowledged", "silenced", "inhibited"].filt
 
 const quietly = (alert) => quietened(alert).map((each) => ` ${each}${alert.labels[each] ? ` by ${alert.labels[each]}` : ""}`).join(",");
 
+const CALM = element("li", { class: "calm" }, "Nothing fires.");
+
 const alertKey = (alert) => `${alert.rule}\n${alert.device}`;
 
 function drawAlerts() {
@@ -392,12 +403,10 @@ function drawAlerts() {
     row.querySelector(".ack").hidden = alert.state !== "firing" || quiet.includes("acknowledged");
     return row;
   });
-  if (rows.length) list.replaceChildren(...rows);
-  else list.replaceChildren(element("li", { class: "calm" }, "Nothing fires."));
+  place(list, rows.length ? rows : [CALM]);
   if (lost && had.isConnected && !had.closest("[hidden]")) had.focus();
   else if (lost) (rows.includes(lost) ? lost.querySelector(".hush") : at("by")).focus(); // a keyboard stays where it was
   ageAlerts();
-  at("silences").replaceChildren(...parts.silences.map(drawSilence));
 }
 
 function newAlert(key) {
@@ -416,12 +425,32 @@ function ageAlerts() {
   }
 }
 
-function drawSilence(silence) {
+function drawSilences() {
+  const list = at("silences");
+  const standing = new Map([...list.children].map((each) => [each.silence.name, each]));
+  const lost = list.contains(document.activeElement) ? document.activeElement.closest("li") : null;
+  const rows = parts.silences.map((silence) => {
+    const row = standing.get(silence.name) ?? newSilence(silence);
+    row.ends = performance.now() + silence.left_s * 1000;
+    return row;
+  });
+  place(list, rows);
+  if (lost && document.activeElement === document.body) (rows.includes(lost) ? lost.querySelector("button") : at("by")).focus();
+  ageSilences();
+}
+
+function newSilence(silence) {
   const what = [silence.rule === "*" ? "all rules" : silence.rule, silence.device === "*" ? "" : silence.device, ...Object.entries(silence.labels).map(([key, each]) => `${key}=${each}`)];
   const button = element("button", { type: "button", "aria-label": `End the silence ${silence.name}` }, "End");
   button.addEventListener("click", () => ask("unsilence", { name: silence.name }));
   const by = silence.by ? ` by ${silence.by}` : "";
-  return element("li", {}, element("span", {}, `Silenced${by}: ${what.filter(Boolean).join(", ")}, ${span(silence.left_s)} left`), button);
+  const row = element("li", {}, element("span", {}, `Silenced${by}: ${what.filter(Boolean).join(", ")}, `, element("span", { class: "left" })), button);
+  row.silence = silence;
+  return row;
+}
+
+function ageSilences() {
+  for (const row of at("silences").children) write(row.querySelector(".left"), `${span((row.ends - performance.now()) / 1000)} left`);
 }
 
 let toSilence = null;
@@ -437,6 +466,8 @@ at("silence").addEventListener("close", () => {
   at("silence").returnValue = "";
 });
 
+let happenedAt = null;        // the last one that was told, as that moment was written; null: none was
+
 function takeHappened(list) {
   const history = at("history");
   for (const each of list) {
@@ -445,8 +476,9 @@ function takeHappened(list) {
       element("time", { datetime: each.time }, moment(each.time)),
       element("span", { "data-state": each.state }, each.state),
       element("span", {}, element("strong", {}, what), each.message ? ` ${each.message}` : "", element("span", { class: "faint" }, quietly(each)))));
-    if (each.state !== "pending") announce(`alert ${what} ${each.state}`);
+    if (happenedAt !== null && each.time > happenedAt && each.state !== "pending") announce(`alert ${what} ${each.state}`);
   }
+  happenedAt = list.at(-1)?.time ?? happenedAt ?? "";
   while (history.children.length > MOST_LINES) history.lastChild.remove();
   if (!history.children.length) history.append(element("li", { class: "calm" }, "No alert since the gateway started to listen."));
   else if (history.children.length > 1) history.querySelector(".calm")?.remove();
@@ -483,18 +515,32 @@ function drawJournal() {
   at("journal").replaceChildren(...rows.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
 }
 
+let ruled = [];               // rows of the rules, and which rules they are of
+let ruledOf = null;
+
 function drawRules() {
-  const now = new Map();
-  for (const { rule, state } of parts.alerts) now.set(rule, [...(now.get(rule) ?? []), state]);
-  const said = (rule) => {
-    if (!rule.enabled) return "switched off";
-    const states = now.get(rule.name) ?? [];
-    return ["firing", "pending"].map((each) => [states.filter((state) => state === each).length, each]).filter(([count]) => count).map(([count, each]) => (count > 1 ? `${count} ${each}` : each)).join(", ") || "quiet";
-  };
-  at("rules").replaceChildren(...parts.rules.map((rule) => element("tr", {},
-    element("th", { scope: "row" }, rule.name), element("td", {}, said(rule)), element("td", {}, rule.severity),
-    element("td", {}, element("code", {}, rule.when), rule.each.length ? ` for ${rule.each.join(", ") === "*" ? "each device" : rule.each.join(", ")}` : ""))));
-  write(at("rules-count"), plural(parts.rules.length, "rule"));
+  if (ruledOf !== parts.rules) {
+    ruledOf = parts.rules;
+    ruled = parts.rules.map((rule) => {
+      const now = element("td");
+      const each = rule.each.length ? ` for ${rule.each.join(", ") === "*" ? "each device" : rule.each.join(", ")}` : "";
+      const row = element("tr", {}, element("th", { scope: "row" }, rule.name), now, element("td", {}, rule.severity), element("td", {}, element("code", {}, rule.when), each));
+      return { rule, now, row };
+    });
+    at("rules").replaceChildren(...ruled.map((each) => each.row));
+    write(at("rules-count"), plural(parts.rules.length, "rule"));
+  }
+  const counts = new Map();
+  for (const { rule, state } of parts.alerts) {
+    const of = counts.get(rule) ?? { firing: 0, pending: 0 };
+    of[state]++;
+    counts.set(rule, of);
+  }
+  for (const { rule, now } of ruled) {
+    const states = Object.entries(counts.get(rule.name) ?? {}).filter(([, count]) => count);
+    const said = states.map(([state, count]) => (count > 1 ? `${count} ${state}` : state)).join(", ");
+    write(now, rule.enabled ? said || "quiet" : "switched off");
+  }
 }
 
 function takeLog(lines) {
@@ -563,25 +609,32 @@ function complain(of) {
 const news = [];
 
 function announce(text) {
-  if (!news.length) setTimeout(() => write(at("announcer"), news.splice(0).slice(-5).join(". ")), 1000);
+  if (!news.length) setTimeout(() => {
+    const told = news.splice(0);
+    write(at("announcer"), told.length > 5 ? `${told.length} changes, the last: ${told.at(-1)}` : told.join(". "));
+  }, 1000);
   news.push(text);
 }
 
 // The stream.
 
 const DRAW = {
-  gateway: drawGateway, brokers: drawBrokers, journal: drawJournal, alerts: drawAlerts, silences: drawAlerts, rules: drawRules,
+  gateway: drawGateway, brokers: drawBrokers, journal: drawJournal, alerts: drawAlerts, silences: drawSilences, rules: drawRules,
 };
 
 function take(event, whole) {
   if (whole) {
+    if (parts.gateway.version && parts.gateway.version !== event.gateway.version) { location.reload(); return; } // its page is another, too
     parts.began = undefined;
     const there = new Set(event.devices.map((each) => each.name));
     for (const name of [...devices.keys()]) if (!there.has(name)) removeDevice(name);
-    for (const device of devices.values()) device.sampled = -1;
+    for (const device of devices.values()) {
+      device.sampled = -1;
+      delete device.told.reason; // what is not said any more
+      delete device.told.clock;
+    }
     at("log").replaceChildren();
     at("history").replaceChildren();
-    news.length = 0;
   }
   for (const name of event.gone ?? []) removeDevice(name);
   takeDevices(event.devices ?? []);
@@ -609,13 +662,18 @@ function take(event, whole) {
 }
 
 let source = null;
+let again = 0;
 
 function link(state, word) {
+  const before = at("link").dataset.link;
+  if (state === "lost" && before !== "lost") announce("the connection to the gateway is lost");
+  if (state === "live" && before === "lost") announce("connected to the gateway again");
   at("link").dataset.link = state;
   write(at("link-word"), word);
 }
 
 function open() {
+  clearTimeout(again);
   source?.close();
   source = new EventSource("api/events");
   source.addEventListener("open", () => link("live", "live"));
@@ -623,19 +681,20 @@ function open() {
   source.addEventListener("change", (event) => take(JSON.parse(event.data), false));
   source.addEventListener("error", () => {
     link("lost", "no connection: trying again");
-    if (source.readyState === EventSource.CLOSED) setTimeout(open, AGAIN_MS); // refused: a browser would not try again
+    if (source.readyState === EventSource.CLOSED) again = setTimeout(open, AGAIN_MS); // refused: a browser would not try again
   });
 }
 
 // Nobody looks at a page in the background: it leaves its place to others, and begins anew when it is seen.
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) open();
-  else { source?.close(); link("opening", "paused"); }
+  else { clearTimeout(again); source?.close(); link("opening", "paused"); }
 });
 
 setInterval(() => {
   for (const device of visible) device.age();
   ageAlerts();
+  ageSilences();
   if (parts.gateway.version) drawGateway();
 }, 1000);
 
