@@ -83,7 +83,7 @@ class _Collector:
         )  # fmt: skip
         yield GaugeMetricFamily(
             "sallyport_start_time_seconds", "When the gateway started, since the epoch.",
-            value=seen.now_s - seen.gateway["up_s"],
+            value=round(seen.now_s - seen.gateway["up_s"]),  # the same with each scrape
         )  # fmt: skip
         yield GaugeMetricFamily("sallyport_ready", "1: the gateway does its work.", value=seen.ready)
         yield GaugeMetricFamily("sallyport_web_viewers", "Who looks at the status page.", value=seen.viewers)

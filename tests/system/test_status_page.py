@@ -352,7 +352,8 @@ def samples(text: str) -> Iterator[tuple[str, float]]:
 
 async def test_metrics_are_as_prometheus_wants_them_and_say_what_was_read(site: PageSite) -> None:
     promtool = program("promtool")
-    async with site.at_work() as (_, board):
+    site.devices = {"other": f'driver = "json"\nport = "{site.folder}/other"'}
+    async with site.at_work() as (gateway, board):
         await board.say(b'not json\n{"t":20.5,"on":true,"mode":"heat"}\n')
         await site.value("t", 20.5)
         _, text = await site.get("/metrics")
@@ -377,6 +378,24 @@ async def test_metrics_are_as_prometheus_wants_them_and_say_what_was_read(site: 
         assert told["sallyport_journal_recorded_readings_total"] == 1
         assert told["sallyport_ready"] == 1
         assert told["process_cpu_seconds_total"] > 0
+        assert told["sallyport_start_time_seconds"] % 1 == 0  # else it would be another with each scrape
+
+        assert told['sallyport_device_readings_total{device="other"}'] == 0
+        site.devices = {}
+        site.write()
+        site.file.write_text(
+            site.file.read_text().replace("[devices.board]", "[devices.board]\nbaudrate = 9600")
+        )
+        gateway.send(signal.SIGHUP)
+        await gateway.said("stop: devices.other")
+        read = 'sallyport_device_readings_total{device="board"}'
+        async with asyncio.timeout(PATIENCE_S):
+            while (told := dict(samples((await site.get("/metrics"))[1])))[read] == 1:
+                await board.say(b'{"t":20.75}\n')  # the port may still be about to be opened anew
+                await asyncio.sleep(0.05)
+        assert told[read] > 1
+        assert not [name for name in told if '"other"' in name]
+        assert told['sallyport_device_rejected_frames_total{device="board",reason="not an object"}'] == 1
         board.unplug()
         async with asyncio.timeout(10):
             while 'state="offline"} 1' not in (text := (await site.get("/metrics"))[1]):
