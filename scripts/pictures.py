@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ INSTRUMENTS = {
     "boat": "nmea0183", "solar": "sml",
 }  # fmt: skip
 """Their drivers, by name."""
-MINUTES = 3.0
+MINUTES = 5.0
 """So long the lines have to grow."""
 
 SITE = """
@@ -43,6 +44,9 @@ listen = "127.0.0.1:{port}"
 driver = "json"
 port = "{folder}/well-pump"
 
+[rules.clock_unsynchronised]
+enabled = false
+
 [rules.stuffy]
 when = "air.co2 > 400"
 for = "2s"
@@ -58,8 +62,10 @@ message = "{{weather.temperature:.1f}} °C outside"
 async def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else MINUTES
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="ports-") as name, ExitStack() as stack:
-        folder, port = Path(name), free_port()
+    folder, port = Path(tempfile.gettempdir()) / "greenhouse", free_port()
+    folder.mkdir()  # by this name, as the pictures show it
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
         broker = stack.enter_context(Mosquitto.running(folder))
         lines = {each: stack.enter_context(PtyInstrument.plugged_in(folder / each)) for each in INSTRUMENTS}
         tables = [

@@ -157,8 +157,9 @@ class Device {
       shape(node.use, state);
       write(node.word, WORDS[state]);
     }
-    write(node.reason, told.reason ?? "");
-    write(node.rate, rate(told.rate));
+    const reason = told.reason ?? "";
+    write(node.reason, reason.startsWith(`${told.port}: `) ? reason.slice(told.port.length + 2) : reason); // which stands below
+    write(node.rate, this.heard === null ? "" : rate(told.rate));
     this.age();
     write(node.place, `${told.driver} · ${told.port}`);
     const rejected = Object.entries(told.rejected);
@@ -195,7 +196,9 @@ class Device {
       const now = value(metric.value);
       if (text.data === now) return;
       text.data = now;
-      if (typeof metric.value === "string") dd.title = now;
+      const isText = typeof metric.value === "string";
+      dd.classList.toggle("text", isText);
+      if (isText) dd.title = now;
     });
     if (this.drawn === this.sampled) return;
     this.drawn = this.sampled;
@@ -565,7 +568,7 @@ function flat(table, path, sections) {
     if (each !== null && typeof each === "object" && !Array.isArray(each)) nested.push([key, each]);
     else if (each !== null) pairs.push([key, JSON.stringify(each)]);
   }
-  if (pairs.length || !nested.length) sections.push([path, pairs]);
+  if (pairs.length) sections.push([path, pairs]);
   for (const [key, each] of nested) flat(each, path ? `${path}.${key}` : key, sections);
   return sections;
 }
