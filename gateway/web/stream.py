@@ -19,10 +19,6 @@ TICK_S = 0.5
 SHARE = 20
 """To look takes at most so small a part of a core: of many devices it is done less often."""
 MOST_VIEWERS = 64
-QUIET_S = 15.0
-"""Without an event for so long, an empty one shows that both are still there."""
-
-_COMMENT = b":\n\n"
 
 
 class Viewer:
@@ -34,20 +30,14 @@ class Viewer:
         self.over = False
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Until the stream ends."""
-        while True:
+        """Until the stream ends. There is one with each sample at least, which shows that both are still there."""
+        while not self.over:
             if not self._is_behind:
-                try:
-                    async with asyncio.timeout(QUIET_S):
-                        await self._stream.next()
-                except TimeoutError:
-                    yield _COMMENT
-            if self.over:
-                return
-            if self._is_behind:
-                follows = self._seen and self._stream.number == self._seen + 1
-                self._seen = self._stream.number
-                yield self._stream.change if follows else self._stream.whole()
+                await self._stream.next()
+                continue
+            follows = self._seen and self._stream.number == self._seen + 1
+            self._seen = self._stream.number
+            yield self._stream.change if follows else self._stream.whole()
 
     @property
     def _is_behind(self) -> bool:
