@@ -88,7 +88,7 @@ class Scene:
             self._devices[source.name] = told
             if not number % STRETCH:
                 await asyncio.sleep(0)
-        there = [source.name for source in self._sight.overview.changed()]
+        there = dict.fromkeys(source.name for source in self._sight.overview.changed())
         gone = [name for name in self._devices if name not in there]
         self._devices = {name: self._devices[name] for name in there if name in self._devices}
         return changes, gone

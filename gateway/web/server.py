@@ -96,15 +96,14 @@ class Web:
         try:
             loop = asyncio.get_running_loop()
             server = await loop.create_server(
-                _bounded(runner.server), listen.host, listen.port, backlog=BACKLOG, start_serving=False
+                _bounded(runner.server), listen.host, listen.port, backlog=BACKLOG
             )
-            for each in server.sockets:  # whoever is accepted has them from there
-                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_S * 1000))
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            await server.start_serving()
         except OSError as error:
             await runner.cleanup()
             raise ListenError(_why(listen, error)) from error
+        for each in server.sockets:  # whoever is accepted has them from there
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_S * 1000))
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             yield
         finally:
