@@ -62,7 +62,7 @@ async def test_what_happens_is_seen_with_one_of_the_next_two_events(site: PageSi
             watching = asyncio.create_task(page.run(SEEN_OR_TWO_EVENTS_LATER % (30.25 + number)))
             await board.say(b'{"t":%.2f}\n' % (30.25 + number))
             assert await watching
-        await page.until("document.querySelector('.spark .line').getAttribute('d').startsWith('M')")
+        await page.until("document.querySelector('.spark .line[d^=M]') !== null")
 
         await board.say(b'{"t":81}\n')
         await page.until(ALERT + " !== null")
@@ -108,6 +108,18 @@ async def test_page_finds_the_gateway_again_and_shows_how_it_is_now(site: PageSi
             await page.run("window.old = true; parts.gateway.version = '0.0.0'")
         async with site.at_work():  # another version has another page
             await page.until("window.old === undefined && document.querySelector('.device') !== null")
+
+
+async def test_browser_that_is_asked_who_it_is_says_so_and_shows_all_of_it(site: PageSite) -> None:
+    site.web = 'username = "plant"\npassword = "s3cret"'
+    async with Chromium.running() as chromium, site.at_work() as (_, board), chromium.page() as page:
+        await board.say(b'{"t":81}\n')
+        await page.visit(f"http://plant:s3cret@127.0.0.1:{site.port}/")
+        await page.until(ALERT + " !== null")
+        await page.until("document.querySelector('.spark .line[d^=M]') !== null")
+        await page.run("document.querySelector('.ack').click()")
+        await page.until(seen("acknowledged by status page"))
+        assert page.complaints == []
 
 
 async def test_who_has_looked_away_sees_nothing_of_what_is_over(site: PageSite) -> None:

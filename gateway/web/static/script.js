@@ -8,6 +8,8 @@ const AGAIN_MS = 4000;
 const WORDS = { online: "online", stale: "stale", offline: "offline" };
 const LEVELS = [[50, "critical"], [40, "error"], [30, "warning"], [20, "info"], [0, "debug"]];
 
+// From where the page is, without a name and a password: where those stand in its address, nothing can be fetched beside it.
+const ours = (path) => new URL(path, location.origin + location.pathname);
 const at = (id) => document.getElementById(id);
 const parts = { gateway: {}, brokers: [], journal: {}, alerts: [], silences: [], rules: [] };
 const devices = new Map();    // by name: Device
@@ -248,7 +250,7 @@ async function askForHistory() {
   asking = true;
   try {
     const names = wanted.map((each) => `&name=${encodeURIComponent(each.name)}`).join("");
-    const answer = await fetch(`api/devices?history${names}`);
+    const answer = await fetch(ours(`api/devices?history${names}`));
     if (answer.ok) {
       const { sampled: number, devices: found } = await answer.json();
       for (const each of found) devices.get(each.name)?.remember(each, number);
@@ -366,7 +368,7 @@ byWhom.addEventListener("change", () => localStorage.setItem("by", byWhom.value)
 
 async function ask(verb, request) {
   if (byWhom.value && verb !== "unsilence") request.by = byWhom.value;
-  const answer = await fetch(`api/alerts/${verb}`, {
+  const answer = await fetch(ours(`api/alerts/${verb}`), {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request),
   }).then((each) => each.json(), () => ({ status: "error", error: "the gateway does not answer" }));
   announce(answer.status === "ok" ? "done" : answer.error);
@@ -574,7 +576,7 @@ function flat(table, path, sections) {
 }
 
 async function loadConfiguration() {
-  const answer = await fetch("api/configuration").catch(() => null);
+  const answer = await fetch(ours("api/configuration")).catch(() => null);
   if (!answer?.ok) return;
   const { warnings, ...written } = await answer.json();
   const sections = flat(written, "", []);
@@ -678,7 +680,7 @@ function link(state, word) {
 function open() {
   clearTimeout(again);
   source?.close();
-  source = new EventSource("api/events");
+  source = new EventSource(ours("api/events"));
   source.addEventListener("open", () => link("live", "live"));
   source.addEventListener("whole", (event) => take(JSON.parse(event.data), true));
   source.addEventListener("change", (event) => take(JSON.parse(event.data), false));
