@@ -78,11 +78,13 @@ class Face:
     def sample(self, at: int, source: Source) -> None:
         self._counts.append(source.readings)
         for name, value in self.values.items():
-            if isinstance(value, str):
-                continue
-            if name not in self.traces:
-                self.traces[name] = Trace()
-            self.traces[name].note(at, _sample(value) if source.online else math.nan)
+            if isinstance(value, str) or not source.online:
+                if name in self.traces:
+                    self.traces[name].note(at, math.nan)
+            else:
+                if name not in self.traces:
+                    self.traces[name] = Trace()
+                self.traces[name].note(at, _sample(value))
 
     @property
     def rate(self) -> float:

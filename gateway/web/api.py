@@ -104,7 +104,7 @@ class Api:
             writer = await response.prepare(request)
             assert writer is not None
             assert request.transport is not None
-            # What it has not taken waits in the kernel's buffer, and nothing in ours.
+            # Drained means taken by the kernel to the last byte: one event at most waits here.
             request.transport.set_write_buffer_limits(high=0)
             try:
                 async for event in viewer.events():

@@ -95,6 +95,16 @@ async def test_history_has_a_gap_where_the_device_was_not_online() -> None:
     assert metric["history"][-5:] == [1.0, 1.0, 1.0, None, None]
 
 
+async def test_history_has_a_gap_where_a_metric_was_a_text() -> None:
+    instrument = Instrument(
+        [{"t": 1.0}, 4 * SAMPLE_S, {"t": "error"}, (SAMPLES - 2) * SAMPLE_S, {"t": 2.0}, 100.0]
+    )
+    async with seen(instrument, boiler(stale_after="1h")) as overview:
+        await asyncio.sleep((SAMPLES + 10) * SAMPLE_S)
+        [metric] = told(overview, history=True)["metrics"]
+    assert set(metric["history"]) == {2.0, None}  # and none of the round before
+
+
 async def test_rate_is_that_of_the_last_seconds() -> None:
     second: list[Step] = [{"t": 1.0}, 0.5, {"t": 1.0}, 0.5]
     instrument = Instrument(second * 30)
