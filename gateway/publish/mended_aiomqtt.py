@@ -32,6 +32,12 @@ class MendedClient(aiomqtt.Client):
 
         self._loop.call_soon_threadsafe(add)
 
+    def _on_disconnect(self, *told: Any) -> None:
+        # Who is cancelled while it connects asks nobody how that ended, and asyncio would complain in the log.
+        super()._on_disconnect(*told)
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            self._disconnected.exception()
+
 
 class _Paho(PahoClient):
     def _create_socket(self) -> Any:

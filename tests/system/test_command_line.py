@@ -258,19 +258,30 @@ def test_embedded_broker_whose_port_is_taken_says_so(tmp_path: Path) -> None:
 
 def test_demos_begun_at_once_have_ports_of_their_own_and_show_readings_and_the_line_to_paste() -> None:
     port = free_port()
-    command = [sys.executable, "-m", "gateway", "demo", "--for", "4s", "--port", str(port)]
+    command = [sys.executable, "-m", "gateway", "demo", "--port", str(port)]
     demos = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     brokers, pages = set[str](), set[str]()
     for demo in demos:
-        output, errors = demo.communicate(timeout=60)
+        assert demo.stdout is not None
+        output = ""
+        while "  weather  temperature=" not in output or "  gps  " not in output:
+            line = demo.stdout.readline()
+            assert line
+            output += line.decode()
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=60)
         assert (demo.returncode, errors) == (0, b"")
-        [broker] = re.findall(r"mosquitto_sub -h 127.0.0.1 -p (\d+) -t 'sallyport/#' -v", output.decode())
+        [broker] = re.findall(r"mosquitto_sub -h 127.0.0.1 -p (\d+) -t 'sallyport/#' -v", output)
         brokers.add(broker)
-        pages.update(re.findall(r"status page: (http://127.0.0.1:\d+/)\n", output.decode()))
-        assert b"  weather  temperature=" in output
-        assert b"  gps  " in output
+        pages.update(re.findall(r"status page: (http://127.0.0.1:\d+/)\n", output))
     assert str(port) in brokers
     assert (len(brokers), len(pages)) == (2, 2)
+
+
+def test_demo_whose_time_is_over_before_all_of_it_has_begun_ends_cleanly() -> None:
+    done = sallyport("demo", "--for", "100ms", "--port", str(free_port()))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"That was the main job." in done.stdout
 
 
 def test_demo_ends_cleanly_at_ctrl_c_and_draws_a_table_on_a_terminal() -> None:
