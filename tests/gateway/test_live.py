@@ -324,10 +324,11 @@ async def test_file_that_is_no_socket_stays(path: Path, caplog: pytest.LogCaptur
     async with Site.running(path):
         await asyncio.sleep(100)
     assert path.read_text() == "somebody's notes"
-    assert said(caplog) == [
+    complaint = (
         f"live: cannot listen on {path}: what lies there is no socket: take it away, or choose another path in"
         " live.listen. It is tried again; all else goes on"
-    ]
+    )
+    assert said(caplog) == [complaint]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,34 @@ async def test_loop_that_stands_still_is_seen_too(tmp_path: Path) -> None:
     file = configure(tmp_path, rogue("wedges the loop"))
     async with GatewayProcess.running(file, environment=installed(tmp_path / "site")) as gateway:
         await gateway.said("rogue: online")
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
+        asking = asyncio.create_task(sallyport("dump", folder=tmp_path))
         gateway.send(signal.SIGUSR1)
         await gateway.said("dump: threads MainThread")
         await gateway.said("_Rogue._misbehave")
+        status, out, err = await asking
         gateway.kill()
+    assert (status, out) == (1, "")
+    assert "the gateway has not answered for 5 s" in err
+    assert "kill --signal=USR1" in err
+
+
+async def test_asking_for_a_dump_ends_nothing_at_whatever_moment_it_comes(tmp_path: Path, board: str) -> None:
+    async with GatewayProcess.running(configure(tmp_path, board)) as gateway:
+        await until(lambda: gateway.ignores(signal.SIGUSR1))
+        loaded = (gateway.proc / "maps").read_text()
+        asking = asyncio.create_task(_ask_again_and_again(gateway))
+        await gateway.said("ready")
+        assert await gateway.stop() == 0
+        await asking
+    assert "orjson" not in loaded, "it is what takes long to be loaded that must not be waited for"
+
+
+async def _ask_again_and_again(gateway: GatewayProcess) -> None:
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(int(gateway.proc.name), signal.SIGUSR1)  # `gateway.send` would take the exit status away
+            await asyncio.sleep(0.002)
 
 
 async def test_debugging_names_the_task_that_holds_the_loop_up_and_what_was_not_closed(
