@@ -81,11 +81,14 @@ class Face:
     def sample(self, at: int, source: Source) -> None:
         self._counts.append(source.readings)
         for name, value in self.values.items():
-            is_number = not isinstance(value, str)
-            if is_number and name not in self.traces:
-                self.traces[name] = Trace()
-            if trace := self.traces.get(name):  # of one that is a text now, the samples go on with none
-                trace.note(at, _sample(value) if is_number and source.online else math.nan)
+            trace = self.traces.get(name)
+            if isinstance(value, str):
+                if trace is not None:  # its samples go on, with none
+                    trace.note(at, math.nan)
+                continue
+            if trace is None:
+                trace = self.traces[name] = Trace()
+            trace.note(at, _sample(value) if source.online else math.nan)
 
     @property
     def rate(self) -> float:
