@@ -203,8 +203,12 @@ def test_profile_ends_by_itself_and_says_what_it_cannot_look_at(tmp_path: Path) 
     assert (done.returncode, done.stdout) == (0, "")
     assert "Supervisor._keep" in done.stderr
     assert (tmp_path / "profile").exists()
-    done = subprocess.run(
-        [*command, "tail"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 2
-    assert "tail: only demo and run are at work until they are stopped" in done.stderr
+    for mistake, words in (
+        (["tail"], "tail: only demo and run are at work until they are stopped"),
+        (["--output", "/nowhere/profile", "demo"], "--output /nowhere/profile: No such file or directory"),
+    ):
+        done = subprocess.run(
+            [*command, *mistake], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 2
+        assert words in done.stderr
