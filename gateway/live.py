@@ -15,10 +15,10 @@ import os
 import socket
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,8 @@ MAILBOX = 512
 """Events in that time; what is more is dropped and told as such, so that a flood costs no more than this."""
 STATES = 50
 """Devices in that time whose state is made: those who come again and again cost no more than this."""
+STATES_BYTES = 64 * 1024
+"""And so much of them: who comes is to have room for it."""
 CHUNK_BYTES = 16 * 1024
 ROOM_BYTES = 256 * 1024
 """That wait for one client. What waits for several is the same in memory."""
@@ -143,7 +145,7 @@ class Live:
         self._clients: set[_Client] = set()
         self._newcomers: list[_Client] = []
         self._greeted: Sequence[_Client] = ()
-        self._untold: Iterator[str] = iter(())
+        self._untold: deque[str] = deque()
         """Devices whose state those who are greeted have still to get."""
         self._somebody = asyncio.Event()
         self._nobody = asyncio.Event()
@@ -258,15 +260,24 @@ class Live:
 
     def _tell_states(self) -> None:
         """What a state does not hold yet comes after it: the events of this moment have not been told."""
-        names = [*islice(self._untold, STATES)]
-        if not names and self._newcomers:
+        lines = self._next_states()
+        if not lines and self._newcomers:
             self._greeted, self._newcomers = self._newcomers, []
-            self._untold = iter([source.name for source in self._sources])
-            names = [*islice(self._untold, STATES)]
-        if names:
-            # A reload may have come in between: of who has gone, his removal was the last word.
-            there = {source.name: source for source in self._sources}
-            _put([self._state_line(there[name]) for name in names if name in there], self._greeted)
+            self._untold = deque(source.name for source in self._sources)
+            lines = self._next_states()
+        _put(lines, self._greeted)
+
+    def _next_states(self) -> Sequence[bytes]:
+        lines: list[bytes] = []
+        if not self._untold:
+            return lines
+        # A reload may have come in between: of who has gone, his removal was the last word.
+        there = {source.name: source for source in self._sources}
+        while self._untold and len(lines) < STATES and sum(map(len, lines)) < STATES_BYTES:
+            source = there.get(self._untold.popleft())
+            if source is not None:
+                lines.append(self._state_line(source))
+        return lines
 
     def _state_line(self, source: Source) -> bytes:
         state = {key: value for key, value in self._state(source).items() if key != "name"}

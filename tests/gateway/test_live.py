@@ -61,6 +61,8 @@ class Site:
     def __init__(self, path: Path, *, devices: int = 0, passed: Sequence[socket.socket] = ()) -> None:
         self.path = path
         self.bus = EventBus()
+        self.note = ""
+        """What there is to say of each device."""
         self.asked = 0
         """How often the state of a device was made."""
         options = drivers.find("json").options.model_validate({"driver": "json", "port": "/dev/x"})
@@ -87,7 +89,7 @@ class Site:
 
     def _state(self, source: Source) -> Mapping[str, Any]:
         self.asked += 1
-        return {"name": source.name, "state": "online"}
+        return {"name": source.name, "state": "online", **({"note": self.note} if self.note else {})}
 
     async def say(self, count: int, *, first: int = 1, text: str = "") -> None:
         """As devices do: a few at a time."""
@@ -156,6 +158,14 @@ async def test_states_are_made_once_for_all_who_come_together_and_a_few_at_a_tim
         assert site.asked <= 3 * 3 * STATES
         for feed in feeds:
             assert [each["device"] for each in feed.events("device")] == [each.name for each in site.sources]
+
+
+async def test_who_comes_is_told_each_device_however_much_there_is_to_say_of_it(path: Path) -> None:
+    async with Site.running(path, devices=STATES) as site:
+        site.note = "x" * (ROOM_BYTES // 8)
+        async with Feed.open(path) as feed:
+            await feed.has("device", STATES)
+        assert feed.dropped == 0
 
 
 async def test_of_a_device_that_goes_while_states_are_told_its_removal_is_the_last_word(path: Path) -> None:
