@@ -21,10 +21,12 @@ from tests.support.documents import DOCUMENTS, ROOT, blocks, console, name
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto
 from tests.support.ports import free_port
+from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(300)]
 
 GETTING_STARTED = ROOT / "docs" / "getting-started.md"
+CONTROL = ROOT / "docs" / "control.md"
 
 FOLLOWED_ELSEWHERE = {GETTING_STARTED: "test_first_ten_minutes_lead_to_a_value"}
 """Pages whose commands need more than the site below, and the test that runs them."""
@@ -40,9 +42,18 @@ port = "{folder}/p1"
 [devices.boiler]
 driver = "json"
 port = "{folder}/boiler"
+[devices.weather]
+driver = "json"
+port = "{folder}/weather"
 [rules.overheat]
 when = "boiler.temperature > -100"
 """
+
+SUPPLY = re.compile(r"^\[devices\.supply\]\n.*", re.MULTILINE | re.DOTALL)
+"""In the configuration of docs/control.md: what stands there is set as that page says."""
+
+INSTRUMENTS = {"p1": "dsmr", "boiler": "json", "weather": "json", "supply": "scpi", "ttyUSB0": "dsmr"}
+"""Ports of the site, the last one of nobody, and what is simulated at them."""
 
 RULE_TEST = """\
 config = "{config}"
@@ -55,18 +66,24 @@ at = "2s"
 firing = ["overheat"]
 """
 
-TOGETHER = 4
+TOGETHER = 6
 """Pages that are followed at once."""
 
-ENDLESS = re.compile(r"simulate |tail(?! .*--count)|record |replay .*--pty")
+ENDLESS = re.compile(r"simulate |tail(?! .*--count)|replay .*--pty")
 """Until Ctrl-C."""
+
+AT_WORK = re.compile(rb"Ctrl-C unplugs|can open it now|Ctrl-C ends it\n.+\n")
+"""What it says then."""
+
+DRAWS = re.compile(r"sallyport top|tail --table")
+"""On a terminal, until Ctrl-C."""
 
 BEFORE = re.compile(r"check --connect")
 """Asks for what the gateway holds while it runs."""
 
-MAY_FAIL = {"sallyport doctor": 1, "sallyport init": 2}
+MAY_FAIL = {"sallyport doctor": 1, "sallyport init": 2, "sallyport status": 1}
 """Commands whose status says something of the machine that the tests run on: whether somebody keeps its clock right,
-whether there is a configuration that is somebody's."""
+whether there is a configuration that is somebody's; or of the site: whether an alert fires."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +94,23 @@ class Site:
     def config(self) -> Path:
         return self.folder / "gateway.toml"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "PYTHONPATH": str(ROOT),
+            "SALLYPORT_CONFIG": str(self.config),
+            "STATE_DIRECTORY": str(self.folder / "state"),
+            "RUNTIME_DIRECTORY": str(self.folder / "run"),
+        }
+
     def moved(self, command: str) -> list[str]:
-        """The command, with the site's own files in place of those that the page names, and a length in place of a
-        moment, which may be over."""
+        """The command, with the site's own files in place of those that the page names, a length in place of a
+        moment, which may be over, and a shorter recording."""
         command = re.sub(
             r"(?<!\S)(/etc/sallyport/|/tmp/|/dev/|(?=gateway\.toml))", f"{self.folder}/", command
         )
         command = re.sub(r"--until \S+", "--for 2h", command)
+        command = re.sub(r"(record .*--for) 10m", r"\1 3s", command)
         return shlex.split(command)[1:]
 
     async def run(self, command: str, cwd: Path) -> tuple[int, str]:
@@ -92,21 +119,18 @@ class Site:
             sys.executable, "-m", "gateway", *self.moved(command),
             cwd=cwd,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "SALLYPORT_CONFIG": str(self.config),
-                "STATE_DIRECTORY": str(self.folder / "state"),
-                "RUNTIME_DIRECTORY": str(self.folder / "run"),
-            },
+            env={**os.environ, **self.environment},
         )  # fmt: skip
         assert process.stdout is not None
         try:
             async with asyncio.timeout(60):
                 said = b""
                 if ENDLESS.search(command):
-                    said = await self._beginning(command, process.stdout)
-                    with suppress(ProcessLookupError):  # a recording comes to its end
+                    while not AT_WORK.search(said):
+                        line = await process.stdout.readline()
+                        assert line, f"{command} has ended: {said.decode()}"
+                        said += line
+                    with suppress(ProcessLookupError):
                         process.send_signal(signal.SIGINT)
                 said += await process.stdout.read()
                 return await process.wait(), said.decode()
@@ -114,15 +138,6 @@ class Site:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-
-    async def _beginning(self, command: str, output: asyncio.StreamReader) -> bytes:
-        """It is at work: it has said so, or has had time to."""
-        said = b""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                said = await output.readuntil(b"Ctrl-C" if "simulate" in command else b"\n")
-        await asyncio.sleep(0.5)
-        return said
 
 
 def commands(document: Path) -> list[str]:
@@ -152,6 +167,9 @@ async def simulated(driver: str, path: Path) -> AsyncIterator[PtyInstrument]:
 
 
 async def check(site: Site, command: str, cwd: Path) -> None:
+    if DRAWS.search(command):
+        await look(site, command)
+        return
     status, said = await site.run(command, cwd)
     good = {0, *(each for part, each in MAY_FAIL.items() if part in command)}
     if ENDLESS.search(command):
@@ -160,13 +178,29 @@ async def check(site: Site, command: str, cwd: Path) -> None:
     assert "Traceback" not in said, f"{command}\n{said}"
 
 
+async def look(site: Site, command: str) -> None:
+    """On a terminal, until somebody has seen enough."""
+    async with Terminal.running(
+        sys.executable, "-m", "gateway", *site.moved(command),
+        columns=250, rows=60, environment=site.environment,
+    ) as terminal:  # fmt: skip
+        await terminal.shows("boiler", "supply", "weather")
+        terminal.press("\x03")
+        assert await terminal.ended() in (0, EXIT_INTERRUPTED), command
+
+
+@pytest.mark.repetitive
 async def test_commands_of_the_pages_do_what_they_are_shown_for(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         broker = stack.enter_context(Mosquitto.running(tmp_path))
-        for driver, port in (("dsmr", "p1"), ("json", "boiler"), ("dsmr", "ttyUSB0")):
+        for port, driver in INSTRUMENTS.items():
             await stack.enter_async_context(simulated(driver, tmp_path / port))
         site = Site(tmp_path)
-        site.config.write_text(SITE.format(host=broker.host, port=broker.port, folder=tmp_path))
+        [supply] = SUPPLY.findall(next(text for language, text in blocks(CONTROL) if language == "toml"))
+        site.config.write_text(
+            SITE.format(host=broker.host, port=broker.port, folder=tmp_path)
+            + re.sub(r'^port = ".*"', f'port = "{tmp_path}/supply"', supply, flags=re.MULTILINE)
+        )
         together = asyncio.Semaphore(TOGETHER)
 
         async def follow(page: Path, typed: Sequence[str]) -> None:
@@ -178,17 +212,20 @@ async def test_commands_of_the_pages_do_what_they_are_shown_for(tmp_path: Path) 
                 for command in typed:
                     await check(site, command, cwd)
 
-        before = {command: page for page in PAGES for command in commands(page) if BEFORE.search(command)}
-        for command, page in before.items():
-            await follow(page, [command])
+        first = {command: page for page in reversed(PAGES) for command in commands(page)}
+        for command in filter(BEFORE.search, first):
+            await follow(first[command], [command])
         gateway = await stack.enter_async_context(GatewayProcess.running(site.config))
         await gateway.said("alert overheat (boiler): firing")
+        await gateway.said("supply: online")
         async with asyncio.TaskGroup() as group:
             for page in PAGES:
-                group.create_task(follow(page, [each for each in commands(page) if not BEFORE.search(each)]))
+                typed = [each for each in commands(page) if first[each] == page and not BEFORE.search(each)]
+                group.create_task(follow(page, typed))
         await gateway.stop()
 
 
+@pytest.mark.repetitive
 async def test_each_driver_is_simulated_with_the_command_of_its_page(tmp_path: Path) -> None:
     site, together = Site(tmp_path), asyncio.Semaphore(TOGETHER)
 
