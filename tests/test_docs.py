@@ -37,8 +37,8 @@ def test_every_block_of_toml_is_a_good_configuration(
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", document.read_text(), re.DOTALL)):
-        for credential in re.findall(r'credential = "(.*?)"', block):
-            (tmp_path / credential).write_text("hunter2")
+        for secret in re.findall(r'\{ (?:credential|file) = "([^/]*?)" \}', block):
+            (tmp_path / secret).write_text("hunter2")
         file = tmp_path / f"{number}.toml"
         file.write_text(block)
         config.load(file)

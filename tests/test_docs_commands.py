@@ -25,6 +25,9 @@ SEVERAL = "test_several_gateways_on_one_machine_do_not_know_each_other"
 RELOADED = "test_reload_reads_a_new_port_and_goes_on_with_the_same_process"
 CONTROLLED = "test_each_message_of_the_page_is_answered_as_it_says"
 ACKNOWLEDGED = "test_alert_is_acknowledged_silenced_and_told_so"
+DUMPED = "test_dump_of_a_service_is_in_systemds_journal"
+PROFILED = "test_profile_of_a_gateway_at_work_is_written_when_it_is_stopped"
+HEARD = "test_feed_is_served_on_the_sockets_that_systemd_holds_and_nobody_is_refused_during_a_restart"
 _POSTED = "curl -H 'Content-Type: application/json' -d"
 
 RUN_BY = {
@@ -42,7 +45,7 @@ RUN_BY = {
     "sudo sallyport check && sudo systemctl reload sallyport": RELOADED,
     "sudo journalctl -u sallyport -p warning -b": "test_examples_of_the_page_find_something",
     "sudo journalctl -u sallyport DEVICE=boiler": "test_examples_of_the_page_find_something",
-    "sudo sallyport tail --count 5": "test_first_ten_minutes_lead_to_a_value",
+    "sudo sallyport tail --count 5": "test_first_ten_minutes_lead_to_a_value_and_into_home_assistant",
     "scripts/audit": "test_audit_tells_nothing_known_from_nobody_asked",
     "scripts/docs": "test_page_that_is_made_of_the_program_is_as_the_program_is_now",
     "mosquitto_sub -t 'sallyport/greenhouse/response/#' -v &": CONTROLLED,
@@ -52,6 +55,22 @@ RUN_BY = {
     "curl http://127.0.0.1:8080/api/devices/boiler": "test_every_answer_says_what_a_browser_may_do_with_it",
     _POSTED + """ '{"rule":"overheat","by":"Ada"}' http://127.0.0.1:8080/api/alerts/ack""": ACKNOWLEDGED,
     _POSTED + """ '{"rule":"*","for":"2h"}' http://127.0.0.1:8080/api/alerts/silence""": ACKNOWLEDGED,
+    "nc 127.0.0.1 4040": "test_netcat_shows_the_feed_as_the_page_says",
+    "nc -U /run/sallyport/live.sock": "test_netcat_shows_the_feed_as_the_page_says",
+    "socat -u UNIX-CONNECT:/run/sallyport/live.sock -": HEARD,
+    "sudo cp /opt/sallyport/current/systemd/sallyport-live.socket /etc/systemd/system/": HEARD,
+    "sudo systemctl stop sallyport": HEARD,
+    "sudo systemctl enable --now sallyport-live.socket": HEARD,
+    "sudo systemctl start sallyport": HEARD,
+    "sudo systemctl kill --signal=USR1 sallyport": DUMPED,
+    "sudo journalctl -u sallyport --grep dump:": DUMPED,
+    "sallyport run --debug --config /etc/sallyport/gateway.toml": (
+        "test_debugging_names_the_task_that_holds_the_loop_up_and_what_was_not_closed"
+    ),
+    "scripts/profile --for 30s demo": "test_profile_ends_by_itself_and_says_what_it_cannot_look_at",
+    "scripts/profile run --config my.toml": PROFILED,
+    "scripts/profile --with yappi --for 30s run --config my.toml": PROFILED,
+    "(umask 077; cat > mqtt-password)": "test_first_ten_minutes_lead_to_a_value_and_into_home_assistant",
     "sallyport manual | man -l -": "test_man_has_nothing_to_say_against_the_page",
 }
 """In indented blocks: the test that does what they do, in a box or with the same arguments."""

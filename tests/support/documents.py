@@ -11,9 +11,11 @@ DOCUMENTS = sorted(
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROGRAMS = (
-    r"sudo|scripts/[\w-]+|sallyport|systemctl|journalctl|mosquitto_\w+|pip|apt|python3|git|cd|\.|curl|~/\S+"
+    r"sudo|scripts/[\w-]+|sallyport|systemctl|journalctl|mosquitto_\w+|pip|apt|python3|git|cd|\.|curl"
+    r"|\(umask|~/\S+"
 )
-_COMMAND = re.compile(rf"^    ((?:{_PROGRAMS})(?: .*?)??)(?:  +#.*|    # .*)?$", re.MULTILINE)
+_COMMAND = re.compile(rf"^ {{4,}}(\$ (?:.*?)|(?:{_PROGRAMS})(?: .*?)??)(?:  +#.*|    # .*)?$", re.MULTILINE)
+"""Behind a `$`, or of a program that pages show without one."""
 
 
 def name(document: Path) -> str:
@@ -37,4 +39,4 @@ def console(document: Path) -> Iterator[str]:
 def indented(document: Path) -> Iterator[str]:
     """Commands in indented blocks, without the remarks behind them."""
     rest = _FENCED.sub("", document.read_text())
-    yield from (command.strip() for command in _COMMAND.findall(rest))
+    yield from (command.removeprefix("$ ").strip() for command in _COMMAND.findall(rest))

@@ -17,8 +17,9 @@ import drivers
 from drivers.instrument import PtyInstrument
 from gateway.commands.ending import EXIT_INTERRUPTED
 from gateway.commands.simulate import play
-from tests.support.documents import DOCUMENTS, ROOT, blocks, console, name
+from tests.support.documents import DOCUMENTS, ROOT, blocks, console, indented, name
 from tests.support.gateway_process import GatewayProcess, until
+from tests.support.home_assistant import HomeAssistant
 from tests.support.mosquitto import Mosquitto
 from tests.support.ports import free_port
 from tests.support.terminal import Terminal
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.real_time, pytest.mark.timeout(300)]
 GETTING_STARTED = ROOT / "docs" / "getting-started.md"
 CONTROL = ROOT / "docs" / "control.md"
 
-FOLLOWED_ELSEWHERE = {GETTING_STARTED: "test_first_ten_minutes_lead_to_a_value"}
+FOLLOWED_ELSEWHERE = {GETTING_STARTED: "test_first_ten_minutes_lead_to_a_value_and_into_home_assistant"}
 """Pages whose commands need more than the site below, and the test that runs them."""
 
 SITE = """\
@@ -241,13 +242,15 @@ async def test_each_driver_is_simulated_with_the_command_of_its_page(tmp_path: P
             group.create_task(follow(ROOT / "docs" / "drivers" / f"{driver}.md"))
 
 
-async def test_first_ten_minutes_lead_to_a_value(tmp_path: Path) -> None:
+async def test_first_ten_minutes_lead_to_a_value_and_into_home_assistant(tmp_path: Path) -> None:
     simulate, check_it, run, tail, doctor, *_ = console(GETTING_STARTED)
-    [configuration, *_] = [text for language, text in blocks(GETTING_STARTED) if language == "toml"]
-    site, port = Site(tmp_path), free_port()
-    site.config.write_text(
-        configuration.replace("/tmp/", f"{tmp_path}/").replace("[mqtt]", f"[mqtt]\nembedded_port = {port}")
+    first, second = (
+        text.replace("/tmp/", f"{tmp_path}/")
+        for language, text in blocks(GETTING_STARTED)
+        if language == "toml"
     )
+    site = Site(tmp_path)
+    site.config.write_text(first.replace("[mqtt]", f"[mqtt]\nembedded_port = {free_port()}"))
     async with asyncio.TaskGroup() as group:
         instrument = group.create_task(_simulated_by(site, simulate))
         await until((tmp_path / "weather").exists)
@@ -259,10 +262,31 @@ async def test_first_ten_minutes_lead_to_a_value(tmp_path: Path) -> None:
             status, said = await site.run(tail, tmp_path)
             assert status == 0, said
             assert re.search(r"weather  temperature=[\d.]+  humidity=", said), said
-            assert (await site.run(doctor, tmp_path))[0] in (0, MAY_FAIL["sallyport doctor"])
-            instrument.cancel()
-            await gateway.said("weather: offline")
-            await gateway.stop()
+            await gateway.stop(signal.SIGINT)
+        [asked] = [each for each in indented(GETTING_STARTED) if "umask" in each]
+        typing = await asyncio.create_subprocess_shell(asked, cwd=tmp_path, stdin=asyncio.subprocess.PIPE)
+        await typing.communicate(b"hunter2\n")
+        assert (tmp_path / "mqtt-password").stat().st_mode & 0o777 == 0o600
+        with Mosquitto.running(tmp_path) as broker:
+            site.config.write_text(second.replace("homeassistant.local:1883", f"{broker.host}:{broker.port}"))
+            async with (
+                HomeAssistant.running(broker.port) as home,
+                GatewayProcess.running(site.config) as gateway,
+            ):
+                entities = {
+                    "sensor.greenhouse_weather_temperature": "°C",
+                    "sensor.greenhouse_weather_humidity": "%",
+                }
+                await until(lambda: all(home.states.get(each, "unknown")[0].isdigit() for each in entities))
+                for entity, unit in entities.items():
+                    config = home.entity(entity).config
+                    assert (config["unit_of_measurement"], config["state_class"]) == (unit, "measurement")
+                    assert entity.endswith(config["device_class"])
+                assert (await site.run(doctor, tmp_path))[0] in (0, MAY_FAIL["sallyport doctor"])
+                instrument.cancel()
+                await gateway.said("weather: offline")
+                await gateway.stop()
+            assert home.complaints == []
 
 
 async def _simulated_by(site: Site, command: str) -> None:
