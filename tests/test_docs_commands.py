@@ -17,6 +17,7 @@ IN_CONSOLES = {
 }
 """What stands behind a $ and which test runs it, as it is."""
 
+TEN_MINUTES = "test_first_ten_minutes_lead_to_a_value_and_into_home_assistant"
 INSTALLED = "test_one_command_installs_a_service_that_runs_and_says_what_to_do_next"
 REMOVED = "test_removal_leaves_configuration_and_journal_and_with_purge_nothing"
 PACKAGED = "test_package_is_installed_upgraded_removed_and_purged_and_loses_nothing"
@@ -42,10 +43,14 @@ RUN_BY = {
     "sudo systemctl restart sallyport": CREDENTIAL,
     "sudo systemctl enable --now sallyport@east sallyport@west": SEVERAL,
     "systemctl status sallyport": INSTALLED,
+    "python3 -m venv ~/sallyport": INSTALLED,  # these three in /opt/sallyport
+    "~/sallyport/bin/pip install --require-hashes -r requirements.lock": INSTALLED,
+    "~/sallyport/bin/pip install --no-deps --no-build-isolation .": INSTALLED,
+    "~/sallyport/bin/sallyport run --config gateway.toml": TEN_MINUTES,
     "sudo sallyport check && sudo systemctl reload sallyport": RELOADED,
     "sudo journalctl -u sallyport -p warning -b": "test_examples_of_the_page_find_something",
     "sudo journalctl -u sallyport DEVICE=boiler": "test_examples_of_the_page_find_something",
-    "sudo sallyport tail --count 5": "test_first_ten_minutes_lead_to_a_value_and_into_home_assistant",
+    "sudo sallyport tail --count 5": TEN_MINUTES,
     "scripts/audit": "test_audit_tells_nothing_known_from_nobody_asked",
     "scripts/docs": "test_page_that_is_made_of_the_program_is_as_the_program_is_now",
     "mosquitto_sub -t 'sallyport/greenhouse/response/#' -v &": CONTROLLED,
@@ -70,7 +75,7 @@ RUN_BY = {
     "scripts/profile --for 30s demo": "test_profile_ends_by_itself_and_says_what_it_cannot_look_at",
     "scripts/profile run --config my.toml": PROFILED,
     "scripts/profile --with yappi --for 30s run --config my.toml": PROFILED,
-    "(umask 077; cat > mqtt-password)": "test_first_ten_minutes_lead_to_a_value_and_into_home_assistant",
+    "(umask 077; cat > mqtt-password)": TEN_MINUTES,
     "sallyport manual | man -l -": "test_man_has_nothing_to_say_against_the_page",
 }
 """In indented blocks: the test that does what they do, in a box or with the same arguments."""
@@ -95,10 +100,6 @@ NOT_RUN = {
     ". .venv/bin/activate": "changes a shell, and the tests have none",
     "pip download --require-hashes -r requirements.lock -d wheels": "needs an index; test_install makes such a folder",
     "sudo journalctl --follow --unit sallyport": "has no end; the same without it is run",
-    "python3 -m venv ~/sallyport": "scripts/environment does the same with each clone that CI makes",
-    "~/sallyport/bin/pip install --require-hashes -r requirements.lock": "likewise",
-    "~/sallyport/bin/pip install --no-deps .": "likewise",
-    "~/sallyport/bin/sallyport run --config gateway.toml": "likewise",
     "sallyport decode frame FILE --device gateway.toml:dust": "FILE is the reader's",
 }
 """And why not."""
