@@ -43,10 +43,10 @@ RUN_BY = {
     "sudo systemctl restart sallyport": CREDENTIAL,
     "sudo systemctl enable --now sallyport@east sallyport@west": SEVERAL,
     "systemctl status sallyport": INSTALLED,
-    "python3 -m venv ~/sallyport": INSTALLED,  # these three in /opt/sallyport
-    "~/sallyport/bin/pip install --require-hashes -r requirements.lock": INSTALLED,
-    "~/sallyport/bin/pip install --no-deps --no-build-isolation .": INSTALLED,
-    "~/sallyport/bin/sallyport run --config gateway.toml": TEN_MINUTES,
+    "python3 -m venv ~/sallyport-venv": INSTALLED,  # these three in /opt/sallyport
+    "~/sallyport-venv/bin/pip install --require-hashes -r requirements.lock": INSTALLED,
+    "~/sallyport-venv/bin/pip install --no-deps --no-build-isolation .": INSTALLED,
+    "~/sallyport-venv/bin/sallyport run --config gateway.toml": TEN_MINUTES,
     "sudo sallyport check && sudo systemctl reload sallyport": RELOADED,
     "sudo journalctl -u sallyport -p warning -b": "test_examples_of_the_page_find_something",
     "sudo journalctl -u sallyport DEVICE=boiler": "test_examples_of_the_page_find_something",

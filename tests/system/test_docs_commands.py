@@ -1,13 +1,12 @@
 """Commands of `sallyport` that the documents show, run as they stand there, beside a gateway that runs."""
 
 import asyncio
-import os
 import re
 import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from drivers.instrument import PtyInstrument
 from gateway.commands.ending import EXIT_INTERRUPTED
 from gateway.commands.simulate import play
 from tests.support.documents import DOCUMENTS, ROOT, blocks, console, indented, name
+from tests.support.forked import Forkery
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.home_assistant import HomeAssistant
 from tests.support.mosquitto import Mosquitto
@@ -67,9 +67,6 @@ at = "2s"
 firing = ["overheat"]
 """
 
-TOGETHER = 6
-"""Pages that are followed at once."""
-
 ENDLESS = re.compile(r"simulate |tail(?! .*--count)|replay .*--pty")
 """Until Ctrl-C."""
 
@@ -90,6 +87,7 @@ whether there is a configuration that is somebody's; or of the site: whether an 
 @dataclass(frozen=True)
 class Site:
     folder: Path
+    forkery: Forkery
 
     @property
     def config(self) -> Path:
@@ -98,7 +96,6 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            "PYTHONPATH": str(ROOT),
             "SALLYPORT_CONFIG": str(self.config),
             "STATE_DIRECTORY": str(self.folder / "state"),
             "RUNTIME_DIRECTORY": str(self.folder / "run"),
@@ -116,29 +113,20 @@ class Site:
 
     async def run(self, command: str, cwd: Path) -> tuple[int, str]:
         """Its exit status, and what it said."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", *self.moved(command),
-            cwd=cwd,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **self.environment},
-        )  # fmt: skip
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(60):
-                said = b""
-                if ENDLESS.search(command):
-                    while not AT_WORK.search(said):
-                        line = await process.stdout.readline()
-                        assert line, f"{command} has ended: {said.decode()}"
-                        said += line
-                    with suppress(ProcessLookupError):
-                        process.send_signal(signal.SIGINT)
-                said += await process.stdout.read()
-                return await process.wait(), said.decode()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        said = b""
+        async with (
+            asyncio.timeout(60),
+            self.forkery.command(*self.moved(command), cwd=cwd, environment=self.environment) as process,
+        ):
+            if ENDLESS.search(command):
+                while not AT_WORK.search(said):
+                    line = await process.line()
+                    assert line, f"{command} has ended: {said.decode()}"
+                    said += line
+                process.send(signal.SIGINT)
+            said += await process.rest()
+            assert process.status is not None
+            return process.status, said.decode()
 
 
 def commands(document: Path) -> list[str]:
@@ -196,22 +184,20 @@ async def test_commands_of_the_pages_do_what_they_are_shown_for(tmp_path: Path) 
         broker = stack.enter_context(Mosquitto.running(tmp_path))
         for port, driver in INSTRUMENTS.items():
             await stack.enter_async_context(simulated(driver, tmp_path / port))
-        site = Site(tmp_path)
+        site = Site(tmp_path, await stack.enter_async_context(Forkery.at_work(tmp_path)))
         [supply] = SUPPLY.findall(next(text for language, text in blocks(CONTROL) if language == "toml"))
         site.config.write_text(
             SITE.format(host=broker.host, port=broker.port, folder=tmp_path)
             + re.sub(r'^port = ".*"', f'port = "{tmp_path}/supply"', supply, flags=re.MULTILINE)
         )
-        together = asyncio.Semaphore(TOGETHER)
 
         async def follow(page: Path, typed: Sequence[str]) -> None:
             cwd = tmp_path / name(page).replace("/", "-")
             (cwd / "tests").mkdir(parents=True, exist_ok=True)
             (cwd / "tests" / "boiler.toml").write_text(RULE_TEST.format(config=site.config))
             (cwd / "night.recording").write_bytes(b'{"temperature": 21.5}\n' * 5)
-            async with together:
-                for command in typed:
-                    await check(site, command, cwd)
+            for command in typed:
+                await check(site, command, cwd)
 
         first = {command: page for page in reversed(PAGES) for command in commands(page)}
         for command in filter(BEFORE.search, first):
@@ -219,7 +205,7 @@ async def test_commands_of_the_pages_do_what_they_are_shown_for(tmp_path: Path) 
         gateway = await stack.enter_async_context(GatewayProcess.running(site.config))
         await gateway.said("alert overheat (boiler): firing")
         await gateway.said("supply: online")
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:  # one page beside the other, each in its order
             for page in PAGES:
                 typed = [each for each in commands(page) if first[each] == page and not BEFORE.search(each)]
                 group.create_task(follow(page, typed))
@@ -228,18 +214,15 @@ async def test_commands_of_the_pages_do_what_they_are_shown_for(tmp_path: Path) 
 
 @pytest.mark.repetitive
 async def test_each_driver_is_simulated_with_the_command_of_its_page(tmp_path: Path) -> None:
-    site, together = Site(tmp_path), asyncio.Semaphore(TOGETHER)
+    async def follow(site: Site, page: Path) -> None:
+        for command in commands(page):
+            status, said = await site.run(command, tmp_path)
+            assert status == 0, f"{command}: {said}"
+            assert f'driver = "{page.stem}"' in said
 
-    async def follow(page: Path) -> None:
-        async with together:
-            for command in commands(page):
-                status, said = await site.run(command, tmp_path)
-                assert status == 0, f"{command}: {said}"
-                assert f'driver = "{page.stem}"' in said
-
-    async with asyncio.TaskGroup() as group:
+    async with Forkery.at_work(tmp_path) as forkery, asyncio.TaskGroup() as group:
         for driver in drivers.DRIVERS:
-            group.create_task(follow(ROOT / "docs" / "drivers" / f"{driver}.md"))
+            group.create_task(follow(Site(tmp_path, forkery), ROOT / "docs" / "drivers" / f"{driver}.md"))
 
 
 async def test_first_ten_minutes_lead_to_a_value_and_into_home_assistant(tmp_path: Path) -> None:
@@ -249,9 +232,9 @@ async def test_first_ten_minutes_lead_to_a_value_and_into_home_assistant(tmp_pat
         for language, text in blocks(GETTING_STARTED)
         if language == "toml"
     )
-    site = Site(tmp_path)
-    site.config.write_text(first.replace("[mqtt]", f"[mqtt]\nembedded_port = {free_port()}"))
-    async with asyncio.TaskGroup() as group:
+    async with Forkery.at_work(tmp_path) as forkery, asyncio.TaskGroup() as group:
+        site = Site(tmp_path, forkery)
+        site.config.write_text(first.replace("[mqtt]", f"[mqtt]\nembedded_port = {free_port()}"))
         instrument = group.create_task(_simulated_by(site, simulate))
         await until((tmp_path / "weather").exists)
         status, said = await site.run(check_it, tmp_path)
