@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.arguments import parser
-from tests.support.documents import DOCUMENTS, ROOT, blocks, console, indented, name
+from tests.support.documents import DOCUMENTS, ROOT, blocks, console, fenceless, indented, name
 
 IN_CONSOLES = {
     "sallyport": "test_commands_of_the_pages_do_what_they_are_shown_for",
@@ -117,6 +117,14 @@ LANGUAGES = {
 """Of fenced blocks, and which tests read them."""
 
 
+TABLES = {
+    "docs/bringing-up.md": "test_unknown_instruments_are_on_mqtt_with_what_is_printed",
+    "docs/notifications.md": "test_tables_that_it_shows_are_good",
+    "docs/status-page.md": "test_telegraf_would_understand_what_is_published",
+}
+"""Pages with TOML in indented blocks, since it is no configuration or not a whole one; and which test reads it."""
+
+
 @cache
 def known_tests() -> frozenset[str]:
     return frozenset(
@@ -149,6 +157,12 @@ def test_nothing_is_excused_that_is_not_shown() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_block_is_in_a_language_that_some_test_reads(document: Path) -> None:
     assert {language for language, _ in blocks(document)} <= LANGUAGES.keys()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_table_that_is_in_no_fence_is_read_by_a_test_of_its_own(document: Path) -> None:
+    if re.search(r"^ {4,}\[+[a-z]+\.\S+\]+$", fenceless(document), re.MULTILINE):
+        assert TABLES[name(document)] in known_tests()
 
 
 MENTIONED = {

@@ -36,7 +36,10 @@ def console(document: Path) -> Iterator[str]:
                 yield line[2:]
 
 
+def fenceless(document: Path) -> str:
+    return _FENCED.sub("", document.read_text())
+
+
 def indented(document: Path) -> Iterator[str]:
     """Commands in indented blocks, without the remarks behind them."""
-    rest = _FENCED.sub("", document.read_text())
-    yield from (command.removeprefix("$ ").strip() for command in _COMMAND.findall(rest))
+    yield from (command.removeprefix("$ ").strip() for command in _COMMAND.findall(fenceless(document)))
