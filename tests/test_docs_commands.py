@@ -1,15 +1,13 @@
 """Every command that a document shows is run by some test, or it is said here why not."""
 
-import ast
 import re
 import shlex
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from gateway.arguments import parser
-from tests.support.documents import DOCUMENTS, ROOT, blocks, console, fenceless, indented, name
+from tests.support.documents import DOCUMENTS, blocks, console, fenceless, indented, known_tests, name
 
 IN_CONSOLES = {
     "sallyport": "test_commands_of_the_pages_do_what_they_are_shown_for",
@@ -123,16 +121,6 @@ TABLES = {
     "docs/status-page.md": "test_telegraf_would_understand_what_is_published",
 }
 """Pages with TOML in indented blocks, since it is no configuration or not a whole one; and which test reads it."""
-
-
-@cache
-def known_tests() -> frozenset[str]:
-    return frozenset(
-        node.name
-        for path in ROOT.glob("tests/**/*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-    )
 
 
 @pytest.mark.parametrize("command", TYPED)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -43,3 +44,13 @@ def fenceless(document: Path) -> str:
 def indented(document: Path) -> Iterator[str]:
     """Commands in indented blocks, without the remarks behind them."""
     yield from (command.removeprefix("$ ").strip() for command in _COMMAND.findall(fenceless(document)))
+
+
+@cache
+def known_tests() -> frozenset[str]:
+    """By name: those of this project, and of the contract that drivers of others pass."""
+    return frozenset(
+        test
+        for path in (*ROOT.glob("tests/**/*.py"), *ROOT.glob("drivers/testing/*.py"))
+        for test in re.findall(r"^ *(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    )
