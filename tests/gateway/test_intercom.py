@@ -81,13 +81,14 @@ async def test_bug_in_a_verb_is_answered_so_and_logged_and_costs_nobody_else(
     assert fields(caplog.records, "intercom: a bug, please report it") == {"MESSAGE_ID": MessageId.BUG}
 
 
-async def test_error_of_ours_that_a_verb_lets_through_is_the_answer(
+async def test_error_of_ours_that_a_verb_lets_through_is_the_answer_and_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with asyncio.timeout(AT_ONCE_S), intercom(tmp_path / "s", VERBS):
         answer = await _ask(tmp_path / "s", "lost")
     assert answer == {"status": "error", "error": "/dev/ttyUSB0: it went away"}
-    assert not caplog.records
+    told = [each.getMessage() for each in caplog.records if each.name == "gateway.request"]
+    assert told == ["asked on this machine: lost {}: /dev/ttyUSB0: it went away"]
 
 
 @pytest.mark.parametrize("turns", range(6))
