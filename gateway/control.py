@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from gateway.publish.failover import Failover
 from gateway.publish.publisher import Message
 from gateway.publish.topics import Asked, Topics, metric_level
 from gateway.request import LARGEST, Verb, carried_out, failed, parsed
-from gateway.supervisor import STABLE_S, Child, Report, first_cause
+from gateway.supervisor import STABLE_S, Child, Report, first_cause, refusing
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,9 @@ SET = "set"
 """The verb that has topics of its own."""
 
 _SAY_EVERY_S = 60.0
+
+_UNFINISHED = "the gateway stopped, or failed, before this was done: see its log"
+_NOT_BEGUN = "not carried out: the gateway is being stopped, or listens anew: ask again"
 
 
 @dataclass(slots=True)
@@ -133,6 +137,8 @@ class Control:
         self._working: set[str] = set()
         self._fresh = asyncio.Event()
         self._gone: asyncio.Future[None]
+        self._leaving = False
+        """What comes from now on is not begun any more."""
         self._last: dict[str, _Last] = {}
         self._retired = asyncio.Event()
         self._rate = 0
@@ -152,18 +158,24 @@ class Control:
         """Returns when it was retired. Whether the broker is there is for the forwarder to report."""
         self._lanes.clear()
         self._working.clear()
+        self._leaving = False
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._keep_listening(), name="control: connection")
             # At a stop, too, the last answers leave before the connection goes.
             async with asyncio.TaskGroup() as workers:
                 starting = workers.create_task(self._keep_starting(workers), name="control: answers")
-                await self._retired.wait()
-                starting.cancel()
-                self._drop_what_waits()
+                try:
+                    await self._retired.wait()
+                finally:
+                    starting.cancel()
+                    self._leaving = True
+                    for call in (call for lane in self._lanes.values() for call in lane):
+                        self._turn_away(call)
+                    self._drop_what_waits()
             listening.cancel()
 
     def retire(self) -> None:
-        """Answer what is being carried out, and return: another one takes the requests."""
+        """Carry out what was begun, answer the rest, and return: another one takes the requests."""
         self._retired.set()
 
     async def _keep_starting(self, group: asyncio.TaskGroup) -> None:
@@ -236,16 +248,18 @@ class Control:
             self._hears[heard.topic](heard)
             return
         asked = self._topics.asked(heard.topic)
-        if asked is None or self._retired.is_set():  # amqtt tells everybody what it has retained
+        if asked is None:  # amqtt tells everybody what it has retained
             return
+        # Of what is too large to be carried out nothing is held but that it is.
+        heard = replace(heard, payload=heard.payload[: LARGEST + 1])
+        call = Call(heard, asked, self._gone, asyncio.get_running_loop().time())
         if heard.retained:
             self._tell_retained(heard.topic)
-        elif self._is_full(asked.device):
+        elif self._is_full(asked.device) or (self._leaving and self._pause_s()):
             self._drop()
+        elif self._leaving:
+            self._turn_away(call)
         else:
-            # Of what is too large to be carried out nothing is held but that it is.
-            heard = replace(heard, payload=heard.payload[: LARGEST + 1])
-            call = Call(heard, asked, self._gone, asyncio.get_running_loop().time())
             self._lanes.setdefault(asked.device, deque()).append(call)
             self._fresh.set()
 
@@ -275,25 +289,31 @@ class Control:
 
     async def _answer(self, call: Call) -> None:
         heard, asked = call.heard, call.asked
-        answer: dict[str, Any] = {}
-        outcome: Mapping[str, Any] = failed(
-            "the gateway stopped, or failed, before this was done: see its log"
-        )
+        echo: dict[str, Any] = {}
+        answer = b""
         try:
-            request = self._request(asked, heard.payload)
-            if "transaction" in request:
-                answer["transaction"] = _transaction(request.pop("transaction"))
-            outcome = await self._carried_out(call, request, answer.get("transaction"))
+            with refusing("control"):
+                request = self._request(asked, heard.payload)
+                echo = _echo(request)
+                outcome = await self._carried_out(call, request, echo.get("transaction"))
+                answer = orjson.dumps({**echo, **outcome})
         except Refused as error:
-            outcome = failed(str(error))
+            answer = orjson.dumps({**echo, **failed(str(error))})
         finally:
-            taken = self._reply(heard, asked.verb, {**answer, **outcome})
+            answer = answer or orjson.dumps({**echo, **failed(_UNFINISHED)})
+            taken = self._reply(heard, asked.verb, answer)
         # One at a time: a broker that acknowledges nothing must not make us hold all answers for it.
         ends: tuple[asyncio.Future[Any], ...] = (taken, call.gone)
         await asyncio.wait(ends, timeout=self._ack_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         refusal = taken.result() if taken.done() else None
         if refusal is not None and self._tell_refused.passes(asyncio.get_running_loop().time()):
             log.warning("control: the answer to %s did not leave: %s", asked.verb, refusal)
+
+    def _turn_away(self, call: Call) -> None:
+        echo: dict[str, Any] = {}
+        with suppress(Refused):
+            echo = _echo(self._request(call.asked, call.heard.payload))
+        self._reply(call.heard, call.asked.verb, orjson.dumps({**echo, **failed(_NOT_BEGUN)}))
 
     def _request(self, asked: Asked, payload: bytes) -> dict[str, Any]:
         """Raises: Refused."""
@@ -341,9 +361,7 @@ class Control:
             self._last[device] = _Last(message=message, at=asyncio.get_running_loop().time(), answer=answer)
         return answer
 
-    def _reply(
-        self, heard: Heard, verb: str, answer: Mapping[str, Any]
-    ) -> asyncio.Future[Rejected | Deferred | None]:
+    def _reply(self, heard: Heard, verb: str, answer: bytes) -> asyncio.Future[Rejected | Deferred | None]:
         """Set when the broker has taken the answer, or why it does not."""
         topic = self._topics.response(verb)
         if heard.response_topic is not None and self._topics.takes_answers(heard.response_topic):
@@ -354,7 +372,7 @@ class Control:
             if not taken.done():
                 taken.set_result(refusal)
 
-        heard.reply(Message(topic, orjson.dumps(answer)), settle)
+        heard.reply(Message(topic, answer), settle)
         return taken
 
 
@@ -365,9 +383,13 @@ def _denied(verb: str) -> Verb:
     return deny
 
 
-def _transaction(given: Any) -> str | int:
+def _echo(request: dict[str, Any]) -> dict[str, Any]:
+    """What of a request comes back in its answer; it is taken out. Raises: Refused."""
+    if "transaction" not in request:
+        return {}
+    given = request.pop("transaction")
     if isinstance(given, bool) or not isinstance(given, str | int):
         raise Refused("transaction: must be text or a whole number")
     if isinstance(given, str) and len(given) > LONGEST_TRANSACTION:
         raise Refused(f"transaction: must not be longer than {LONGEST_TRANSACTION} characters")
-    return given
+    return {"transaction": given}

@@ -49,6 +49,7 @@ class Works:
             "slow": self.slow,
             "no": self.no,
             "bug": self.bug,
+            "no json": self.no_json,
         }
 
     def echo(self, request: Request) -> Request:
@@ -66,6 +67,9 @@ class Works:
 
     def bug(self, _request: Request) -> Request:
         raise ZeroDivisionError
+
+    def no_json(self, _request: Request) -> Request:
+        return {"it": object()}
 
 
 class Person:
@@ -195,7 +199,7 @@ async def test_request_is_carried_out_and_answered_with_its_transaction(
     assert works.done == [{"value": 5}] * 3 + [{}]
 
 
-NO_SUCH_VERB = "there is no such verb; there are bug, deep/echo, echo, no, slow"
+NO_SUCH_VERB = "there is no such verb; there are bug, deep/echo, echo, no, no json, slow"
 NO_OBJECT = "the request must be a JSON object, if only {}"
 NO_TRANSACTION = "transaction: must be text or a whole number"
 BAD_REQUESTS: list[tuple[str, Any, Any]] = [
@@ -442,31 +446,66 @@ async def test_own_name_at_the_broker_is_made_of_the_gateways(works: Works) -> N
         assert rogue.connects[0].will is None
 
 
-async def test_bug_in_a_verb_is_reported_and_the_door_opens_again(
+async def test_bug_in_a_verb_is_reported_and_costs_the_request_that_met_it_and_no_other(
     broker: Mosquitto, works: Works, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
         await listens(anna)
-        answer = await anna.asks("bug", {"transaction": 5})
-        assert answer == {
-            "transaction": 5, "status": "error",
-            "error": "the gateway stopped, or failed, before this was done: see its log",
-        }  # fmt: skip
-        anna.heard.clear()
-        await listens(anna)
-    assert "control: a bug, please report it" in said(caplog)
+        for verb, kind in (("bug", "ZeroDivisionError"), ("no json", "TypeError")):
+            await anna.ask(verb, {"transaction": 5})
+            await anna.ask("echo", {})
+            assert await anna.answer(1) == {
+                "transaction": 5, "status": "error", "error": f"internal error ({kind}): the gateway's log has more",
+            }  # fmt: skip
+            assert (await anna.answer(2))["status"] == "ok"
+            anna.heard.clear()
+    assert said(caplog) == ["control: a bug, please report it"] * 2
 
 
-async def test_stop_in_the_middle_of_a_request_answers_it_and_leaves(broker: Mosquitto, works: Works) -> None:
+NOT_BEGUN = "not carried out: the gateway is being stopped, or listens anew: ask again"
+
+
+async def test_stop_in_the_middle_of_requests_answers_each_once_and_leaves(
+    broker: Mosquitto, works: Works
+) -> None:
     async with Person.at(broker.port) as anna:
         async with running(control_at(broker.port, verbs=works.verbs)):
             await listens(anna)
             await anna.ask("slow", {"transaction": 1})
             await anna.ask("echo", {"transaction": 2})
+            await anna.ask("echo", b"no JSON")
+            await asyncio.sleep(0.1)
             await until(lambda: works.done)
-        answer = await anna.answer()
-        assert (answer["transaction"], answer["status"]) == (1, "error")
+        await anna.answer(3)
+        await asyncio.sleep(0.1)
+        answers = {answer.get("transaction"): answer["error"] for _, answer, _ in anna.heard}
+        unfinished = "the gateway stopped, or failed, before this was done: see its log"
+        assert answers == {1: unfinished, 2: NOT_BEGUN, None: NOT_BEGUN}
+        assert len(anna.heard) == 3
     assert works.done == [{}]
+
+
+async def test_who_is_retired_turns_away_what_comes_and_no_more_than_the_rate_allows(works: Works) -> None:
+    async with RogueBroker.running() as rogue:
+        control = control_at(
+            rogue.port, verbs=works.verbs, options=lambda: ControlOptions(allow=("*",), rate=2)
+        )
+        async with running(control):
+            await until(lambda: control.listening)
+            rogue.say(publish(f"{ROOT}/request/slow", b"{}"))
+            await until(lambda: works.done)
+            control.retire()
+            await asyncio.sleep(0)
+            for number in range(10):
+                rogue.say(publish(f"{ROOT}/request/echo", b'{"transaction":%d}' % number))
+            await until(lambda: len(rogue.messages) >= 3)
+            works.may_go_on.set()
+            await until(lambda: not control.listening)
+    *turned_away, last = [orjson.loads(each.payload) for each in rogue.messages]
+    assert [each["error"] for each in turned_away] == [NOT_BEGUN] * len(turned_away)
+    assert [each["transaction"] for each in turned_away] == [*range(len(turned_away))]
+    assert 3 <= len(turned_away) < 10  # of twice the rate, one was for what is under way
+    assert last == {"status": "ok"}
 
 
 @pytest.mark.parametrize("turns", range(10))
