@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.config import ControlOptions
-from gateway.control import MOST_OF_ONE, MOST_WAITING, OVERDUE_S, REPEATED_S, Call, Control
+from gateway.control import MOST_OF_ONE, MOST_UNTAKEN, MOST_WAITING, OVERDUE_S, REPEATED_S, Call, Control
 from gateway.errors import Refused
 from gateway.logs import MessageId
 from gateway.model import Value
@@ -215,7 +215,7 @@ def heard(topic: str, payload: bytes, answers: list[Any], **more: Any) -> Heard:
 
 
 async def test_repeat_counts_for_a_minute_and_what_has_waited_too_long_is_not_carried_out(
-    board: Board,
+    board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop, answers = asyncio.get_running_loop(), list[Any]()
     control = control_of(1, board=board)
@@ -231,9 +231,9 @@ async def test_repeat_counts_for_a_minute_and_what_has_waited_too_long_is_not_ca
     await asyncio.sleep(2)
     assert "repeated" not in await told(loop.time())
     await asyncio.sleep(REPEATED_S + 1)
-    assert (await told(loop.time() - OVERDUE_S - 1))["error"] == (
-        "it has waited for more than 30 s for what boiler was told before"
-    )
+    why = "it has waited for more than 30 s for what boiler was told before"
+    assert (await told(loop.time() - OVERDUE_S - 1))["error"] == why
+    assert caplog.messages[-1].endswith(f": {why}")  # nothing is set, or not, unseen
     assert len(board.told["boiler"]) == 2
 
 
@@ -325,6 +325,17 @@ async def test_what_changes_something_is_in_the_log_with_topic_and_transaction(
 
 
 @pytest.mark.real_time
+async def test_topic_cannot_pass_for_a_line_of_the_log(
+    broker: Mosquitto, board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with at_work(broker.port, board) as anna:
+        caplog.clear()
+        await tells(anna, "mute/set: on: done/set", b"1")
+    [line] = [each.getMessage() for each in caplog.records if each.name == "gateway.request"]
+    assert line.startswith(f'asked on "{ROOT}/mute/set: on: done/set": set {{')
+
+
+@pytest.mark.real_time
 async def test_who_is_retired_carries_out_what_is_under_way_at_all_devices_and_turns_the_rest_away(
     broker: Mosquitto, board: Board
 ) -> None:
@@ -399,6 +410,21 @@ async def test_broker_that_makes_up_devices_and_acknowledges_nothing_is_not_answ
             await asyncio.sleep(0.2)
             assert control.listening
             assert len(rogue.messages) == MOST_WAITING
+
+
+@pytest.mark.real_time
+async def test_broker_that_acknowledges_nothing_at_all_is_hung_up_on(board: Board) -> None:
+    options = EVERYTHING.model_copy(update={"rate": 1000})
+    async with RogueBroker.running() as rogue:
+        rogue.acknowledges = False
+        async with running(control_of(rogue.port, board=board, options=options, ack_timeout="100ms")):
+            for number in range(20 * MOST_UNTAKEN):
+                rogue.say(publish(f"{ROOT}/device-{number % 50}/a/set", b"1"))
+                await asyncio.sleep(0.002)
+                if len(rogue.connects) > 1:
+                    break
+            assert len(rogue.connects) > 1
+            assert MOST_WAITING < sum(map(len, board.told.values())) <= MOST_UNTAKEN + MOST_WAITING
 
 
 @pytest.mark.real_time
