@@ -27,6 +27,9 @@ SAMPLE_S = 2.0
 SAMPLES = 150
 """Of each number: the last five minutes."""
 
+MOST_DEVICES = 32
+"""In one answer, where their last minutes are asked for: all of hundreds would take the loop's time from readings."""
+
 RATE_SAMPLES = 6
 MAILBOX = 256
 
@@ -147,10 +150,12 @@ class Overview:
         """The verb."""
         asked = _Asked.of(request)
         sources = {source.name: source for source in self._sources}
-        for name in asked.devices or ():
+        wanted = dict.fromkeys(sources if asked.devices is None else asked.devices)
+        if asked.history and (asked.devices is None or len(wanted) > MOST_DEVICES):
+            raise Refused(f"history: is of {MOST_DEVICES} devices at most: name them in devices")
+        for name in wanted:
             if name not in sources:
                 raise Refused(f"{name}: no such device; there are {', '.join(sorted(sources)) or 'none'}")
-        wanted = sources if asked.devices is None else asked.devices
         return {
             **self.gateway(),
             "devices": [self.device(sources[name], history=asked.history) for name in wanted],

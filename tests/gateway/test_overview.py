@@ -15,7 +15,7 @@ from gateway.config import Config
 from gateway.errors import LinkAbsent, LinkLost, Refused
 from gateway.filters.filter import MOST_METRICS
 from gateway.model import Reading, Stamp
-from gateway.overview import SAMPLE_S, SAMPLES, Face, Overview, Trace
+from gateway.overview import MOST_DEVICES, SAMPLE_S, SAMPLES, Face, Overview, Trace
 from gateway.source import Source
 from gateway.supervisor import Supervisor
 from tests.gateway.test_tallies import delivery
@@ -85,11 +85,20 @@ async def test_device_that_goes_away_keeps_its_values_and_says_why() -> None:
     assert [metric["value"] for metric in device["metrics"]] == [21.5]
 
 
+async def test_history_is_told_of_a_few_devices_at_once_however_often_they_are_named() -> None:
+    async with seen(Instrument([{"t": 1.0}, 9.0]), boiler()) as overview:
+        await asyncio.sleep(2 * SAMPLE_S)
+        for names in (None, [f"{n}" for n in range(MOST_DEVICES + 1)]):
+            with pytest.raises(Refused, match=r"^history: is of 32 devices at most: name them in devices$"):
+                overview.tell({"devices": names, "history": True})
+        assert "history" in told(overview, devices=["boiler"] * 1000, history=True)["metrics"][0]
+
+
 async def test_history_has_a_gap_where_the_device_was_not_online() -> None:
     instrument = Instrument([{"t": 1.0}, SAMPLE_S * 3.5, LinkLost("gone")])
     async with seen(instrument, boiler()) as overview:
         await asyncio.sleep(SAMPLE_S * 5.5)
-        [metric] = told(overview, history=True)["metrics"]
+        [metric] = told(overview, devices=["boiler"], history=True)["metrics"]
         assert "history" not in told(overview)["metrics"][0]
     assert len(metric["history"]) == SAMPLES
     assert metric["history"][-5:] == [1.0, 1.0, 1.0, None, None]
