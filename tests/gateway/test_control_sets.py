@@ -428,13 +428,23 @@ async def test_broker_that_acknowledges_nothing_at_all_is_hung_up_on(board: Boar
 
 
 @pytest.mark.real_time
-async def test_broker_that_does_not_let_us_listen_for_devices_is_named(
+async def test_broker_that_does_not_let_us_listen_for_devices_is_named_once_and_requests_are_taken(
     board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with RogueBroker.running() as rogue:
-        rogue.grants = 0x87
-        async with running(control_of(rogue.port, board=board)):
-            await until(lambda: any("does not let us listen" in each.getMessage() for each in caplog.records))
+        rogue.denies = {f"{ROOT}/+/set", f"{ROOT}/+/+/set"}
+        control = control_of(rogue.port, board=board)
+        async with running(control):
+            for connects in (1, 2):
+                await until(lambda connects=connects: len(rogue.connects) == connects and control.listening)  # type: ignore[misc]
+                rogue.say(publish(f"{ROOT}/request/echo", b"{}"))
+                await until(lambda connects=connects: len(rogue.messages) == connects)  # type: ignore[misc]
+                rogue.hang_up()
+    told = [line for line in caplog.messages if "does not let us listen" in line]
+    name = f"127.0.0.1:{rogue.port}"
+    assert told == [
+        f"{name}: the broker does not let us listen on {ROOT}/{topic}" for topic in ("+/+/set", "+/set")
+    ]
 
 
 @pytest.mark.real_time
