@@ -15,7 +15,7 @@ import pytest
 
 from drivers.instrument import PtyInstrument
 from drivers.scpi.simulator import Supply
-from gateway.config import load
+from gateway.config import ControlOptions, load
 from gateway.config.control import VERBS
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto
@@ -142,6 +142,11 @@ def test_page_has_a_row_for_each_verb() -> None:
     [table] = re.findall(r"^\| verb \| key \| \|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
     rows = [re.findall(r"`([a-z/]+)`", line.split("|")[1]) for line in table.splitlines()[1:]]
     assert sorted(verb for row in rows for verb in row) == sorted(VERBS)
+
+
+def test_page_says_what_is_allowed_without_a_list() -> None:
+    [row] = re.findall(r"^\| `allow` \|.*\| (.*) \|$", PAGE, re.MULTILINE)
+    assert re.findall(r'`"(.*?)"`', row) == [*ControlOptions().allow]
 
 
 async def test_device_restarted_on_request_counts_on(tmp_path: Path) -> None:
