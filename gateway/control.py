@@ -269,6 +269,7 @@ class Control:
         if heard.retained:
             self._tell_retained(heard.topic)
         elif len(self._untaken) >= MOST_UNTAKEN:
+            self._complain_of_answers("the broker acknowledges none: we hang up on it")
             raise Unreachable("the broker takes no answers")
         elif self._is_full(asked.device) or (self._leaving and self._pause_s()):
             self._drop()
@@ -326,8 +327,11 @@ class Control:
             # It may have been larger than the broker takes.
             why = f"the answer did not leave: {refusal}; what was asked for may be done"
             self._reply(call, orjson.dumps({**echo, **failed(why)}))
-            if self._tell_refused.passes(asyncio.get_running_loop().time()):
-                log.warning("control: the answer to %s did not leave: %s", asked.verb, refusal)
+            self._complain_of_answers(f"the one to {asked.verb} did not leave: {refusal}")
+
+    def _complain_of_answers(self, why: str) -> None:
+        if self._tell_refused.passes(asyncio.get_running_loop().time()):
+            log.warning("control: answers: %s", why)
 
     def _turn_away(self, call: Call) -> None:
         echo: dict[str, Any] = {}

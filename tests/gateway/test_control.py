@@ -651,7 +651,7 @@ async def test_answer_that_the_broker_refuses_is_said_once(
                 rogue.say(publish(f"{ROOT}/request/echo", b"{}"))
             await until(lambda: len(works.done) == 5)
             assert control.listening
-    assert said(caplog) == [f"control: the answer to echo did not leave: {why}"]
+    assert said(caplog) == [f"control: answers: the one to echo did not leave: {why}"]
 
 
 async def test_broker_that_acknowledges_no_answer_slows_down_requests_and_nothing_else(works: Works) -> None:

@@ -413,7 +413,9 @@ async def test_broker_that_makes_up_devices_and_acknowledges_nothing_is_not_answ
 
 
 @pytest.mark.real_time
-async def test_broker_that_acknowledges_nothing_at_all_is_hung_up_on(board: Board) -> None:
+async def test_broker_that_acknowledges_nothing_at_all_is_hung_up_on(
+    board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
     options = EVERYTHING.model_copy(update={"rate": 1000})
     async with RogueBroker.running() as rogue:
         rogue.acknowledges = False
@@ -425,6 +427,7 @@ async def test_broker_that_acknowledges_nothing_at_all_is_hung_up_on(board: Boar
                     break
             assert len(rogue.connects) > 1
             assert MOST_WAITING < sum(map(len, board.told.values())) <= MOST_UNTAKEN + MOST_WAITING
+    assert "control: answers: the broker acknowledges none: we hang up on it" in caplog.messages
 
 
 @pytest.mark.real_time
