@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it has a meaning: it must not end us
+
     from gateway.commands import run
 
     return run.run(_config_path(args.config), debug=args.debug)
