@@ -96,7 +96,8 @@ async def test_every_simulated_instrument_is_found_with_its_values(tmp_path: Pat
     with Mosquitto.running(tmp_path) as broker, Mosquitto.running(tmp_path) as other:
         file = tmp_path / "gateway.toml"
         file.write_text(
-            '[gateway]\nname = "hall"\nstatus_interval = "1s"\n[homeassistant]\nbrokers = ["mqtt", "bare"]\n'
+            '[gateway]\nname = "hall"\nstatus_interval = "1s"\n[control]\nset = ["*"]\n'
+            '[homeassistant]\nbrokers = ["mqtt", "bare"]\n'
             f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n'
             f'[mqtt.bare]\nurl = "mqtt://127.0.0.1:{other.port}"\nlayout = "metric"\n{devices}'
         )
@@ -232,7 +233,7 @@ async def test_without_its_table_nothing_is_left_in_home_assistant(running: bool
                 await until(lambda: not home.entities)
                 assert await gateway.stop() == 0
         kept = json.loads((tmp_path / "state" / "journal.db-homeassistant.json").read_text())
-        assert kept["posted"] == {"mqtt": {}}, "what is cleared need not be cleared again"
+        assert kept["posted"] == {}, "what is cleared need not be cleared again"
 
 
 async def test_another_prefix_or_layout_takes_effect_in_place(tmp_path: Path) -> None:

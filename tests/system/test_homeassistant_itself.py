@@ -113,7 +113,10 @@ async def test_it_shows_what_we_have_said_and_complains_of_nothing(
 ) -> None:
     with Mosquitto.running(tmp_path) as broker:
         file = tmp_path / "gateway.toml"
-        head = f'[gateway]\nname = "hall"\nstatus_interval = "1s"\n[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n'
+        head = (
+            '[gateway]\nname = "hall"\nstatus_interval = "1s"\n[control]\nset = ["*"]\n'
+            f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n'
+        )
         hot = '[rules.hot]\nwhen = "weather.temperature > -100"\n'
         devices = f'layout = "{layout}"\n{sections(tmp_path)}\n{hot}'
         file.write_text(f"{head}{devices}[homeassistant]\n")
@@ -122,7 +125,7 @@ async def test_it_shows_what_we_have_said_and_complains_of_nothing(
             GatewayProcess.running(file) as gateway,
             HomeAssistant.running(broker.port) as ours,
             Itself.running(python, tmp_path, broker.port) as home,
-            Subscriber.listening("127.0.0.1", broker.port, "sallyport/hall/+/set") as heard,
+            Subscriber.listening("127.0.0.1", broker.port, "sallyport/hall/response/set") as answers,
         ):
             await asyncio.sleep(20)  # every instrument has spoken, and been heard
             seen = await home.knows(lambda: ours.states)
@@ -154,12 +157,13 @@ async def test_it_shows_what_we_have_said_and_complains_of_nothing(
                 "select", "select_option", entity_id="select.hall_modbus_relay_pulse", option="100"
             )
             await home.call("button", "press", entity_id="button.hall_balance_tare")
-            await until(lambda: len(heard.got) == 4)
-            assert [(each.topic.split("/")[2], each.json["values"]) for each in heard.got] == [
-                ("supply", {"voltage_limit": 12.5}),
-                ("supply", {"on": True}),
-                ("modbus", {"relay_pulse": 100}),
-                ("balance", {"tare": True}),
+            await until(lambda: len(answers.got) == 4)
+            said = [(each.json["status"], each.json["device"], each.json["set"]) for each in answers.got]
+            assert sorted(said, key=repr) == [
+                ("ok", "balance", {"tare": True}),
+                ("ok", "modbus", {"relay_pulse": 100}),
+                ("ok", "supply", {"on": True}),
+                ("ok", "supply", {"voltage_limit": 12.5}),
             ]
 
             file.write_text(f"{head}{devices}")
