@@ -14,7 +14,7 @@ from drivers.driver import DriverOptions, Settable
 from gateway import wire
 from gateway.bus import EventBus, Overflow
 from gateway.config import MAIN_BROKER, Config, HomeAssistantOptions
-from gateway.config.catalogue import Catalogue
+from gateway.config.catalogue import Catalogue, may_come
 from gateway.config.rules import is_built_in
 from gateway.errors import Refused
 from gateway.filters.filter import MOST_METRICS, Names
@@ -148,7 +148,7 @@ class Discovery:
                 continue
             published = wire.portable(name)
             before = kinds.get(published)
-            if before is None and (len(kinds) >= MOST_METRICS or not _may_come(options, published)):
+            if before is None and (len(kinds) >= MOST_METRICS or not may_come(options, published)):
                 continue
             metric = self._catalogue(reading.device, options).metric(published)
             after = kind_after(before, kind, measured=metric is not None and any(meaning(metric)))
@@ -292,7 +292,7 @@ class Discovery:
             if options is None or seen.as_ != _read_as(options):
                 del self._kept.seen[name]
             else:
-                seen.kinds = {each: kind for each, kind in seen.kinds.items() if _may_come(options, each)}
+                seen.kinds = {each: kind for each, kind in seen.kinds.items() if may_come(options, each)}
 
     def _complain(self, name: str, left_out: int) -> None:
         if not left_out or name in self._full:
@@ -328,13 +328,6 @@ def _expiry(options: DriverOptions, *, by_metric: bool) -> int | None:
     if options.stale_after is None or options.filters or by_metric:
         return None
     return math.ceil(EXPIRY * options.stale_after)
-
-
-def _may_come(options: DriverOptions, name: str) -> bool:
-    """Whether the filters let pass what is called so, and the driver has it, where it says all that it has."""
-    before = name_before(options.filters, name)
-    driver = drivers.find(options.driver)
-    return before is not None and (not driver.complete or before in Names(driver.describe(options)))
 
 
 def _is_configured(options: DriverOptions, name: str) -> bool:
