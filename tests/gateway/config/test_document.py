@@ -282,7 +282,7 @@ metrics.anything = { label = "It" }
 """)
     warnings = [each.removeprefix(f"{file}:") for each in load(file).warnings]
     assert warnings == [
-        "7:1: devices.room.metrics.co2: means nothing: no metric of this name is published",
+        "7:1: devices.room.metrics.co2: means nothing: no metric of this name is published; known are air",
         '8:1: devices.room.metrics.airr: means nothing: no metric of this name is published: did you mean "air"?',
     ]
 
