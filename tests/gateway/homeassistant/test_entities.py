@@ -144,24 +144,28 @@ def test_more_than_home_assistant_can_bear_is_left_out_and_counted() -> None:
     assert announced is not None
     assert (len(announced.components), announced.left_out) == (MOST_ENTITIES, 9)
     assert len(announced.message({}).payload) < LARGEST_OF_ALL
-    long = [Named(f"{number:03}" + "é" * 1000, "M", Kind.TEXT, None) for number in range(200)]
-    announced = of_device("ha", PLACE, long, [], maker="", model="")
+
+
+@pytest.mark.parametrize("length", [30, 40, 50, 100, 1000])
+def test_what_is_said_of_a_device_fits_into_a_message_however_long_its_names(length: int) -> None:
+    long = [Named(f"{number:03}" + "é" * length, "M", Kind.TEXT, None) for number in range(256)]
+    announced = of_device("ha", replace(PLACE, device="b" * 128), long, [], maker="", model="")
     assert announced is not None
-    assert 0 < len(announced.components) < 200
-    assert len(announced.components) + announced.left_out == 200
+    assert 0 < len(announced.components) < 256
+    assert len(announced.components) + announced.left_out == 256
     assert len(announced.message({}).payload) < LARGEST_OF_ALL
 
 
-def test_rules_take_no_more_room_than_there_is_and_no_metric_takes_theirs() -> None:
+def test_rules_take_no_more_room_than_there_is_and_metrics_do_not_take_theirs() -> None:
     rules = [f"rule{number}" for number in range(1000)]
-    announced = of_device("ha", PLACE, [Named("t", "T", Kind.NUMBER, None)], rules, maker="", model="")
-    assert announced is not None
     gateway = of_gateway("ha", replace(PLACE, device="status"), rules, broker="mqtt", url=None)
-    for each in (announced, gateway):
-        assert len(each.message({}).payload) < LARGEST_OF_ALL
-        assert "alert_rule0" in each.components
-    assert announced.left_out == 1001 - len(announced.components)
+    assert len(gateway.message({}).payload) < LARGEST_OF_ALL
     assert gateway.left_out == 1004 - len(gateway.components)
+    many = [Named(f"m{number}", "M", Kind.NUMBER, None) for number in range(MOST_ENTITIES)]
+    announced = of_device("ha", PLACE, many, rules[:9], maker="", model="")
+    assert announced is not None
+    assert {f"alert_{rule}" for rule in rules[:9]} < announced.components.keys()
+    assert announced.left_out == 9
 
 
 def test_entity_that_is_gone_is_named_so_that_home_assistant_forgets_it() -> None:
