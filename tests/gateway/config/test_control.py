@@ -66,9 +66,6 @@ def test_what_may_be_set_is_named_or_meant_by_wildcards(tmp_path: Path) -> None:
     assert options.allows("alert/ack")
     assert not options.allows("devices")
     assert loaded(tmp_path, 'set = ["*"]').may_set("supply", "volts")
-    assert not loaded(tmp_path, 'set = ["*"]', "enabled = false").may_set(
-        "supply", "volts"
-    )  # nobody hears it
     assert loaded(tmp_path, 'set = ["rack.1.volts"]').may_set("rack.1", "volts")
     assert not loaded(tmp_path, 'set = ["*"]', "enabled = false").may_set("supply", "volts"), "nobody listens"
 
