@@ -20,6 +20,7 @@ from gateway.web.stream import MOST_VIEWERS
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.mosquitto import program
 from tests.support.page_site import PageSite, basic, heard, page_site
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.real_time
 
@@ -280,7 +281,7 @@ async def test_reload_moves_the_page_and_who_looks_at_an_unchanged_one_notices_n
         await board.say(b'{"t":20.25}\n')
         assert "event: change" in await heard(told, "20.25")
 
-        old, site.port = site.port, site.port + 40_000
+        old, site.port = site.port, free_port()
         site.write()
         gateway.send(signal.SIGHUP)
         await gateway.said("reload: change: web (listen)")
@@ -404,7 +405,7 @@ async def test_metrics_are_as_prometheus_wants_them_and_say_what_was_read(site: 
 
 
 async def test_prometheus_itself_scrapes_with_the_configuration_of_the_page(site: PageSite) -> None:
-    prometheus, port = program("prometheus"), site.port + 40_000
+    prometheus, port = program("prometheus"), free_port()
     site.web = 'token = "s3cret"'
     document = (Path(__file__).parents[2] / "docs" / "status-page.md").read_text()
     [block] = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
