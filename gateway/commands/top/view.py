@@ -329,17 +329,16 @@ class View:
         online = sum(each["state"] == picture.ONLINE for each in self._devices.values())
         firing = sum(picture.fires(each) and not picture.quiet(each) for each in self._alerts)
         rate = sum(each["rate"] for each in self._devices.values())
-        line = Text(f"{plain(overview['gateway'])}", style="bold")
-        line.append(f"  up {span(overview['up_s'])}", style="not bold")
-        line.append(
-            f"  {online}/{len(self._devices)} devices online, {rate:.1f} readings/s", style="not bold"
-        )
+        # What matters most comes first: a terminal may be narrow.
+        line = Text(plain(overview["gateway"]), style="bold")
+        if self._away:
+            line.append(f"  does not answer: {self._away}", style="bold red")
+        line.append(f"  {online}/{len(self._devices)} devices online", style="not bold")
         if firing:
             line.append(f"  {firing} alert{'s' if firing > 1 else ''}", style="bold red")
         if "clock" in overview:
             line.append("  the clock is not set", style="bold yellow")
-        if self._away:
-            line.append(f"  does not answer: {self._away}", style="bold red")
+        line.append(f"  {rate:.1f} readings/s  up {span(overview['up_s'])}", style="not bold")
         return line
 
     def _pipes(self, overview: Told) -> Text:
