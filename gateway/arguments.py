@@ -20,7 +20,7 @@ exit status:
   0    done, or stopped by a signal; the log says if readings were left that nobody took
   1    failed while running, a test of rules failed, or `doctor`, `status` or `check --connect` found something wrong
   2    the command line is wrong
-  3    `status`: no gateway runs here
+  3    `status`: no gateway runs here, or none that answers
   130, 143  stopped at once by a second Ctrl-C or SIGTERM
   78   the configuration is wrong; each problem is one line: file:line:col: key: what is wrong
 """
@@ -207,7 +207,7 @@ def _questions(command: _Command) -> None:
         "  0   all devices are online, all brokers connected, the journal is not in trouble, and no alert fires that\n"
         "      nobody has acknowledged or silenced\n"
         "  1   something of that is not so\n"
-        "  3   no gateway runs here, or this user may not ask it",
+        "  3   no gateway runs here, this user may not ask it, or it does not answer within seconds",
     )
     _takes_gateway(status)
     form = status.add_mutually_exclusive_group()
@@ -511,7 +511,8 @@ def _shell_commands(command: _Command) -> None:
     )
     completion.add_argument("shell", choices=SHELLS)
     # What these scripts ask for: a colon, so that none of them is taken for an option of ours, and the words so far.
-    completion.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    words = completion.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    words.required = False  # nobody is to miss it
 
     command(
         "manual",

@@ -2,7 +2,9 @@
 
 import argparse
 import getpass
+import io
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from gateway.errors import GatewayError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack what an instrument says
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(arguments)
     try:
         return _COMMANDS[args.command](args)
@@ -223,8 +227,9 @@ def _rules(args: argparse.Namespace) -> int:
 
 
 def _login_name() -> str:
+    """Also of who has become root by sudo."""
     try:
-        return getpass.getuser()
+        return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a container's user that has no name
         return str(os.getuid())
 

@@ -10,7 +10,7 @@ from gateway.commands.listening import plain
 
 def run(gateway: str | None, *, as_json: bool) -> int:
     """`gateway`: its name, where several run. Raises: Refused; Unreachable."""
-    answer = intercom.ask("dump", gateway)
+    answer = intercom.ask("dump", gateway, patience_s=intercom.SOON_S)
     if as_json:
         print(json.dumps(answer))
         return 0
