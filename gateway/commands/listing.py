@@ -1,14 +1,25 @@
 """Tables of words, and how long something has lasted."""
 
+import unicodedata
 from collections.abc import Sequence
 from itertools import zip_longest
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     shown = [heads, *rows]
-    widths = [max(map(len, column)) for column in zip_longest(*shown, fillvalue="")]
+    widths = [max(map(_width, column)) for column in zip_longest(*shown, fillvalue="")]
     for row in shown:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _width(text: str) -> int:
+    """On a terminal (Unicode Standard Annex 11)."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(char: str) -> int:
+    return 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "FW" else 1
 
 
 def span(seconds: float) -> str:
