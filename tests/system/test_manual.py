@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,6 +43,22 @@ def test_man_has_nothing_to_say_against_the_page(page: Path) -> None:
     )
     assert "> ~/.config/fish/completions/sallyport.fish" in shown
     assert "list, acknowledge" not in shown.partition("COMMANDS")[0]
+
+
+def test_help_of_each_command_fits_a_terminal_and_has_an_example_that_works(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in _commands(parser()):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            parser().parse_args([name, "--help"])
+        told = capsys.readouterr().out.splitlines()
+        examples = [line for line in told if re.search(r"^  (\$|bash|zsh|fish) +(sudo )?sallyport ", line)]
+        assert [line for line in told if len(line) > 79 and line not in examples] == []
+        assert examples, name
+        for line in examples:
+            words = shlex.split(re.split(r" [|>] ", line.partition("sallyport ")[2])[0])
+            assert parser().parse_args(words).command == name
 
 
 def _commands(top: argparse.ArgumentParser) -> list[str]:

@@ -302,7 +302,7 @@ async def test_gateway_that_goes_and_comes_back_is_waited_for(tmp_path: Path) ->
             try:
                 await terminal.shows("21.5")
                 await gateway.stop()
-                await terminal.shows("does not answer", "21.5")
+                await terminal.shows("plant  does not answer: No such file or directory", "21.5")
                 async with GatewayProcess.running(file) as again:
                     await until(lambda: again.listens_to([tmp_path / "boiler"]))
                     await boiler.say(b'{"temperature": 22.5}\n')

@@ -131,7 +131,8 @@ class _Looking:
             except TimeoutError:
                 self._view.lose(f"nothing for {PATIENCE_S:.0f} s")
             except GatewayError as error:
-                self._view.lose(str(error))
+                known = f"{self._place}: the gateway does not answer: "
+                self._view.lose(str(error).removeprefix(known))
             self._draw()
             await asyncio.sleep(min(self._every_s, 0.2))  # however fast somebody types
             with suppress(TimeoutError):

@@ -32,16 +32,17 @@ HELP = """\
  up, down, k, j         the line above, below
  page up, page down     a page
  home, end              the first line, the last one
- space, enter           the metrics of this device, with the last minutes of each
+ space, enter           the metrics of this device, and their last minutes
  e                      those of all devices; none
  1  2  3  4             devices by name, state, rate, age
- /                      only what holds this text: devices, metrics, alerts; escape ends it
- a                      acknowledge this alert: it is quiet until it is resolved
+ /                      only what holds this text; escape ends it
+ a                      acknowledge this alert: quiet until it is resolved
  s                      silence this alert for some time
  ?                      this page
  q, Ctrl-C              quit
 
- Of a device: readings a second (or a minute), how old the last one is, frames that came broken.
+ Of a device: readings a second (or a minute), how old the last one is,
+ frames that came broken.
 
  Any key goes on."""
 

@@ -115,8 +115,10 @@ def test_narrow_screen_shows_first_that_nobody_answers_and_what_fires() -> None:
     }  # fmt: skip
     view.take(overview(device("a")), [firing])
     assert view.draw(40, 10)[0].plain == "plant  1/1 devices online  1 alert  1.0 "
-    view.lose("/run/sallyport/plant.sock: the gateway does not answer: nothing for 5 s")
-    assert view.draw(40, 10)[0].plain.startswith("plant  does not answer: /run")
+    view.lose("nothing for 5 s")
+    assert view.draw(40, 10)[0].plain == "plant  does not answer: nothing for 5 s "
+    view.press("?")
+    assert [line.plain for line in view.draw(80, 24)] == [line.plain for line in view.draw(200, 24)]
 
 
 def test_line_that_is_chosen_stays_chosen_when_others_move() -> None:
