@@ -152,7 +152,7 @@ class _Completion:
             yield from ((each.dest, _first_line(each.help)) for each in action._choices_actions)
         elif action.choices is not None:
             yield from ((str(each), "") for each in action.choices)
-        elif any(word in str(action.metavar) for word in ("FILE", "PATH")):
+        elif any(word in str(action.metavar) for word in ("FILE", "PATH", "PORT")):
             yield _FILES, ""
         else:
             from gateway.commands import nameable  # noqa: PLC0415 - takes ten times as long as all else, and a TAB waits

@@ -116,6 +116,8 @@ def test_what_a_command_takes_is_offered(site: Path) -> None:
     assert offered(site, "filters", "med") == ["median"]
     assert offered(site, "decode", "--device", "x") == [":files"]
     assert offered(site, "decode", "json", "") == [":files"]
+    assert offered(site, "sniff", "/dev/tty") == [":files"]
+    assert offered(site, "record", "/dev/tty") == [":files"]
     assert offered(site, "unknown", "") == []
     assert offered(site) == offered(site, "")
 
