@@ -9,8 +9,7 @@ from typing import Any
 
 from gateway import config, intercom
 from gateway.commands.asking import ask
-from gateway.commands.listening import plain
-from gateway.commands.listing import span, table
+from gateway.commands.listing import plain, span, table
 from gateway.commands.picture import quiet
 from gateway.errors import Unreachable, UsageError
 from gateway.notify.notice import rank

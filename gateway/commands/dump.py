@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway import intercom
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 
 
 def run(gateway: str | None, *, as_json: bool) -> int:

@@ -8,8 +8,7 @@ from typing import Any
 
 from gateway import intercom
 from gateway.commands import picture
-from gateway.commands.listening import plain
-from gateway.commands.listing import span, table
+from gateway.commands.listing import plain, span, table
 from gateway.errors import Refused, Unreachable
 
 WRONG = 1

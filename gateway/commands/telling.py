@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway import intercom, wire
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 from gateway.errors import UsageError
 from gateway.model import Value
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -161,6 +162,15 @@ async def test_stuck_gateway_whom_many_have_called_holds_nobody_up(
         async with asyncio.timeout(30):
             for _ in range(3):
                 assert await asyncio.to_thread(intercom.running) == [tmp_path / "plant.sock"]
+
+
+def test_status_and_top_load_neither_mqtt_nor_serial_lines() -> None:
+    program = "import sys, gateway.commands.status, gateway.commands.top.looking; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "gateway.intercom" in (loaded := {*done.stdout.split()})
+    assert loaded.isdisjoint({"aiomqtt", "serialx", "drivers"}), "half of the time that they take to start"
 
 
 async def test_gateway_is_named_where_several_run(tmp_path: Path, sallyport: Sallyport) -> None:

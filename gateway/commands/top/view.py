@@ -9,8 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from gateway.commands import picture
-from gateway.commands.listening import plain
-from gateway.commands.listing import span
+from gateway.commands.listing import plain, span
 from gateway.commands.picture import Told
 from gateway.notify.notice import rank
 
