@@ -1,5 +1,6 @@
 """A journal that cannot be used: why, where it is kept for whoever wants to look, and what can be read of it."""
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -77,7 +78,9 @@ def foreign_log(path: Path) -> bool:
         with closing(_connect(path, "immutable=1")) as alone:
             salt = _salt(alone)
     except sqlite3.DatabaseError:
-        return False  # no journal; or what was half brought into the file, and is whole with its log
+        salt = None
+    if not (isinstance(salt, str) and _SALT.fullmatch(salt)):
+        return False  # no journal; or its pages were half brought into it, and are whole with the log
     try:
         with closing(_connect(path)) as db:
             return bool(_salt(db) != salt)
@@ -164,6 +167,9 @@ def _connect(path: Path, how: str = "mode=ro") -> sqlite3.Connection:
     db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=2.0)
     db.text_factory = lambda content: content.decode(errors="replace")
     return db
+
+
+_SALT = re.compile(r"[0-9a-f]{16}")
 
 
 def _salt(db: sqlite3.Connection) -> Any:

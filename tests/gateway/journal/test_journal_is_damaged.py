@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,32 @@ async def test_write_ahead_log_of_another_journal(tmp_path: Path, caplog: pytest
     assert left == sorted(set(left) & set(range(1, COUNT + 1)))
     assert caplog.messages
     assert any("-wal" in each.name for each in tmp_path.glob("journal.db.broken-*"))
+
+
+@pytest.mark.parametrize("torn", ["salt", "its name", "the sector"])
+async def test_page_torn_as_the_log_is_brought_into_the_file_costs_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, torn: str
+) -> None:
+    """The power may go amid the writing of a page. SQLite forces the log to the disk before: it has the page whole."""
+    kept = await made(tmp_path / "journal.db", killed=True)
+    content, salt = bytearray(kept["db"]), _salt(kept.path)
+    place = content.index(salt)
+    first, last = {
+        "salt": (place, place + len(salt)),
+        "its name": (place - len("salt"), place),
+        "the sector": (place // 512 * 512, place // 512 * 512 + 512),
+    }[torn]
+    content[first:last] = bytes(last - first)
+    kept.restore(db=bytes(content), shm=None)
+    left, journal, lost = await opens(kept.path)
+    assert (left, lost, gaps(journal)) == (list(range(1, COUNT + 1)), 0, [])
+    assert not caplog.messages
+
+
+def _salt(path: Path) -> bytes:
+    with closing(sqlite3.connect(path)) as db:
+        [[salt]] = db.execute("SELECT value FROM meta WHERE key = 'salt'")
+    return bytes(salt, "ascii")
 
 
 async def test_write_ahead_log_without_its_database_is_kept(
