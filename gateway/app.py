@@ -289,6 +289,7 @@ class _Gateway:
         if _decides(old) != _decides(wanted.config):
             await self._alerting.change(wanted.config, change.book, self._devices.presences())
         await self._devices.open(wanted)
+        self._overview.change(wanted)
         self._discovery.change(blank)
         if blank:
             await self._alerting.repeat()

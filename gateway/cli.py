@@ -4,6 +4,7 @@ import argparse
 import getpass
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +70,8 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it has a meaning: it must not end us
+
     from gateway.commands import run
 
     return run.run(_config_path(args.config), debug=args.debug)

@@ -15,10 +15,10 @@ import os
 import socket
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,8 @@ MAILBOX = 512
 """Events in that time; what is more is dropped and told as such, so that a flood costs no more than this."""
 STATES = 50
 """Devices in that time whose state is made: those who come again and again cost no more than this."""
+STATES_BYTES = 64 * 1024
+"""And so much of them: who comes is to have room for it."""
 CHUNK_BYTES = 16 * 1024
 ROOM_BYTES = 256 * 1024
 """That wait for one client. What waits for several is the same in memory."""
@@ -56,13 +58,21 @@ SAID_BYTES = 64 * 1024
 IDLE_S = 15.0
 """After so long without an event there is a line that says so, and shows us who has gone."""
 TRIAL_S = 1.0
-FAREWELL_S = 1.0
-"""At the stop, which the clients have to take what is there."""
+FAREWELL_S = 0.25
+"""At the stop, which the clients have to take what is there: brokers and disk are told farewell meanwhile."""
 SOCKET_MODE = 0o660
 RETRY_S = 30.0
 BACKLOG = 64
 
 _SAY_EVERY_S = 60.0
+_REASONS = {
+    errno.EADDRINUSE: "another program listens there: stop it, or choose another address in live.listen",
+    errno.EADDRNOTAVAIL: "this machine does not have that address (yet)",
+    errno.EACCES: "this user may not listen there: choose a port above 1023, or a folder of this user, in live.listen",
+    errno.ENOENT: "there is no such folder: make it, or choose another one in live.listen",
+    errno.EEXIST: "what lies there is no socket: take it away, or choose another path in live.listen",
+}
+"""By which a person knows what to do."""
 
 
 class Chunk(NamedTuple):
@@ -135,7 +145,8 @@ class Live:
         self._clients: set[_Client] = set()
         self._newcomers: list[_Client] = []
         self._greeted: Sequence[_Client] = ()
-        self._states: Iterator[bytes] = iter(())
+        self._untold: deque[str] = deque()
+        """Devices whose state those who are greeted have still to get."""
         self._somebody = asyncio.Event()
         self._nobody = asyncio.Event()
         self._nobody.set()
@@ -163,7 +174,7 @@ class Live:
         self._over.set()
 
     async def run(self, _report: Report) -> None:
-        """Returns after `end`, when the clients have got what was there: to be cancelled, if that takes too long."""
+        """Returns after `end`, when the clients have got what was there, or had time enough."""
         loop = asyncio.get_running_loop()
         servers = [await loop.create_server(partial(_Client, self), sock=each.dup()) for each in self._passed]
         if servers:
@@ -181,7 +192,9 @@ class Live:
                 server.close()
             for client in [*self._clients]:
                 client.finish()
-            await self._nobody.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._nobody.wait()
         finally:
             for server in servers:
                 server.close()
@@ -247,12 +260,24 @@ class Live:
 
     def _tell_states(self) -> None:
         """What a state does not hold yet comes after it: the events of this moment have not been told."""
-        lines = [*islice(self._states, STATES)]
+        lines = self._next_states()
         if not lines and self._newcomers:
             self._greeted, self._newcomers = self._newcomers, []
-            self._states = map(self._state_line, [*self._sources])
-            lines = [*islice(self._states, STATES)]
+            self._untold = deque(source.name for source in self._sources)
+            lines = self._next_states()
         _put(lines, self._greeted)
+
+    def _next_states(self) -> Sequence[bytes]:
+        lines: list[bytes] = []
+        if not self._untold:
+            return lines
+        # A reload may have come in between: of who has gone, his removal was the last word.
+        there = {source.name: source for source in self._sources}
+        while self._untold and len(lines) < STATES and sum(map(len, lines)) < STATES_BYTES:
+            source = there.get(self._untold.popleft())
+            if source is not None:
+                lines.append(self._state_line(source))
+        return lines
 
     def _state_line(self, source: Source) -> bytes:
         state = {key: value for key, value in self._state(source).items() if key != "name"}
@@ -312,8 +337,7 @@ class Live:
 
     def _complain(self, wanted: Listen, error: OSError) -> None:
         if not self._complained:
-            taken = error.errno == errno.EADDRINUSE
-            why = "another program listens there" if taken else error.strerror or error
+            why = _REASONS.get(error.errno or 0, error.strerror or error)
             log.warning("live: cannot listen on %s: %s. It is tried again; all else goes on", wanted, why)
         self._complained = True
 

@@ -5,6 +5,7 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -14,10 +15,12 @@ from gateway import __version__, wire
 from gateway.bus import EventBus, Overflow
 from gateway.config import Config
 from gateway.config.catalogue import Catalogue
+from gateway.devices import KIND
 from gateway.errors import Refused
 from gateway.filters.filter import MOST_METRICS
 from gateway.journal.journal import Journal
 from gateway.model import Clock, Observation, Reading, Stamp, Value
+from gateway.plan import Plan, Verb
 from gateway.publish.delivery import Delivery
 from gateway.request import Nothing, Request, Text
 from gateway.source import Source
@@ -70,19 +73,22 @@ class Face:
     def take(self, reading: Reading) -> None:
         self.values.update(reading.values)
         self.at = reading.at
-        while len(self.values) > MOST_METRICS:
-            first = next(iter(self.values))
-            del self.values[first]
-            self.traces.pop(first, None)
+        # At once: to look for the first key again after each is quadratic.
+        for name in [*islice(self.values, max(0, len(self.values) - MOST_METRICS))]:
+            del self.values[name]
+            self.traces.pop(name, None)
 
     def sample(self, at: int, source: Source) -> None:
         self._counts.append(source.readings)
         for name, value in self.values.items():
+            trace = self.traces.get(name)
             if isinstance(value, str):
+                if trace is not None:  # its samples go on, with none
+                    trace.note(at, math.nan)
                 continue
-            if name not in self.traces:
-                self.traces[name] = Trace()
-            self.traces[name].note(at, _sample(value) if source.online else math.nan)
+            if trace is None:
+                trace = self.traces[name] = Trace()
+            trace.note(at, _sample(value) if source.online else math.nan)
 
     @property
     def rate(self) -> float:
@@ -91,18 +97,23 @@ class Face:
             return 0.0
         return (self._counts[-1] - self._counts[0]) / (max(1, len(self._counts) - 1) * SAMPLE_S)
 
-    def metrics(self, options: DriverOptions) -> Iterator[dict[str, Any]]:
-        """`options`: of the device, as they are now."""
+    def metrics(self, options: DriverOptions, *, until: int | None) -> Iterator[dict[str, Any]]:
+        """`options`: of the device, as they are now; `until`: the sample with which histories end, None: without."""
         if options is not self._options:
             self._options, self._catalogue = options, Catalogue(options)
         for name, value in self.values.items():
             metric = self._catalogue.metric(name)
-            yield {
-                "name": name,
-                "label": metric.label if metric is not None and "*" not in metric.label else name,
+            told = {
+                "name": wire.portable(name),
+                "label": wire.portable(
+                    metric.label if metric is not None and "*" not in metric.label else name
+                ),
                 "unit": symbol(metric.unit) if metric is not None else "",
                 "value": wire.portable(value),
             }
+            if until is not None and (trace := self.traces.get(name)):
+                told["history"] = trace.until(until)
+            yield told
 
 
 class Overview:
@@ -143,17 +154,26 @@ class Overview:
                         if isinstance(event, Reading):
                             face.take(event)
 
-    def tell(self, request: dict[str, Any]) -> Mapping[str, Any]:
+    def change(self, plan: Plan) -> None:
+        """Forget what devices have said that are read in another way now, or whose values are called otherwise."""
+        for step in plan.steps:
+            if step.kind == KIND and (step.verb is not Verb.CHANGE or "filters" in step.keys):
+                self._faces.pop(step.name, None)
+
+    async def tell(self, request: dict[str, Any]) -> Mapping[str, Any]:
         """The verb."""
         asked = _Asked.of(request)
         sources = {source.name: source for source in self._sources}
         for name in asked.devices or ():
             if name not in sources:
                 raise Refused(f"{name}: no such device; there are {', '.join(sorted(sources)) or 'none'}")
-        wanted = sources if asked.devices is None else asked.devices
+        devices = []
+        for name in sources if asked.devices is None else asked.devices:
+            devices.append(self.device(sources[name], history=asked.history))
+            await asyncio.sleep(0)  # readings are to come between them
         return {
             **self.gateway(),
-            "devices": [self.device(sources[name], history=asked.history) for name in wanted],
+            "devices": devices,
             "brokers": self.brokers(),
             "journal": self.journal(),
         }
@@ -200,11 +220,7 @@ class Overview:
         presence = source.presence
         told = {} if presence is None else orjson.loads(wire.encode_availability(presence))
         rejected, options = source.tally_rejected(), source.options
-        metrics = [*face.metrics(options)]
-        if history:
-            for metric in metrics:
-                if trace := face.traces.get(metric["name"]):
-                    metric["history"] = trace.until(self.sampled)
+        metrics = [*face.metrics(options, until=self.sampled if history else None)]
         age_s = None if face.at is None else round(max(0.0, self._clock().mono - face.at.mono), 3)
         return {
             "name": source.name, "driver": options.driver, "port": options.port, "state": "offline", **told,

@@ -5,12 +5,15 @@ And the sockets that it has opened for us.
 Source: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3); systemd.service(5), Type=notify-reload.
 """
 
+import logging
 import os
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+
+log = logging.getLogger(__name__)
 
 STATUS_BYTES = 1024
 """A longer status is cut; systemd takes no datagram above 4 KiB."""
@@ -130,6 +133,13 @@ def passed_sockets(name: str, environment: Mapping[str, str] = os.environ) -> li
     for number in range(min(int(count), len(names))):
         if names[number] == name:
             passed = socket.socket(fileno=_FIRST_PASSED + number)
+            if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                passed.close()
+                log.warning(
+                    "what the service manager hands over as %s does not listen, and is not used: its unit needs"
+                    " ListenStream= and Accept=no", name,
+                )  # fmt: skip
+                continue
             passed.set_inheritable(False)
             passed.setblocking(False)
             found.append(passed)

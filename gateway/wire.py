@@ -92,8 +92,8 @@ def encode_alert(alert: Alert) -> bytes:
     """`time` is that of this message, `since` that of the state."""
     event = {
         "time": rfc3339(alert.at.wall_ns), "rule": alert.rule, "device": alert.device, "state": alert.state,
-        "since": rfc3339(alert.since.wall_ns), "severity": alert.severity, "value": alert.value,
-        "message": alert.message, "labels": alert.labels,
+        "since": rfc3339(alert.since.wall_ns), "severity": alert.severity, "value": portable(alert.value),
+        "message": portable(alert.message), "labels": alert.labels,
     }  # fmt: skip
     if not (alert.at.synchronised and alert.since.synchronised):
         event["clock"] = UNSYNCHRONISED

@@ -37,8 +37,8 @@ def test_every_block_of_toml_is_a_good_configuration(
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", document.read_text(), re.DOTALL)):
-        for credential in re.findall(r'credential = "(.*?)"', block):
-            (tmp_path / credential).write_text("hunter2")
+        for secret in re.findall(r'\{ (?:credential|file) = "([^/]*?)" \}', block):
+            (tmp_path / secret).write_text("hunter2")
         file = tmp_path / f"{number}.toml"
         file.write_text(block)
         config.load(file)
@@ -64,9 +64,15 @@ def test_every_command_in_a_console_is_one_that_sallyport_takes(document: Path) 
 
 
 def test_readme_names_every_command_and_no_other() -> None:
-    named = set(re.findall(r"^\| `sallyport (\w+)`", README, re.MULTILINE))
-    known = set(re.findall(r"^    (\w+)(?: |$)", parser().format_help(), re.MULTILINE))
-    assert named == known
+    named = re.findall(r"^\| `sallyport (\w+)`", README, re.MULTILINE)
+    known = re.findall(r"^    (\w+)(?: |$)", parser().format_help(), re.MULTILINE)
+    assert sorted(named) == sorted(known)
+
+
+def test_readme_has_each_topic_once() -> None:
+    topics = re.findall(r"^\| `((?:sallyport|homeassistant)/.*?)` \|", README, re.MULTILINE)
+    assert len(topics) >= 10
+    assert sorted(topics) == sorted(set(topics))
 
 
 def test_readme_names_every_driver_that_comes_with_sallyport() -> None:

@@ -1,15 +1,13 @@
 """Every command that a document shows is run by some test, or it is said here why not."""
 
-import ast
 import re
 import shlex
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from gateway.arguments import parser
-from tests.support.documents import DOCUMENTS, ROOT, blocks, console, indented, name
+from tests.support.documents import DOCUMENTS, blocks, console, fenceless, indented, known_tests, name
 
 IN_CONSOLES = {
     "sallyport": "test_commands_of_the_pages_do_what_they_are_shown_for",
@@ -17,6 +15,7 @@ IN_CONSOLES = {
 }
 """What stands behind a $ and which test runs it, as it is."""
 
+TEN_MINUTES = "test_first_ten_minutes_lead_to_a_value_and_into_home_assistant"
 INSTALLED = "test_one_command_installs_a_service_that_runs_and_says_what_to_do_next"
 REMOVED = "test_removal_leaves_configuration_and_journal_and_with_purge_nothing"
 PACKAGED = "test_package_is_installed_upgraded_removed_and_purged_and_loses_nothing"
@@ -25,6 +24,9 @@ SEVERAL = "test_several_gateways_on_one_machine_do_not_know_each_other"
 RELOADED = "test_reload_reads_a_new_port_and_goes_on_with_the_same_process"
 CONTROLLED = "test_each_message_of_the_page_is_answered_as_it_says"
 ACKNOWLEDGED = "test_alert_is_acknowledged_silenced_and_told_so"
+DUMPED = "test_dump_of_a_service_is_in_systemds_journal"
+PROFILED = "test_profile_of_a_gateway_at_work_is_written_when_it_is_stopped"
+HEARD = "test_feed_is_served_on_the_sockets_that_systemd_holds_and_nobody_is_refused_during_a_restart"
 _POSTED = "curl -H 'Content-Type: application/json' -d"
 
 RUN_BY = {
@@ -39,10 +41,14 @@ RUN_BY = {
     "sudo systemctl restart sallyport": CREDENTIAL,
     "sudo systemctl enable --now sallyport@east sallyport@west": SEVERAL,
     "systemctl status sallyport": INSTALLED,
+    "python3 -m venv ~/sallyport-venv": INSTALLED,  # these three in /opt/sallyport
+    "~/sallyport-venv/bin/pip install --require-hashes -r requirements.lock": INSTALLED,
+    "~/sallyport-venv/bin/pip install --no-deps --no-build-isolation .": INSTALLED,
+    "~/sallyport-venv/bin/sallyport run --config gateway.toml": TEN_MINUTES,
     "sudo sallyport check && sudo systemctl reload sallyport": RELOADED,
     "sudo journalctl -u sallyport -p warning -b": "test_examples_of_the_page_find_something",
     "sudo journalctl -u sallyport DEVICE=boiler": "test_examples_of_the_page_find_something",
-    "sudo sallyport tail --count 5": "test_first_ten_minutes_lead_to_a_value",
+    "sudo sallyport tail --count 5": TEN_MINUTES,
     "scripts/audit": "test_audit_tells_nothing_known_from_nobody_asked",
     "scripts/docs": "test_page_that_is_made_of_the_program_is_as_the_program_is_now",
     "mosquitto_sub -t 'sallyport/greenhouse/response/#' -v &": CONTROLLED,
@@ -52,6 +58,22 @@ RUN_BY = {
     "curl http://127.0.0.1:8080/api/devices/boiler": "test_every_answer_says_what_a_browser_may_do_with_it",
     _POSTED + """ '{"rule":"overheat","by":"Ada"}' http://127.0.0.1:8080/api/alerts/ack""": ACKNOWLEDGED,
     _POSTED + """ '{"rule":"*","for":"2h"}' http://127.0.0.1:8080/api/alerts/silence""": ACKNOWLEDGED,
+    "nc 127.0.0.1 4040": "test_netcat_shows_the_feed_as_the_page_says",
+    "nc -U /run/sallyport/live.sock": "test_netcat_shows_the_feed_as_the_page_says",
+    "socat -u UNIX-CONNECT:/run/sallyport/live.sock -": HEARD,
+    "sudo cp /opt/sallyport/current/systemd/sallyport-live.socket /etc/systemd/system/": HEARD,
+    "sudo systemctl stop sallyport": HEARD,
+    "sudo systemctl enable --now sallyport-live.socket": HEARD,
+    "sudo systemctl start sallyport": HEARD,
+    "sudo systemctl kill --signal=USR1 sallyport": DUMPED,
+    "sudo journalctl -u sallyport --grep dump:": DUMPED,
+    "sallyport run --debug --config /etc/sallyport/gateway.toml": (
+        "test_debugging_names_the_task_that_holds_the_loop_up_and_what_was_not_closed"
+    ),
+    "scripts/profile --for 30s demo": "test_profile_ends_by_itself_and_says_what_it_cannot_look_at",
+    "scripts/profile run --config my.toml": PROFILED,
+    "scripts/profile --with yappi --for 30s run --config my.toml": PROFILED,
+    "(umask 077; cat > mqtt-password)": TEN_MINUTES,
     "sallyport manual | man -l -": "test_man_has_nothing_to_say_against_the_page",
 }
 """In indented blocks: the test that does what they do, in a box or with the same arguments."""
@@ -76,10 +98,6 @@ NOT_RUN = {
     ". .venv/bin/activate": "changes a shell, and the tests have none",
     "pip download --require-hashes -r requirements.lock -d wheels": "needs an index; test_install makes such a folder",
     "sudo journalctl --follow --unit sallyport": "has no end; the same without it is run",
-    "python3 -m venv ~/sallyport": "scripts/environment does the same with each clone that CI makes",
-    "~/sallyport/bin/pip install --require-hashes -r requirements.lock": "likewise",
-    "~/sallyport/bin/pip install --no-deps .": "likewise",
-    "~/sallyport/bin/sallyport run --config gateway.toml": "likewise",
     "sallyport decode frame FILE --device gateway.toml:dust": "FILE is the reader's",
 }
 """And why not."""
@@ -97,14 +115,12 @@ LANGUAGES = {
 """Of fenced blocks, and which tests read them."""
 
 
-@cache
-def known_tests() -> frozenset[str]:
-    return frozenset(
-        node.name
-        for path in ROOT.glob("tests/**/*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-    )
+TABLES = {
+    "docs/bringing-up.md": "test_unknown_instruments_are_on_mqtt_with_what_is_printed",
+    "docs/notifications.md": "test_tables_that_it_shows_are_good",
+    "docs/status-page.md": "test_telegraf_would_understand_what_is_published",
+}
+"""Pages with TOML in indented blocks, since it is no configuration or not a whole one; and which test reads it."""
 
 
 @pytest.mark.parametrize("command", TYPED)
@@ -129,6 +145,12 @@ def test_nothing_is_excused_that_is_not_shown() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_block_is_in_a_language_that_some_test_reads(document: Path) -> None:
     assert {language for language, _ in blocks(document)} <= LANGUAGES.keys()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_table_that_is_in_no_fence_is_read_by_a_test_of_its_own(document: Path) -> None:
+    if re.search(r"^ {4,}\[+[a-z]+\.\S+\]+$", fenceless(document), re.MULTILINE):
+        assert TABLES[name(document)] in known_tests()
 
 
 MENTIONED = {

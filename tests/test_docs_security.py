@@ -1,8 +1,6 @@
 """What docs/security.md names is there, and no claim stands in it that no test tries."""
 
-import ast
 import re
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,25 +16,17 @@ from gateway.publish import mended_aiomqtt
 from gateway.publish.packets import names
 from gateway.request import LARGEST
 from gateway.web import guard, server, stream
+from tests.support.documents import known_tests
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "security.md").read_text()
 ROWS = [line for line in TEXT.splitlines() if line.startswith("|") and not line.startswith("| ---")]
 
 
-def _tests() -> Counter[str]:
-    found: Counter[str] = Counter()
-    for path in (*ROOT.glob("tests/**/*.py"), *ROOT.glob("drivers/testing/*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                found[node.name] += 1
-    return found
-
-
 def test_every_test_that_the_page_names_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", TEXT))
     assert len(named) > 60
-    assert named - _tests().keys() == set()
+    assert named - known_tests() == set()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:50])

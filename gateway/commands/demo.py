@@ -53,7 +53,7 @@ def run(names: Sequence[str], *, stop_after: str | None, port: int) -> int:
         asyncio.run(_demonstrate(simulations, seconds, _free(port), tail))
     except ExceptionGroup as group:
         raise first_cause(group) from group
-    print("\nThat was the main job. Next: `sallyport drivers`, and a configuration of your own.", flush=True)
+    print("\nThat was the main job. Next: a configuration of your own, docs/getting-started.md", flush=True)
     return 0
 
 

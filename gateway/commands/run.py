@@ -29,7 +29,6 @@ _STDIN = 0
 
 def run(path: Path, *, debug: bool) -> int:
     """Raises: ConfigError; Unreachable when the embedded broker cannot start."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until it has a meaning: it must not end us
     loaded = config.load(path)
     tail = Tail()
     start_logging("debug" if debug else loaded.gateway.log_level, loaded.gateway.log_format, tail)
@@ -56,6 +55,7 @@ def run(path: Path, *, debug: bool) -> int:
     try:
         runner.run(_until_signalled(loaded, path, tail, debug=debug))
     finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Python puts a handler of ours out of place as it ends
         # A name lookup, a connection attempt or a disk cannot be cancelled: a thread that is stuck in one
         # must not hold up the stop, and the interpreter would wait for it.
         executor.shutdown(wait=False, cancel_futures=True)

@@ -20,7 +20,6 @@ def run(driver_name: str, path: Path) -> int:
     try:
         with PtyInstrument.plugged_in(path.absolute()) as instrument:
             print(section(driver_name, instrument.path), end="", flush=True)
-            print("Ctrl-C unplugs it.", file=sys.stderr, flush=True)
             asyncio.run(_until_signalled(instrument, simulation))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
@@ -55,6 +54,7 @@ async def _until_signalled(instrument: PtyInstrument, simulation: Simulation) ->
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    print("Ctrl-C unplugs it.", file=sys.stderr, flush=True)
     async with asyncio.TaskGroup() as group:
         playing = group.create_task(play(instrument, simulation))
         await stop.wait()

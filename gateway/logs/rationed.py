@@ -20,8 +20,8 @@ class Rationed(logging.Handler):
     """Passes lines on: of each kind `most` in a period, then one line that says how many more there were.
 
     A kind is what has happened (its message id, or else the place in the program that says so) to one device, port,
-    broker, rule or receiver: of 200 devices behind one hub each has a line down and a line up. Not rationed are
-    debugging, since who asks for it wants to see everything, and what is critical: the last words before an end.
+    broker, rule or receiver: of 200 devices behind one hub each has a line down and a line up. Nothing is
+    rationed while somebody debugs, who wants to see everything, nor what is critical: the last words before an end.
     """
 
     def __init__(
@@ -44,7 +44,11 @@ class Rationed(logging.Handler):
         now = self._now()
         self._tell(now)
         kind = _kind(record)
-        free = record.levelno <= logging.DEBUG or record.levelno >= logging.CRITICAL
+        free = (
+            record.levelno <= logging.DEBUG
+            or record.levelno >= logging.CRITICAL
+            or logging.getLogger().isEnabledFor(logging.DEBUG)  # asyncio then warns of each slow step
+        )
         if free or self._ration.take(kind, now):
             self._pass_on(record)
             return

@@ -76,6 +76,14 @@ class Listener:
             process.terminate()
             process.wait()
 
+    def wait_for(self, text: str, times: int) -> None:
+        """Until it has come so often. Raises: TimeoutError."""
+        deadline = time.monotonic() + QUIET_S
+        while self._file.read_text().count(text) < times:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{text!r} has not come {times} times")
+            time.sleep(0.1)
+
     def wait(self, sent: int) -> None:
         """Until that many readings have come, or nothing more does."""
         count, rest, heard_at = 0, b"", time.monotonic()

@@ -137,6 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--for {args.for_so_long}: {error}")
     tool = TOOLS[args.tool]()
     file = args.output or Path(tool.file)
+    try:
+        file.touch()
+    except OSError as error:
+        parser.error(f"--output {file}: {error.strerror}")  # before the work, not after it
     status = EXIT_INTERRUPTED
     import_module(f"gateway.commands.{command[0]}")  # which takes longer than all that is of interest
     with Path(os.devnull).open("w") as nowhere:

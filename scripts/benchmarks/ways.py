@@ -35,9 +35,14 @@ class Running:
     def cpu_s(self) -> float:
         return self._cpu_s() - self._cpu_at_start
 
+    def forget_peak(self) -> None:
+        """Source: proc(5), /proc/pid/clear_refs."""
+        for each in self.processes:
+            Path(f"/proc/{each.pid}/clear_refs").write_text("5")
+
     @property
     def peak_rss(self) -> int:
-        """The most that has been resident, ever."""
+        """The most that has been resident, ever, or since it was forgotten."""
         statuses = [Path(f"/proc/{each.pid}/status").read_text() for each in self.processes]
         return sum(int(found[1]) * 1024 for each in statuses if (found := re.search(r"VmHWM:\s+(\d+)", each)))
 

@@ -61,6 +61,8 @@ class Site:
     def __init__(self, path: Path, *, devices: int = 0, passed: Sequence[socket.socket] = ()) -> None:
         self.path = path
         self.bus = EventBus()
+        self.note = ""
+        """What there is to say of each device."""
         self.asked = 0
         """How often the state of a device was made."""
         options = drivers.find("json").options.model_validate({"driver": "json", "port": "/dev/x"})
@@ -87,7 +89,7 @@ class Site:
 
     def _state(self, source: Source) -> Mapping[str, Any]:
         self.asked += 1
-        return {"name": source.name, "state": "online"}
+        return {"name": source.name, "state": "online", **({"note": self.note} if self.note else {})}
 
     async def say(self, count: int, *, first: int = 1, text: str = "") -> None:
         """As devices do: a few at a time."""
@@ -156,6 +158,24 @@ async def test_states_are_made_once_for_all_who_come_together_and_a_few_at_a_tim
         assert site.asked <= 3 * 3 * STATES
         for feed in feeds:
             assert [each["device"] for each in feed.events("device")] == [each.name for each in site.sources]
+
+
+async def test_who_comes_is_told_each_device_however_much_there_is_to_say_of_it(path: Path) -> None:
+    async with Site.running(path, devices=STATES) as site:
+        site.note = "x" * (ROOM_BYTES // 8)
+        async with Feed.open(path) as feed:
+            await feed.has("device", STATES)
+        assert feed.dropped == 0
+
+
+async def test_of_a_device_that_goes_while_states_are_told_its_removal_is_the_last_word(path: Path) -> None:
+    async with Site.running(path, devices=2 * STATES) as site, Feed.open(path) as feed:
+        await feed.has("device")
+        gone = site.sources.pop()
+        await gone.announce_removal()
+        await feed.has("removal")
+        await asyncio.sleep(2 * PACE_S)
+        assert [each["device"] for each in feed.events("device")] == [each.name for each in site.sources]
 
 
 async def test_client_that_comes_and_goes_leaves_nothing_behind_and_costs_others_nothing(path: Path) -> None:
@@ -291,7 +311,8 @@ async def test_address_that_is_taken_is_said_once_and_tried_until_it_is_free(
             async with Feed.open(path) as feed:
                 await feed.has("gateway")
     complaint = (
-        f"live: cannot listen on {path}: another program listens there. It is tried again; all else goes on"
+        f"live: cannot listen on {path}: another program listens there: stop it, or choose another address in"
+        " live.listen. It is tried again; all else goes on"
     )
     assert said(caplog) == [complaint, f"live: whoever connects to {path} gets each event"]
 
@@ -313,9 +334,27 @@ async def test_file_that_is_no_socket_stays(path: Path, caplog: pytest.LogCaptur
     async with Site.running(path):
         await asyncio.sleep(100)
     assert path.read_text() == "somebody's notes"
-    assert said(caplog) == [
-        f"live: cannot listen on {path}: File exists. It is tried again; all else goes on"
-    ]
+    complaint = (
+        f"live: cannot listen on {path}: what lies there is no socket: take it away, or choose another path in"
+        " live.listen. It is tried again; all else goes on"
+    )
+    assert said(caplog) == [complaint]
+
+
+@pytest.mark.parametrize(
+    ("listen", "why"),
+    [
+        ("/nowhere/live.sock", "there is no such folder: make it, or choose another one in live.listen"),
+        ("192.0.2.7:4040", "this machine does not have that address (yet)"),
+    ],
+)
+async def test_what_keeps_it_from_listening_is_said_in_words_by_which_one_can_act(
+    listen: str, why: str, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Site.running(path) as site:
+        site.live.change(LiveOptions.model_validate({"listen": listen, "remote": True}))
+        await asyncio.sleep(1)
+    assert said(caplog) == [f"live: cannot listen on {listen}: {why}. It is tried again; all else goes on"]
 
 
 async def test_socket_of_a_process_that_came_after_us_stays(path: Path) -> None:
@@ -367,15 +406,12 @@ async def test_at_the_end_clients_get_what_is_there_and_the_feed_does_not_wait_f
                 stalled.connect(str(path))
                 await site.say(4000, text="x" * 200)
                 site.bus.put(reading(4001))
+                ended = loop.time()
                 site.live.end()
                 await feed.hung_up()
                 assert numbers(feed) == [*range(1, 4002)]
-                begun = loop.time()
-                await asyncio.wait([task], timeout=FAREWELL_S)
-                assert not task.done()
-                task.cancel()
                 await asyncio.wait([task])
-                assert loop.time() - begun <= FAREWELL_S + 0.01
+                assert loop.time() - ended <= FAREWELL_S + 0.05
     assert site.live.backlogs == {}
 
 

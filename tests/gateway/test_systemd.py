@@ -186,6 +186,12 @@ def test_sockets_that_systemd_passes_are_found_by_their_names_and_go_to_nobody_e
         assert _passed("", one) == []
 
 
+def test_socket_that_does_not_listen_is_not_used() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.socket(type=socket.SOCK_DGRAM) as two:
+        two.bind(("127.0.0.1", 0))
+        assert _passed("live:live", two, one) == [f"live {one.getsockname()[1]} False 0.0"]
+
+
 def test_sockets_that_are_passed_to_another_process_are_not_touched() -> None:
     with socket.create_server(("127.0.0.1", 0)) as one:
         assert _passed("live", one, pid="1") == []

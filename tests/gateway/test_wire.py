@@ -199,5 +199,14 @@ def test_live_line_is_what_is_published_with_its_kind_and_device(event: Event, p
     assert orjson.loads(line) == {"event": kind, "device": ODD, **orjson.loads(published)}
 
 
+def test_alert_about_what_no_json_can_hold_is_told_as_its_reading_is() -> None:
+    alert = Alert(
+        at=NOW, rule="hot", device="d", state=AlertState.FIRING, since=NOW, value=2**70, severity="",
+        message="\ud800", labels={},
+    )  # fmt: skip
+    told = orjson.loads(wire.encode_alert(alert))
+    assert (told["value"], told["message"]) == (2.0**70, "?")
+
+
 def test_what_is_counted_for_rules_is_not_told_live() -> None:
     assert wire.live_line(Tally(at=NOW, device="boiler", values={"$read": 1}), "7f3a") is None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -11,9 +12,11 @@ DOCUMENTS = sorted(
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROGRAMS = (
-    r"sudo|scripts/[\w-]+|sallyport|systemctl|journalctl|mosquitto_\w+|pip|apt|python3|git|cd|\.|curl|~/\S+"
+    r"sudo|scripts/[\w-]+|sallyport|systemctl|journalctl|mosquitto_\w+|pip|apt|python3|git|cd|\.|curl"
+    r"|\(umask|~/\S+"
 )
-_COMMAND = re.compile(rf"^    ((?:{_PROGRAMS})(?: .*?)??)(?:  +#.*|    # .*)?$", re.MULTILINE)
+_COMMAND = re.compile(rf"^ {{4,}}(\$ (?:.*?)|(?:{_PROGRAMS})(?: .*?)??)(?:  +#.*|    # .*)?$", re.MULTILINE)
+"""Behind a `$`, or of a program that pages show without one."""
 
 
 def name(document: Path) -> str:
@@ -34,7 +37,20 @@ def console(document: Path) -> Iterator[str]:
                 yield line[2:]
 
 
+def fenceless(document: Path) -> str:
+    return _FENCED.sub("", document.read_text())
+
+
 def indented(document: Path) -> Iterator[str]:
     """Commands in indented blocks, without the remarks behind them."""
-    rest = _FENCED.sub("", document.read_text())
-    yield from (command.strip() for command in _COMMAND.findall(rest))
+    yield from (command.removeprefix("$ ").strip() for command in _COMMAND.findall(fenceless(document)))
+
+
+@cache
+def known_tests() -> frozenset[str]:
+    """By name: those of this project, and of the contract that drivers of others pass."""
+    return frozenset(
+        test
+        for path in (*ROOT.glob("tests/**/*.py"), *ROOT.glob("drivers/testing/*.py"))
+        for test in re.findall(r"^ *(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    )

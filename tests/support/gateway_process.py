@@ -79,6 +79,10 @@ class GatewayProcess:
     def threads(self) -> int:
         return len([*Path(f"/proc/{self._process.pid}/task").iterdir()])
 
+    def ignores(self, number: signal.Signals) -> bool:
+        [ignored] = re.findall(r"^SigIgn:\s*(\w+)", (self.proc / "status").read_text(), re.MULTILINE)
+        return bool(int(ignored, 16) & 1 << number - 1)
+
     @property
     def descriptors(self) -> Counter[str]:
         """What it has open, sockets and pipes without their numbers."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,55 @@ async def test_loop_that_stands_still_is_seen_too(tmp_path: Path) -> None:
     file = configure(tmp_path, rogue("wedges the loop"))
     async with GatewayProcess.running(file, environment=installed(tmp_path / "site")) as gateway:
         await gateway.said("rogue: online")
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
+        asking = asyncio.create_task(sallyport("dump", folder=tmp_path))
         gateway.send(signal.SIGUSR1)
         await gateway.said("dump: threads MainThread")
         await gateway.said("_Rogue._misbehave")
+        status, out, err = await asking
         gateway.kill()
+    assert (status, out) == (1, "")
+    assert "the gateway has not answered for 5 s" in err
+    assert "kill --signal=USR1" in err
+
+
+async def test_asking_for_a_dump_ends_nothing_at_whatever_moment_it_comes(tmp_path: Path, board: str) -> None:
+    async with GatewayProcess.running(configure(tmp_path, board)) as gateway:
+        await until(lambda: gateway.ignores(signal.SIGUSR1))
+        asking = asyncio.create_task(_ask_again_and_again(gateway))
+        await gateway.said("ready")
+        assert await gateway.stop() == 0
+        await asking
+
+
+BEFORE_THE_REST = """\
+import signal, sys
+def note(event, arguments):
+    if event == "import" and arguments[0] == "gateway.commands.run":
+        print(signal.getsignal(signal.SIGUSR1).name)
+sys.addaudithook(note)
+from gateway import cli
+cli.main(["run", "--config", "/nowhere"])
+"""
+
+
+def test_asking_for_a_dump_ends_nothing_while_most_of_the_program_is_still_to_be_loaded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE_THE_REST],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "SIG_IGN\n", done.stderr
+
+
+async def _ask_again_and_again(gateway: GatewayProcess) -> None:
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(int(gateway.proc.name), signal.SIGUSR1)  # `gateway.send` would take the exit status away
+            await asyncio.sleep(0.002)
 
 
 async def test_debugging_names_the_task_that_holds_the_loop_up_and_what_was_not_closed(
@@ -179,8 +224,12 @@ def test_profile_ends_by_itself_and_says_what_it_cannot_look_at(tmp_path: Path) 
     assert (done.returncode, done.stdout) == (0, "")
     assert "Supervisor._keep" in done.stderr
     assert (tmp_path / "profile").exists()
-    done = subprocess.run(
-        [*command, "tail"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 2
-    assert "tail: only demo and run are at work until they are stopped" in done.stderr
+    for mistake, words in (
+        (["tail"], "tail: only demo and run are at work until they are stopped"),
+        (["--output", "/nowhere/profile", "demo"], "--output /nowhere/profile: No such file or directory"),
+    ):
+        done = subprocess.run(
+            [*command, *mistake], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 2
+        assert words in done.stderr

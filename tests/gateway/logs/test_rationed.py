@@ -83,6 +83,15 @@ def test_last_words_and_debugging_are_never_withheld() -> None:
     handler.close()
 
 
+def test_while_somebody_debugs_nothing_is_withheld(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    handler, outlet, _ = rationed(most=1)
+    for device in ("boiler", "pump", "boiler"):
+        handler.handle(record("Executing <Task pending name='%s'>", device, level=logging.WARNING))
+    assert len(outlet.texts) == 3
+    handler.close()
+
+
 def test_tracebacks_are_rationed_and_what_is_withheld_holds_on_to_nothing() -> None:
     handler, outlet, _ = rationed(most=1)
     handler.handle(record("a bug", error=raised("first")))
