@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import drivers
 from drivers.driver import DriverOptions, Metric
-from gateway.filters.naming import origin, origins_behind
+from gateway.filters.filter import Names
+from gateway.filters.naming import name_before, origin, origins_behind
 
 
 class Catalogue:
@@ -49,6 +50,13 @@ class Catalogue:
         if metric is None or name not in self._origins:
             return name
         return metric.label if self._labels[metric.label] == 1 else f"{metric.label} ({name})"
+
+
+def may_come(options: DriverOptions, name: str) -> bool:
+    """Whether the filters let pass what is called so, and the driver has it, where it says all that it has."""
+    before = name_before(options.filters, name)
+    driver = drivers.find(options.driver)
+    return before is not None and (not driver.complete or before in Names(driver.describe(options)))
 
 
 _MOST = 1024

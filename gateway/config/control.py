@@ -56,7 +56,7 @@ class ControlOptions(Table):
         return verb in Names(self.allow)
 
     def may_set(self, device: str, metric: str) -> bool:
-        return f"{device}.{metric}" in Names(self.set_)
+        return self.enabled and f"{device}.{metric}" in Names(self.set_)
 
     def mistakes(self, devices: Mapping[str, DriverOptions | None]) -> Iterator[tuple[KeyPath, str]]:
         """Names that can never be meant, and where; `devices`: None for one whose options are wrong themselves."""

@@ -17,6 +17,7 @@ from drivers.line import LINE_SETTINGS
 from drivers.port import place
 from drivers.power import Power
 from gateway.config import complaints
+from gateway.config.catalogue import may_come
 from gateway.config.complaints import Model, Problem, Section
 from gateway.config.control import ControlOptions
 from gateway.config.files import may_be_changed_by_all, may_be_read_by_all
@@ -41,6 +42,7 @@ from gateway.config.secret import WAYS
 from gateway.config.web import WebOptions
 from gateway.errors import ConfigError
 from gateway.filters.filter import Names
+from gateway.filters.naming import names_behind
 from gateway.rules.names import did_you_mean
 from gateway.rules.rulebook import Mistake
 from gateway.units import written_duration
@@ -448,6 +450,13 @@ def _doubts_of_device(name: str, device: DriverOptions) -> Iterator[Problem]:
     # No error: a hub comes and goes as its instruments do, and the gateway is to read the others meanwhile.
     if device.power_cycle is not None and (problem := Power(device.power_cycle).problem()):
         yield Problem(("devices", name, "power_cycle"), f"it cannot be switched now: {problem}")
+    for metric in device.metrics:
+        if not may_come(device, metric):
+            known = names_behind(device.filters, drivers.find(device.driver).describe(device))
+            yield Problem(
+                ("devices", name, "metrics", metric),
+                f"means nothing: no metric of this name is published{did_you_mean(metric, known)}",
+            )
     every_s = device.asked_every if isinstance(device, AskingOptions) else 0
     if device.stale_after is not None and device.stale_after <= every_s:
         yield Problem(

@@ -114,6 +114,16 @@ class WebOptions(Table):
     )
 
     @property
+    def url(self) -> str | None:
+        """Where browsers on other machines find the page, as far as that can be told from here."""
+        if self.listen is None or self.listen.loopback:
+            return None
+        address = ip_address(self.listen.host)
+        if not address.is_unspecified:
+            return None if address.is_link_local else f"http://{self.listen}/"
+        return f"http://{self.hosts[0]}:{self.listen.port}/" if self.hosts else None
+
+    @property
     def guarded(self) -> bool:
         """Whether one has to say who one is."""
         return self.password is not None or self.token is not None

@@ -12,8 +12,8 @@ from gateway.publish.publisher import Message
 
 MOST_ENTITIES = 256
 """Of one device: an instrument that makes up names must not fill Home Assistant's memory."""
-LARGEST = 128 * 1024
-"""Bytes of what is said of one device: brokers in the cloud take no larger message."""
+LARGEST = 120 * 1024
+"""Bytes of what is said of one device's entities: brokers in the cloud take no message of more than 128 KB."""
 
 GATEWAY = "status"
 """Where a device's name would stand; no device is called so."""
@@ -75,11 +75,10 @@ def of_device(
     if not place.by_metric:
         shared["state_topic"] = topics.of_device(place.device)
     found = [each for each in (entity(metric, place) for metric in metrics) if each is not None]
-    components, left_out = _as_far_as_there_is_room(found)
-    if not components:
+    if not found:
         return None
-    for rule in rules:
-        components.update(_alert(place, rule, place.device))
+    alerts = [_alert(place, rule, place.device) for rule in rules]
+    components, left_out = _as_far_as_there_is_room([*alerts, *found])
     device: Config = {
         "identifiers": [unique(place.gateway, place.device)],
         "name": place.device,
@@ -129,15 +128,18 @@ def of_gateway(
             "value_template": templates.waiting(broker), **here, **diagnostic,
         },
     }  # fmt: skip
-    components: Components = {}
-    for name, config in parts.items():
-        components[name] = {
-            "unique_id": f"{unique(gateway)}#{name}",
-            "default_entity_id": entity_id(config["platform"], gateway, name),
-            **config,
-        }
-    for rule in rules:
-        components.update(_alert(place, rule))
+    itself = [
+        (
+            name,
+            {
+                "unique_id": f"{unique(gateway)}#{name}",
+                "default_entity_id": entity_id(config["platform"], gateway, name),
+                **config,
+            },
+        )
+        for name, config in parts.items()
+    ]
+    components, left_out = _as_far_as_there_is_room([*itself, *(_alert(place, rule) for rule in rules)])
     device: Config = {
         "identifiers": [unique(gateway)],
         "name": gateway,
@@ -146,25 +148,24 @@ def of_gateway(
         "sw_version": __version__,
         **({"configuration_url": url} if url else {}),
     }
-    return Announcement(topic(prefix, gateway, GATEWAY), device, {"availability_mode": "all"}, components)
+    shared: Config = {"availability_mode": "all"}
+    return Announcement(topic(prefix, gateway, GATEWAY), device, shared, components, left_out)
 
 
-def _alert(place: Place, rule: str, *device: str) -> Components:
+def _alert(place: Place, rule: str, *device: str) -> tuple[str, Config]:
     """Of a rule; with `device`, the one about it."""
     where = place.topics.of_alert(rule, *device)
-    return {
-        f"alert_{identifier(rule)}": {
-            "platform": "binary_sensor",
-            "unique_id": f"{unique(place.gateway, *device)}#alert/{rule}",
-            "name": f"Alert {rule}",
-            "default_entity_id": entity_id("binary_sensor", place.gateway, *device, rule),
-            "device_class": "problem",
-            "state_topic": where,
-            "value_template": templates.FIRING,
-            "json_attributes_topic": where,
-            "json_attributes_template": templates.ATTRIBUTES,
-            "availability": [_available(place.topics.status)],
-        }
+    return f"alert_{identifier(rule)}", {
+        "platform": "binary_sensor",
+        "unique_id": f"{unique(place.gateway, *device)}#alert/{rule}",
+        "name": f"Alert {rule}",
+        "default_entity_id": entity_id("binary_sensor", place.gateway, *device, rule),
+        "device_class": "problem",
+        "state_topic": where,
+        "value_template": templates.FIRING,
+        "json_attributes_topic": where,
+        "json_attributes_template": templates.ATTRIBUTES,
+        "availability": [_available(place.topics.status)],
     }
 
 
@@ -177,7 +178,7 @@ def _as_far_as_there_is_room(entities: list[tuple[str, Config]]) -> tuple[Compon
     components: Components = {}
     size = 0
     for key, config in entities[:MOST_ENTITIES]:
-        size += len(orjson.dumps(config)) + len(key)
+        size += len(orjson.dumps({key: config}))
         if size > LARGEST:
             break
         components[key] = config

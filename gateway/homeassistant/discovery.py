@@ -14,13 +14,14 @@ from drivers.driver import DriverOptions, Settable
 from gateway import wire
 from gateway.bus import EventBus, Overflow
 from gateway.config import MAIN_BROKER, Config, HomeAssistantOptions
-from gateway.config.catalogue import Catalogue
+from gateway.config.catalogue import Catalogue, may_come
 from gateway.config.rules import is_built_in
 from gateway.errors import Refused
 from gateway.filters.filter import MOST_METRICS, Names
 from gateway.filters.naming import name_before
 from gateway.homeassistant import announcement
 from gateway.homeassistant.announcement import GATEWAY, Announcement
+from gateway.homeassistant.classes import meaning
 from gateway.homeassistant.entities import KINDS, Named, Place, kind_after
 from gateway.homeassistant.memory import Memory, Platforms, Seen
 from gateway.logs import about
@@ -134,11 +135,11 @@ class Discovery:
                     self._see(reading)
 
     def _see(self, reading: Reading) -> None:
+        options = self._config().devices.get(reading.device)
+        if options is None:  # it has just been taken out
+            return
         seen = self._kept.seen.get(reading.device)
         if seen is None:
-            options = self._config().devices.get(reading.device)
-            if options is None:  # it has just been taken out
-                return
             seen = self._kept.seen[reading.device] = Seen(_read_as(options))
         kinds = seen.kinds
         for name, value in reading.values.items():
@@ -147,9 +148,10 @@ class Discovery:
                 continue
             published = wire.portable(name)
             before = kinds.get(published)
-            if before is None and len(kinds) >= MOST_METRICS:
+            if before is None and (len(kinds) >= MOST_METRICS or not may_come(options, published)):
                 continue
-            after = kind_after(before, kind)
+            metric = self._catalogue(reading.device, options).metric(published)
+            after = kind_after(before, kind, measured=metric is not None and any(meaning(metric)))
             if after is not before:
                 kinds[published] = after
                 self._renew.add(reading.device)
@@ -173,7 +175,7 @@ class Discovery:
 
     def _clear(self, delivery: Delivery) -> None:
         """What is over."""
-        stands = self._kept.posted.setdefault(delivery.name, {})
+        stands = self._kept.posted.get(delivery.name, {})
         options, config = self._config().homeassistant, self._config()
         wanted: set[str] = set()
         if options is not None and delivery.name in options.brokers:
@@ -202,6 +204,7 @@ class Discovery:
             if topic in stands:
                 self._clear_topic(delivery, topic)
             return
+        self._complain(name, announced.left_out)
         gone = self._gone.setdefault((delivery.name, topic), {})
         gone.update(stands.get(topic, {}))
         stands[topic] = dict(announced.platforms)
@@ -222,6 +225,8 @@ class Discovery:
                 topic for topic, platforms in topics.items() if not platforms and topic not in board
             ]:
                 del topics[topic]
+            if not topics:
+                del self._kept.posted[name]
         await self._memory.keep(self._kept)
 
     def _announcement(
@@ -237,13 +242,12 @@ class Discovery:
         place = Place(config.gateway.name, name, delivery.topics, by_metric)
         if name == GATEWAY:
             single = [rule for rule, each in rules.items() if each is None]
-            # The status page will have an address one day, for people on other machines.
-            return announcement.of_gateway(prefix, place, single, broker=delivery.name, url=None)
+            return announcement.of_gateway(prefix, place, single, broker=delivery.name, url=config.web.url)
         device = config.devices[name]
         place = replace(place, expire_after=_expiry(device, by_metric=by_metric))
         driver = drivers.find(device.driver)
         about_it = [rule for rule, each in rules.items() if each is not None and name in Names(each)]
-        announced = announcement.of_device(
+        return announcement.of_device(
             prefix,
             place,
             self._metrics(name, device, heard=delivery.name == MAIN_BROKER),
@@ -251,18 +255,13 @@ class Discovery:
             maker=driver.maker,
             model=driver.model,
         )
-        if announced is not None:
-            self._complain(name, announced.left_out)
-        return announced
 
     def _metrics(self, device: str, options: DriverOptions, *, heard: bool) -> Iterator[Named]:
         """What can be set, if somebody has configured that or it was seen; then what was seen, in that order.
 
         `heard`: whether somebody hears there what is to be set.
         """
-        if device not in self._known or self._known[device][0] is not options:
-            self._known[device] = options, Catalogue(options)
-        catalogue = self._known[device][1]
+        catalogue = self._catalogue(device, options)
         seen = self._kept.seen.get(device)
         kinds = seen.kinds if seen is not None else {}
         settable = {
@@ -279,6 +278,11 @@ class Discovery:
                 name, catalogue.label(name), kinds.get(name), catalogue.metric(name), settable.get(name)
             )
 
+    def _catalogue(self, device: str, options: DriverOptions) -> Catalogue:
+        if device not in self._known or self._known[device][0] is not options:
+            self._known[device] = options, Catalogue(options)
+        return self._known[device][1]
+
     def _forget_what_cannot_come(self) -> None:
         devices = self._config().devices
         self._known = {name: known for name, known in self._known.items() if name in devices}
@@ -288,14 +292,21 @@ class Discovery:
             if options is None or seen.as_ != _read_as(options):
                 del self._kept.seen[name]
             else:
-                seen.kinds = {each: kind for each, kind in seen.kinds.items() if _may_come(options, each)}
+                seen.kinds = {each: kind for each, kind in seen.kinds.items() if may_come(options, each)}
 
-    def _complain(self, device: str, left_out: int) -> None:
-        if left_out and device not in self._full:
-            self._full.add(device)
+    def _complain(self, name: str, left_out: int) -> None:
+        if not left_out or name in self._full:
+            return
+        self._full.add(name)
+        if name == GATEWAY:
+            log.warning(
+                "homeassistant: there are more rules than Home Assistant is told of: %d are left out; their alerts are"
+                " published all the same", left_out,
+            )  # fmt: skip
+        else:
             log.warning(
                 "homeassistant: %s has more metrics than Home Assistant is told of: %d are left out; drop those that"
-                " nobody needs by its filters", device, left_out, extra=about(device=device),
+                " nobody needs by its filters", name, left_out, extra=about(device=name),
             )  # fmt: skip
 
 
@@ -317,13 +328,6 @@ def _expiry(options: DriverOptions, *, by_metric: bool) -> int | None:
     if options.stale_after is None or options.filters or by_metric:
         return None
     return math.ceil(EXPIRY * options.stale_after)
-
-
-def _may_come(options: DriverOptions, name: str) -> bool:
-    """Whether the filters let pass what is called so, and the driver has it, where it says all that it has."""
-    before = name_before(options.filters, name)
-    driver = drivers.find(options.driver)
-    return before is not None and (not driver.complete or before in Names(driver.describe(options)))
 
 
 def _is_configured(options: DriverOptions, name: str) -> bool:

@@ -33,9 +33,14 @@ class Kind(StrEnum):
 KINDS: Mapping[type, Kind] = {float: Kind.NUMBER, int: Kind.NUMBER, bool: Kind.STATE, str: Kind.TEXT}
 
 
-def kind_after(before: Kind | None, now: Kind) -> Kind:
-    """Of a metric that is something else now: whatever it will be, a text can show it."""
-    return now if before is None or before is now else Kind.TEXT
+def kind_after(before: Kind | None, now: Kind, *, measured: bool = False) -> Kind:
+    """Of a metric that is something else now: whatever it will be, a text can show it.
+
+    `measured`: it is described as a number: what else it says then, such as "nan" in quotes, is a slip.
+    """
+    if before is None or before is now:
+        return now
+    return Kind.NUMBER if measured and Kind.NUMBER in (before, now) else Kind.TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,11 @@ def shown(label: str) -> str:
 
 
 def entity_id(platform: str, *names: str) -> str:
-    """What it is called in Home Assistant, if that is free and nobody says something else."""
-    words = re.sub(r"[^a-z0-9]+", "_", "_".join(names).lower()).strip("_")
+    """What it is called in Home Assistant, if that is free and nobody says something else.
+
+    Home Assistant itself writes other letters in Latin ones: `gewachshaus` for `gewächshaus`.
+    """
+    words = re.sub(r"[\W_]+", "_", "_".join(names).lower()).strip("_")
     return f"{platform}.{words}"
 
 
@@ -146,7 +154,7 @@ def _number(named: Named, place: Place) -> Config:
         if value
     }
     if about:
-        return {**about, **_template(place, templates.number(_of(named)))}
+        return {**about, **_template(place, templates.number(_of(named)), templates.bare_number())}
     return _template(place, templates.text(_of(named)))
 
 
@@ -157,12 +165,13 @@ def _set_by(settable: Settable, named: Named, place: Place) -> tuple[str, Config
     choices = settable.choices
     if not choices:
         told = meaning(named.metric or Metric("", ""))
+        low, high = bounds = _bounds(settable)
         return "number", {
             **topic,
             "command_template": templates.command(metric),
-            **_template(place, templates.number(metric)),
-            "min": -FARTHEST if settable.minimum is None else settable.minimum,
-            "max": FARTHEST if settable.maximum is None else settable.maximum,
+            **_template(place, templates.number(metric, bounds), templates.bare_number(bounds)),
+            "min": low,
+            "max": high,
             "step": FINEST,
             "mode": "box",
             **({"unit_of_measurement": told.unit} if told.unit else {}),
@@ -189,6 +198,13 @@ def _set_by(settable: Settable, named: Named, place: Place) -> tuple[str, Config
     }
 
 
+def _bounds(settable: Settable) -> tuple[float, float]:
+    low, high = settable.minimum, settable.maximum
+    if low is None:
+        low = -FARTHEST if high is None else min(-FARTHEST, high)
+    return low, max(FARTHEST, low) if high is None else high
+
+
 def _options(choices: Sequence[Value]) -> Mapping[str, str]:
     """What each is called, by the value as Jinja writes it."""
     return {
@@ -209,6 +225,6 @@ def _of(named: Named) -> str:
 
 
 def _template(place: Place, whole: str, bare: str = "") -> Config:
-    """`whole`: of a reading; `bare`: of a value on a topic of its own, if that is needed."""
+    """`whole`: of a reading; `bare`: of a value on a topic of its own, where one is needed."""
     found = bare if place.by_metric else whole
     return {"value_template": found} if found else {}

@@ -59,7 +59,7 @@ class Memory:
         try:
             return _contents(orjson.loads(self._path.read_bytes()))
         except FileNotFoundError:
-            pass
+            self._written = _encoded(Contents())  # who has no Home Assistant gets no file
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning(
                 "homeassistant: what was announced before cannot be read from %s (%s): what has left the"
@@ -69,15 +69,7 @@ class Memory:
 
     async def keep(self, contents: Contents) -> None:
         """Unless it is there already."""
-        written = orjson.dumps(
-            {
-                "version": VERSION,
-                "seen": {
-                    name: {"as": seen.as_, "metrics": seen.kinds} for name, seen in contents.seen.items()
-                },
-                "posted": contents.posted,
-            }
-        )
+        written = _encoded(contents)
         if self._path is None or written == self._written:
             return
         try:
@@ -92,6 +84,16 @@ class Memory:
         if not self._trouble:
             log.warning("homeassistant: what is announced cannot be written to %s: %s", self._path, why)
         self._trouble = why
+
+
+def _encoded(contents: Contents) -> bytes:
+    return orjson.dumps(
+        {
+            "version": VERSION,
+            "seen": {name: {"as": seen.as_, "metrics": seen.kinds} for name, seen in contents.seen.items()},
+            "posted": contents.posted,
+        }
+    )
 
 
 def _contents(kept: Mapping[str, object]) -> Contents:

@@ -20,8 +20,23 @@ def literal(text: str) -> str:
     return "'" + _SPECIAL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "'"
 
 
-def number(metric: str) -> str:
-    return f"{{{{ value_json['values'].get({literal(metric)}, '') }}}}"
+Bounds = tuple[float, float]
+
+
+def number(metric: str, bounds: Bounds | None = None) -> str:
+    """What is no number, such as "nan" in quotes, or out of bounds, is unknown: Home Assistant would complain."""
+    of = f"value_json['values'].get({literal(metric)})"
+    return f"{{% set v = {of} %}}{{{{ '' if v is none else v if {_is_number('v', bounds)} else none }}}}"
+
+
+def bare_number(bounds: Bounds | None = None) -> str:
+    """Likewise, for `layout = "metric"`."""
+    return f"{{{{ value if {_is_number('value_json', bounds)} else none }}}}"
+
+
+def _is_number(name: str, bounds: Bounds | None) -> str:
+    within = "" if bounds is None else f" and {bounds[0]} <= {name} <= {bounds[1]}"
+    return f"{name} is number and {name} is not boolean{within}"
 
 
 def text(metric: str) -> str:
@@ -47,7 +62,8 @@ def choice(metric: str, options: Mapping[str, str]) -> str:
 
 def bare_choice(options: Mapping[str, str]) -> str:
     """Likewise, for `layout = "metric"`."""
-    return f"{{{{ {_table(options)}.get(value_json if value_json is defined else value) }}}}"
+    named = f"{{% set t = {_table(options)} %}}"  # a text that looks like a number is a text first
+    return f"{named}{{{{ t.get(value, t.get(value_json) if value_json is number else none) }}}}"
 
 
 def command(metric: str) -> str:

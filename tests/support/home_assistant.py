@@ -7,7 +7,8 @@ What it does is what Home Assistant 2026.2 does, where it warns or refuses, this
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -152,8 +153,10 @@ class HomeAssistant:
         [found] = [each for each in self.entities.values() if each.entity_id == entity_id]
         return found
 
-    def of_device(self, device: str) -> Iterator[Entity]:
-        return (each for each in self.entities.values() if each.device["name"] == device)
+    def hears(self, device: str) -> bool:
+        """Whether it has a value of it."""
+        ours = (each for each in self.entities.values() if each.device["name"] == device)
+        return any(each.state not in (UNKNOWN, UNAVAILABLE) for each in ours)
 
     async def set(self, entity_id: str, value: Any) -> None:
         """As a person does it there: a number, an option, True or False, or None for a button."""
@@ -195,17 +198,22 @@ class HomeAssistant:
         content = json.loads(payload)
         if not content["device"]["identifiers"] or not content["origin"]["name"]:
             self._complaints.append(f"{topic}: neither device nor origin")
+        fresh: set[str] = set()
         for key, config in content["components"].items():
             platform = config.pop("platform")
             if not config:
                 self.entities.pop((topic, key), None)
                 continue
             whole = {**{name: content[name] for name in SHARED if name in content}, **config}
-            await self._set_up(
+            fresh |= self._set_up(
                 topic, key, Entity(platform, config["default_entity_id"], whole, content["device"])
             )
+        if fresh:  # all at once: each answer takes a while
+            self._heard |= fresh
+            await self._client.subscribe([(each, 1) for each in sorted(fresh)])
 
-    async def _set_up(self, topic: str, key: str, entity: Entity) -> None:
+    def _set_up(self, topic: str, key: str, entity: Entity) -> AbstractSet[str]:
+        """What is to be subscribed."""
         for (_, other), each in self.entities.items():
             same_id = (
                 each.platform == entity.platform and each.config["unique_id"] == entity.config["unique_id"]
@@ -228,10 +236,8 @@ class HomeAssistant:
         for wanted in ("state_topic", "json_attributes_topic"):
             if wanted in entity.config:
                 where.add(entity.config[wanted])
-        for each in sorted(where):
-            if before is None or each not in self._heard:
-                self._heard.add(each)
-                await self._client.subscribe(each, qos=1)  # again: then comes again what is retained there
+        # Those of a new one again: then comes again what is retained there.
+        return where if before is None else where - self._heard
 
     def _listening_to(self, topic: str) -> list[Entity]:
         if not self._by_topic:

@@ -1,6 +1,7 @@
 """Every simulated instrument at once, as `sallyport demo all` has them."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ ALL = sorted(name for name in drivers.DRIVERS if drivers.find(name).simulation i
 
 
 def sections(folder: Path, names: Iterable[str] = ALL) -> str:
-    """The devices of a configuration that reads them in `folder`."""
-    return "\n".join(_sections(folder, names))
+    """The devices of a configuration that reads them in `folder`; those that must be asked are, every second."""
+    return re.sub(r'(?m)^interval = "\w+"', 'interval = "1s"', "\n".join(_sections(folder, names)))
 
 
 @asynccontextmanager

@@ -67,6 +67,7 @@ def test_what_may_be_set_is_named_or_meant_by_wildcards(tmp_path: Path) -> None:
     assert not options.allows("devices")
     assert loaded(tmp_path, 'set = ["*"]').may_set("supply", "volts")
     assert loaded(tmp_path, 'set = ["rack.1.volts"]').may_set("rack.1", "volts")
+    assert not loaded(tmp_path, 'set = ["*"]', "enabled = false").may_set("supply", "volts"), "nobody listens"
 
 
 @pytest.mark.parametrize(

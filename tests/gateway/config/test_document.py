@@ -264,6 +264,29 @@ def test_device_that_is_stale_between_two_answers_is_a_doubt(
     assert all("announced as stale between two answers" in each for each in warnings)
 
 
+def test_metric_that_nobody_publishes_means_nothing_and_that_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("""\
+[devices.room]
+driver = "mhz19"
+port = "/dev/ttyUSB0"
+filters = [{ rename = { co2 = "air" } }]
+[devices.room.metrics]
+air = { label = "Air" }
+co2 = { label = "Air" }
+airr = { label = "Air" }
+[devices.board]
+driver = "json"
+port = "/dev/ttyUSB1"
+metrics.anything = { label = "It" }
+""")
+    warnings = [each.removeprefix(f"{file}:") for each in load(file).warnings]
+    assert warnings == [
+        "7:1: devices.room.metrics.co2: means nothing: no metric of this name is published; known are air",
+        '8:1: devices.room.metrics.airr: means nothing: no metric of this name is published: did you mean "air"?',
+    ]
+
+
 @pytest.mark.parametrize("text", ["\ufeff" + DEVICE, DEVICE.replace("\n", "\r\n")], ids=["BOM", "CRLF"])
 def test_a_file_from_windows_loads(text: str, loaded: Load) -> None:
     assert loaded(text).devices["boiler"].port == "/dev/ttyUSB0"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import load
-from gateway.config.web import Listen
+from gateway.config.web import Listen, WebOptions
 from gateway.errors import ConfigError
 
 
@@ -74,6 +74,28 @@ def test_what_cannot_be_is_refused_in_its_place(tmp_path: Path, text: str, probl
 )
 def test_what_can_be_is_taken(tmp_path: Path, text: str) -> None:
     assert problems(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("listen", "hosts", "url"),
+    [
+        (None, ("gateway.example",), None),
+        ("127.0.0.1:8080", (), None),
+        ("127.0.0.1:8080", ("gateway.example",), None),  # behind a proxy, whose scheme and port nobody says
+        ("192.168.1.7:8080", (), "http://192.168.1.7:8080/"),
+        ("192.168.1.7:8080", ("gateway.example",), "http://192.168.1.7:8080/"),
+        ("[2001:db8::7]:8080", (), "http://[2001:db8::7]:8080/"),
+        ("[fe80::7%eth0]:8080", (), None),
+        ("0.0.0.0:8080", (), None),
+        ("0.0.0.0:8080", ("gateway.example", "other"), "http://gateway.example:8080/"),
+        ("[::]:8080", ("gateway.example",), "http://gateway.example:8080/"),
+    ],
+)
+def test_others_are_sent_only_where_they_find_the_page(
+    listen: str | None, hosts: tuple[str, ...], url: str | None
+) -> None:
+    written = {"token": "t", "hosts": hosts} | ({"listen": listen} if listen else {})
+    assert WebOptions.model_validate(written).url == url
 
 
 WITHOUT = """

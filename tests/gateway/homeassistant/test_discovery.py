@@ -12,7 +12,7 @@ import pytest
 
 import drivers
 from gateway.bus import EventBus
-from gateway.config import Config
+from gateway.config import Config, WebOptions
 from gateway.filters.filter import MOST_METRICS
 from gateway.homeassistant.discovery import Discovery
 from gateway.homeassistant.memory import Memory
@@ -162,7 +162,7 @@ async def test_name_that_cannot_be_written_anywhere_is_published_and_remembered_
     async with Work.running(site(board=board()), tmp_path / "memory.json") as work:
         await work.see("board", **{"t\ud800": 1})
         [config] = work.components("board").values()
-        assert config["value_template"] == "{{ value_json['values'].get('t?', '') }}"
+        assert "['values'].get('t?')" in config["value_template"]
     async with Work.running(site(board=board()), tmp_path / "memory.json") as work:
         assert len(work.components("board")) == 1
 
@@ -191,6 +191,44 @@ async def test_other_driver_or_other_names_make_other_metrics(tmp_path: Path) ->
         assert work.sent[-1] == Message(f"{ROOT}/board/config", b"", retain=True)
         await work.see("board", sog=5.1)
         assert work.components("board").keys() == {"sensor_sog"}
+
+
+async def test_number_that_somebody_has_described_stays_one_whatever_slips_in() -> None:
+    described = board(metrics={"t": {"unit": "Cel"}, "late": {"unit": "V"}})
+    async with Work.running(site(board=described)) as work:
+        await work.see("board", t=21.5, u=1, late="starting")
+        await work.see("board", t="nan", u="nan", late=4.2)
+        await work.see("board", t=True)
+        components = work.components("board")
+        assert components["sensor_t"]["unit_of_measurement"] == "°C"
+        assert components["sensor_late"]["unit_of_measurement"] == "V"
+        assert "state_class" not in components["sensor_u"]
+
+
+async def test_reading_that_was_still_under_way_brings_nothing_back_that_filters_drop_now() -> None:
+    async with Work.running(site(board=board())) as work:
+        await work.see("board", t=1, u=2)
+        await work.change(site(board=board(filters=[{"drop": ["u"]}])))
+        await work.see("board", t=1, u=2)
+        assert work.components("board")["sensor_u"] == {"platform": "sensor"}
+
+
+async def test_page_is_where_others_reach_it() -> None:
+    config = site(board=board())
+    async with Work.running(config) as work:
+        assert "configuration_url" not in orjson.loads(work.sent[0].payload)["device"]
+        page = {"listen": "192.168.1.7:8080", "token": "t"}
+        await work.change(config.model_copy(update={"web": WebOptions.model_validate(page)}))
+        assert (
+            orjson.loads(work.sent[-1].payload)["device"]["configuration_url"] == "http://192.168.1.7:8080/"
+        )
+
+
+async def test_who_has_no_home_assistant_gets_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "memory.json"
+    async with Work.running(site(there=False, board=board()), path) as work:
+        await work.see("board", t=1)
+    assert not path.exists()
 
 
 async def test_birth_is_answered_once_in_a_while_and_a_retained_one_not_at_all() -> None:

@@ -1,5 +1,6 @@
 """Which kind of entity a metric becomes, and that nothing about it is mistaken for another."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.driver import Metric, Settable
-from gateway.homeassistant.announcement import LARGEST, MOST_ENTITIES, of_device, topic
-from gateway.homeassistant.entities import Kind, Named, Place, entity, identifier, kind_after
+from gateway.homeassistant.announcement import MOST_ENTITIES, of_device, of_gateway, topic
+from gateway.homeassistant.entities import Kind, Named, Place, entity, entity_id, identifier, kind_after
 from gateway.publish.topics import Topics
 from tests.support.home_assistant import TOPIC
 
 TOPICS = Topics(prefix="sallyport", gateway="g")
 PLACE = Place("g", "boiler", TOPICS, by_metric=False)
+LARGEST_OF_ALL = 128 * 1024
+"""Bytes that brokers in the cloud take."""
 BARE = Place("g", "boiler", TOPICS, by_metric=True)
 
 
@@ -51,6 +54,20 @@ def test_number_that_can_be_set_has_the_bounds_that_home_assistant_would_else_in
 
 
 @pytest.mark.parametrize(
+    ("settable", "bounds"),
+    [
+        (Settable(), (-1e9, 1e9)),
+        (Settable(minimum=2e9), (2e9, 2e9)),
+        (Settable(maximum=-2e9), (-2e9, -2e9)),
+        (Settable(minimum=-5e9, maximum=5e9), (-5e9, 5e9)),
+    ],
+)
+def test_least_is_never_more_than_most(settable: Settable, bounds: tuple[float, float]) -> None:
+    config = told(Metric("", "T", settable=settable), None)
+    assert (config["min"], config["max"]) == bounds
+
+
+@pytest.mark.parametrize(
     ("kind", "metric", "platform", "device_class"),
     [
         (Kind.STATE, Metric("", "", "problem"), "binary_sensor", "problem"),
@@ -81,16 +98,29 @@ def test_number_that_nobody_described_has_a_graph_and_one_that_is_a_code_has_not
     assert "state_class" not in told(Metric("", "Error code"), Kind.NUMBER)
 
 
-def test_bare_value_has_a_topic_of_its_own_and_needs_no_template() -> None:
+def test_bare_value_has_a_topic_of_its_own_and_only_what_must_be_a_number_needs_a_template() -> None:
     config = told(Metric("Cel", "T", "temperature"), Kind.NUMBER, BARE)
     assert config["state_topic"] == "sallyport/g/boiler/t"
-    assert "value_template" not in config
+    assert "values" not in config["value_template"]
+    assert "value_template" not in told(Metric("", "Error code"), Kind.NUMBER, BARE)
 
 
 def test_metric_that_becomes_something_else_is_a_text_in_the_end() -> None:
     assert kind_after(None, Kind.NUMBER) is Kind.NUMBER
     assert kind_after(Kind.NUMBER, Kind.STATE) is Kind.TEXT
     assert kind_after(Kind.TEXT, Kind.NUMBER) is Kind.TEXT
+
+
+def test_number_that_is_described_is_not_made_a_text_by_a_slip() -> None:
+    assert kind_after(Kind.NUMBER, Kind.TEXT, measured=True) is Kind.NUMBER
+    assert kind_after(Kind.TEXT, Kind.NUMBER, measured=True) is Kind.NUMBER
+    assert kind_after(None, Kind.TEXT, measured=True) is Kind.TEXT
+    assert kind_after(Kind.TEXT, Kind.STATE, measured=True) is Kind.TEXT
+
+
+def test_name_in_other_letters_is_left_for_home_assistant_to_write_in_its_own() -> None:
+    assert entity_id("sensor", "Gewächshaus", "Heizung 1", "t.°C") == "sensor.gewächshaus_heizung_1_t_c"
+    assert entity_id("sensor", "温室", "a") == "sensor.温室_a"
 
 
 NAMES = st.text(min_size=1, max_size=200)
@@ -113,13 +143,29 @@ def test_more_than_home_assistant_can_bear_is_left_out_and_counted() -> None:
     announced = of_device("ha", PLACE, many, [], maker="", model="")
     assert announced is not None
     assert (len(announced.components), announced.left_out) == (MOST_ENTITIES, 9)
-    assert len(announced.message({}).payload) < LARGEST
-    long = [Named(f"{number:03}" + "é" * 1000, "M", Kind.TEXT, None) for number in range(200)]
-    announced = of_device("ha", PLACE, long, [], maker="", model="")
+    assert len(announced.message({}).payload) < LARGEST_OF_ALL
+
+
+@pytest.mark.parametrize("length", [30, 40, 50, 100, 1000])
+def test_what_is_said_of_a_device_fits_into_a_message_however_long_its_names(length: int) -> None:
+    long = [Named(f"{number:03}" + "é" * length, "M", Kind.TEXT, None) for number in range(256)]
+    announced = of_device("ha", replace(PLACE, device="b" * 128), long, [], maker="", model="")
     assert announced is not None
-    assert 0 < len(announced.components) < 200
-    assert len(announced.components) + announced.left_out == 200
-    assert len(announced.message({}).payload) < LARGEST + 1024
+    assert 0 < len(announced.components) < 256
+    assert len(announced.components) + announced.left_out == 256
+    assert len(announced.message({}).payload) < LARGEST_OF_ALL
+
+
+def test_rules_take_no_more_room_than_there_is_and_metrics_do_not_take_theirs() -> None:
+    rules = [f"rule{number}" for number in range(1000)]
+    gateway = of_gateway("ha", replace(PLACE, device="status"), rules, broker="mqtt", url=None)
+    assert len(gateway.message({}).payload) < LARGEST_OF_ALL
+    assert gateway.left_out == 1004 - len(gateway.components)
+    many = [Named(f"m{number}", "M", Kind.NUMBER, None) for number in range(MOST_ENTITIES)]
+    announced = of_device("ha", PLACE, many, rules[:9], maker="", model="")
+    assert announced is not None
+    assert {f"alert_{rule}" for rule in rules[:9]} < announced.components.keys()
+    assert announced.left_out == 9
 
 
 def test_entity_that_is_gone_is_named_so_that_home_assistant_forgets_it() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway import wire
 from gateway.homeassistant import templates
+from gateway.model import Value
 from tests.support.home_assistant import UNAVAILABLE, Renderer, This
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -50,6 +51,20 @@ def test_reading_without_the_metric_leaves_the_entity_as_it_is() -> None:
     assert rendered(templates.text("a"), reading({"b": 1}), UNAVAILABLE) == "None", "it is no value"
 
 
+@pytest.mark.parametrize("value", ["nan", "", True, 4, 31, -1e300])
+def test_what_is_no_number_or_out_of_bounds_is_unknown_and_no_word_in_the_log(value: Value) -> None:
+    bounds = (5.0, 30.5)
+    for each in (5, 30.5):
+        assert rendered(templates.number("a", bounds), reading({"a": each})) == str(each)
+        assert rendered(templates.bare_number(bounds), wire.scalar(each)) == str(each)
+    assert rendered(templates.number("a", bounds), reading({"a": value})) == "None"
+    assert rendered(templates.bare_number(bounds), wire.scalar(value)) == "None"
+    a_number = isinstance(value, int | float) and not isinstance(value, bool)
+    assert (rendered(templates.number("a"), reading({"a": value})) == "None") is not a_number
+    assert (rendered(templates.bare_number(), wire.scalar(value)) == "None") is not a_number
+    assert rendered(templates.number("a", bounds), reading({"b": value})) == ""
+
+
 def test_text_is_cut_where_home_assistant_would_refuse_it() -> None:
     for length in (254, 255, 256, 260, 1000):
         found = rendered(templates.text("a"), reading({"a": "é" * length}))
@@ -67,6 +82,13 @@ def test_choice_is_found_whichever_way_it_is_published(value: float | str, optio
     options = {"60": "60", "0.5": "0.5", "'sixty'": "sixty"}
     assert rendered(templates.choice("a", options), reading({"a": value})) == option
     assert rendered(templates.bare_choice(options), wire.scalar(value)) == option
+
+
+@pytest.mark.parametrize("text", ["1", "true", "[1]", "null"])
+def test_choice_that_is_a_text_is_found_even_if_it_looks_like_something_else(text: str) -> None:
+    options = {templates.literal(text): text}
+    assert rendered(templates.bare_choice(options), wire.scalar(text)) == text
+    assert rendered(templates.bare_choice(options), b"[2]") == "None"
 
 
 def test_choice_is_commanded_as_the_value_that_it_is() -> None:
