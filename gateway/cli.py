@@ -15,7 +15,8 @@ from gateway.errors import GatewayError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack what an instrument says
+    # A locale may lack what an instrument says.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding != "utf-8":
         sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(arguments)
     try:
