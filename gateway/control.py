@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from gateway.publish.failover import Failover
 from gateway.publish.publisher import Message
 from gateway.publish.topics import Asked, Topics, metric_level
 from gateway.request import LARGEST, Verb, carried_out, failed, parsed
-from gateway.supervisor import STABLE_S, Child, Report, first_cause
+from gateway.supervisor import STABLE_S, Child, Report, first_cause, refusing
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,12 @@ MOST_WAITING = 64
 MOST_OF_ONE = 16
 """Of these, for one device: a slow one must not take the place of what others are told."""
 MOST_DROPPED = 500
-"""On one connection; then we hang up for a while: only to hear a request costs three times as much as a reading."""
+"""In a minute; then we hang up for a while: only to hear a request costs three times as much as a reading."""
+
+MOST_UNTAKEN = 2 * MOST_WAITING
+"""Answers that the broker has not acknowledged, far more than there are at once; then we hang up on it."""
+FAREWELL_S = 1.0
+"""For the last answers to arrive."""
 
 OVERDUE_S = 30.0
 """What was to be set and has waited for longer is not what anybody still expects."""
@@ -51,6 +57,9 @@ SET = "set"
 """The verb that has topics of its own."""
 
 _SAY_EVERY_S = 60.0
+
+_UNFINISHED = "the gateway stopped, or failed, before this was done: see its log"
+_NOT_BEGUN = "not carried out: the gateway is being stopped, or listens anew: ask again"
 
 
 @dataclass(slots=True)
@@ -133,6 +142,10 @@ class Control:
         self._working: set[str] = set()
         self._fresh = asyncio.Event()
         self._gone: asyncio.Future[None]
+        self._untaken: set[asyncio.Future[Rejected | Deferred | None]] = set()
+        """Answers on their way."""
+        self._leaving = False
+        """What comes from now on is not begun any more."""
         self._last: dict[str, _Last] = {}
         self._retired = asyncio.Event()
         self._rate = 0
@@ -152,18 +165,28 @@ class Control:
         """Returns when it was retired. Whether the broker is there is for the forwarder to report."""
         self._lanes.clear()
         self._working.clear()
+        self._leaving = False
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._keep_listening(), name="control: connection")
-            # At a stop, too, the last answers leave before the connection goes.
-            async with asyncio.TaskGroup() as workers:
-                starting = workers.create_task(self._keep_starting(workers), name="control: answers")
-                await self._retired.wait()
-                starting.cancel()
-                self._drop_what_waits()
+            try:
+                async with asyncio.TaskGroup() as workers:
+                    starting = workers.create_task(self._keep_starting(workers), name="control: answers")
+                    try:
+                        await self._retired.wait()
+                    finally:
+                        starting.cancel()
+                        self._leaving = True
+                        for call in (call for lane in self._lanes.values() for call in lane):
+                            self._turn_away(call)
+                        self._drop_what_waits()
+            finally:
+                # At a stop, too: a connection that is cut off takes along what the broker has not read.
+                if self._untaken:
+                    await asyncio.wait([*self._untaken], timeout=FAREWELL_S)
             listening.cancel()
 
     def retire(self) -> None:
-        """Answer what is being carried out, and return: another one takes the requests."""
+        """Carry out what was begun, answer the rest, and return: another one takes the requests."""
         self._retired.set()
 
     async def _keep_starting(self, group: asyncio.TaskGroup) -> None:
@@ -200,7 +223,6 @@ class Control:
         loop = asyncio.get_running_loop()
         while True:
             self._gone = loop.create_future()
-            self._dropped = 0
             since = None
             connected = self._connected()
             try:
@@ -216,6 +238,9 @@ class Control:
             finally:
                 self.listening = False
                 self._gone.set_result(None)
+                for taken in self._untaken:
+                    if not taken.done():
+                        taken.set_result(None)
                 self._drop_what_waits()
             if since is not None and loop.time() - since >= STABLE_S:
                 self._retry.reset()
@@ -236,16 +261,21 @@ class Control:
             self._hears[heard.topic](heard)
             return
         asked = self._topics.asked(heard.topic)
-        if asked is None or self._retired.is_set():  # amqtt tells everybody what it has retained
+        if asked is None:  # amqtt tells everybody what it has retained
             return
+        # Of what is too large to be carried out nothing is held but that it is.
+        heard = replace(heard, payload=heard.payload[: LARGEST + 1])
+        call = Call(heard, asked, self._gone, asyncio.get_running_loop().time())
         if heard.retained:
             self._tell_retained(heard.topic)
-        elif self._is_full(asked.device):
+        elif len(self._untaken) >= MOST_UNTAKEN:
+            self._complain_of_answers("the broker acknowledges none: we hang up on it")
+            raise Unreachable("the broker takes no answers")
+        elif self._is_full(asked.device) or (self._leaving and self._pause_s()):
             self._drop()
+        elif self._leaving:
+            self._turn_away(call)
         else:
-            # Of what is too large to be carried out nothing is held but that it is.
-            heard = replace(heard, payload=heard.payload[: LARGEST + 1])
-            call = Call(heard, asked, self._gone, asyncio.get_running_loop().time())
             self._lanes.setdefault(asked.device, deque()).append(call)
             self._fresh.set()
 
@@ -257,10 +287,12 @@ class Control:
         return len(self._lanes) >= MOST_WAITING if lane is None else bool(device) and len(lane) >= MOST_OF_ONE
 
     def _drop(self) -> None:
-        self._dropped += 1
         if self._tell_dropped.passes(asyncio.get_running_loop().time()):
+            self._dropped = 0
             log.warning("control: requests come too fast: some are dropped")
+        self._dropped += 1
         if self._dropped >= MOST_DROPPED:
+            self._dropped = 0
             raise Unreachable("requests come too fast")
 
     def _tell_retained(self, topic: str) -> None:
@@ -275,25 +307,37 @@ class Control:
 
     async def _answer(self, call: Call) -> None:
         heard, asked = call.heard, call.asked
-        answer: dict[str, Any] = {}
-        outcome: Mapping[str, Any] = failed(
-            "the gateway stopped, or failed, before this was done: see its log"
-        )
+        echo: dict[str, Any] = {}
+        answer = b""
         try:
-            request = self._request(asked, heard.payload)
-            if "transaction" in request:
-                answer["transaction"] = _transaction(request.pop("transaction"))
-            outcome = await self._carried_out(call, request, answer.get("transaction"))
+            with refusing("control"):
+                request = self._request(asked, heard.payload)
+                echo = _echo(request)
+                outcome = await self._carried_out(call, request, echo.get("transaction"))
+                answer = orjson.dumps({**echo, **outcome})
         except Refused as error:
-            outcome = failed(str(error))
+            answer = orjson.dumps({**echo, **failed(str(error))})
         finally:
-            taken = self._reply(heard, asked.verb, {**answer, **outcome})
+            answer = answer or orjson.dumps({**echo, **failed(_UNFINISHED)})
+            taken = self._reply(call, answer)
         # One at a time: a broker that acknowledges nothing must not make us hold all answers for it.
-        ends: tuple[asyncio.Future[Any], ...] = (taken, call.gone)
-        await asyncio.wait(ends, timeout=self._ack_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([taken], timeout=self._ack_timeout_s)
         refusal = taken.result() if taken.done() else None
-        if refusal is not None and self._tell_refused.passes(asyncio.get_running_loop().time()):
-            log.warning("control: the answer to %s did not leave: %s", asked.verb, refusal)
+        if refusal is not None:
+            # It may have been larger than the broker takes.
+            why = f"the answer did not leave: {refusal}; what was asked for may be done"
+            self._reply(call, orjson.dumps({**echo, **failed(why)}))
+            self._complain_of_answers(f"the one to {asked.verb} did not leave: {refusal}")
+
+    def _complain_of_answers(self, why: str) -> None:
+        if self._tell_refused.passes(asyncio.get_running_loop().time()):
+            log.warning("control: answers: %s", why)
+
+    def _turn_away(self, call: Call) -> None:
+        echo: dict[str, Any] = {}
+        with suppress(Refused):
+            echo = _echo(self._request(call.asked, call.heard.payload))
+        self._reply(call, orjson.dumps({**echo, **failed(_NOT_BEGUN)}))
 
     def _request(self, asked: Asked, payload: bytes) -> dict[str, Any]:
         """Raises: Refused."""
@@ -314,13 +358,18 @@ class Control:
         self, call: Call, request: dict[str, Any], transaction: str | int | None
     ) -> Mapping[str, Any]:
         """Raises: Refused."""
-        said = "" if transaction is None else f", transaction {orjson.dumps(transaction).decode()}"
-        asked = f"asked on {call.heard.topic}{said}"
+        said = "" if transaction is None else f", transaction {_quoted(transaction)}"
+        # With a space in it, it could go on as a line of ours does.
+        topic = _quoted(call.heard.topic) if " " in call.heard.topic else call.heard.topic
+        asked = f"asked on {topic}{said}"
         if call.asked.device:
             return await self._set(call, request, asked, is_one=transaction is not None)
         allows = self._options().allows
+        denied = "{} is not in [control] allow of the gateway's configuration"
         verbs = {
-            verb: each if allows(verb) else _denied(verb) for verb, each in self._verbs.items() if verb != SET
+            verb: each if allows(verb) else _refusal(denied.format(verb))
+            for verb, each in self._verbs.items()
+            if verb != SET
         }
         return await carried_out(verbs, call.asked.verb, request, asked=asked)
 
@@ -334,40 +383,56 @@ class Control:
         # A sender that does not know whether it has arrived sends it again, and the broker passes on both.
         if is_one and last is not None and last.message == message and now - last.at <= REPEATED_S:
             return {**last.answer, "repeated": True}
+        verbs = self._verbs
         if now - call.since > OVERDUE_S:
-            raise Refused(f"it has waited for more than {OVERDUE_S:g} s for what {device} was told before")
-        answer = await carried_out(self._verbs, SET, {"device": device, **request}, asked=asked)
+            why = f"it has waited for more than {OVERDUE_S:g} s for what {device} was told before"
+            verbs = {SET: _refusal(why)}
+        answer = await carried_out(verbs, SET, {"device": device, **request}, asked=asked)
         if answer.get("set") or answer.get("uncertain"):
             self._last[device] = _Last(message=message, at=asyncio.get_running_loop().time(), answer=answer)
         return answer
 
-    def _reply(
-        self, heard: Heard, verb: str, answer: Mapping[str, Any]
-    ) -> asyncio.Future[Rejected | Deferred | None]:
-        """Set when the broker has taken the answer, or why it does not."""
-        topic = self._topics.response(verb)
-        if heard.response_topic is not None and self._topics.takes_answers(heard.response_topic):
-            topic = heard.response_topic
+    def _reply(self, call: Call, answer: bytes) -> asyncio.Future[Rejected | Deferred | None]:
+        """Set when the broker has taken the answer, or why it does not; also when the connection is gone."""
+        topic = self._topics.response(call.asked.verb)
+        wanted = call.heard.response_topic
+        if wanted is not None and self._topics.takes_answers(wanted):
+            topic = wanted
         taken: asyncio.Future[Rejected | Deferred | None] = asyncio.get_running_loop().create_future()
 
         def settle(refusal: Rejected | Deferred | None) -> None:
             if not taken.done():
                 taken.set_result(refusal)
 
-        heard.reply(Message(topic, orjson.dumps(answer)), settle)
+        if call.gone.done():
+            settle(None)
+        else:
+            self._untaken.add(taken)
+            taken.add_done_callback(self._untaken.discard)
+        call.heard.reply(Message(topic, answer), settle)
         return taken
 
 
-def _denied(verb: str) -> Verb:
-    def deny(_request: dict[str, Any]) -> Mapping[str, Any]:
-        raise Refused(f"{verb} is not in [control] allow of the gateway's configuration")
+def _refusal(why: str) -> Verb:
+    """In the place of a verb."""
 
-    return deny
+    def refuse(_request: dict[str, Any]) -> Mapping[str, Any]:
+        raise Refused(why)
+
+    return refuse
 
 
-def _transaction(given: Any) -> str | int:
+def _quoted(text: str | int) -> str:
+    return orjson.dumps(text).decode()
+
+
+def _echo(request: dict[str, Any]) -> dict[str, Any]:
+    """What of a request comes back in its answer; it is taken out. Raises: Refused."""
+    if "transaction" not in request:
+        return {}
+    given = request.pop("transaction")
     if isinstance(given, bool) or not isinstance(given, str | int):
         raise Refused("transaction: must be text or a whole number")
     if isinstance(given, str) and len(given) > LONGEST_TRANSACTION:
         raise Refused(f"transaction: must not be longer than {LONGEST_TRANSACTION} characters")
-    return given
+    return {"transaction": given}

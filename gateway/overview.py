@@ -30,6 +30,9 @@ SAMPLE_S = 2.0
 SAMPLES = 150
 """Of each number: the last five minutes."""
 
+MOST_DEVICES = 32
+"""In one answer, where their last minutes are asked for: all of hundreds would take the loop's time from readings."""
+
 RATE_SAMPLES = 6
 MAILBOX = 256
 
@@ -164,11 +167,14 @@ class Overview:
         """The verb."""
         asked = _Asked.of(request)
         sources = {source.name: source for source in self._sources}
-        for name in asked.devices or ():
+        wanted = dict.fromkeys(sources if asked.devices is None else asked.devices)
+        if asked.history and (asked.devices is None or len(wanted) > MOST_DEVICES):
+            raise Refused(f"history: is of {MOST_DEVICES} devices at most: name them in devices")
+        for name in wanted:
             if name not in sources:
                 raise Refused(f"{name}: no such device; there are {', '.join(sorted(sources)) or 'none'}")
         devices = []
-        for name in sources if asked.devices is None else asked.devices:
+        for name in wanted:
             devices.append(self.device(sources[name], history=asked.history))
             await asyncio.sleep(0)  # readings are to come between them
         return {

@@ -9,7 +9,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.errors import Refused
+from gateway.errors import GatewayError, Refused
 from gateway.logs import MessageId, about
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,10 @@ def parsed(payload: bytes) -> dict[str, Any]:
 async def carried_out(
     verbs: Mapping[str, Verb], verb: str, request: dict[str, Any], *, asked: str
 ) -> dict[str, Any]:
-    """The answer. `asked`: where, and by whom as far as that is known; for the log. Raises: Refused."""
+    """The answer. `asked`: where, and by whom as far as that is known; for the log.
+
+    Raises: Refused, or what else the verb lets through.
+    """
     if verb not in verbs:
         raise Refused(f"there is no such verb; there are {', '.join(sorted(verbs))}")
     wanted = "" if verb in READING else orjson.dumps(request).decode()  # a verb may take it apart
@@ -107,7 +110,7 @@ async def carried_out(
     try:
         result = verbs[verb](request)
         answer = {"status": "ok", **(await result if isinstance(result, Awaitable) else result)}
-    except Refused as error:
+    except GatewayError as error:
         answer = failed(str(error))
         raise
     finally:

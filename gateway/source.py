@@ -256,7 +256,9 @@ class Source:
         """
         name = self._driver.meant(self._options, metric, value)
         if self._device is None:
-            reason = self._report.reason if self._report is not None else "the port was not opened yet"
+            reason = "the port was not opened yet"
+            if self._report is not None:
+                reason = self._report.reason or "the port has just been shut"
             raise LinkAbsent(f"{metric} cannot be set now: {reason}")
         if not isinstance(self._device, Writable):
             raise Refused(f"{metric} cannot be set: the driver takes no commands")
@@ -268,7 +270,7 @@ class Source:
                 finally:
                     self._writing.discard(shut)
         except TimeoutError:
-            raise LinkLost(f"{metric}: the port was shut while it was being set") from None
+            raise LinkLost(f"{self._options.port}: shut while {metric} was being set") from None
 
     async def watch(self) -> None:
         """Say so when an open port has gone quiet. One timer for each quiet spell, none for each reading."""

@@ -8,10 +8,11 @@ import pytest
 from gateway import dump, live
 from gateway.config import ControlOptions, page, secret
 from gateway.control import MOST_OF_ONE, MOST_WAITING
-from gateway.intercom import MOST_CALLERS
+from gateway.intercom import LARGEST_ANSWER, MOST_CALLERS
 from gateway.journal.journal import HELD_BYTES
 from gateway.logs import line
 from gateway.notify import http
+from gateway.overview import MOST_DEVICES
 from gateway.publish import mended_aiomqtt
 from gateway.publish.packets import names
 from gateway.request import LARGEST
@@ -53,6 +54,7 @@ def test_limits_are_those_of_the_program() -> None:
         f"{mended_aiomqtt.LARGEST_PACKET // mb} MB where": "a broker's packet",
         f"{LARGEST // kb} KB; {MOST_WAITING} wait, {MOST_OF_ONE} of them for one device": "a request",
         f"of {ControlOptions().rate} a second; {MOST_CALLERS} at once by the socket": "a request",
+        f"{LARGEST_ANSWER // mb} MB; the last minutes are told of {MOST_DEVICES} devices": "a gateway's answer",
         f"{live.SAID_BYTES // kb} KB, which nobody reads; {live.MOST_CLIENTS} clients,"
         f" {live.ROOM_BYTES // kb} KB waiting for each, {live.STALL_S:g} s": "a client of the live feed",
         f"one a second, {dump.MOST_BYTES // kb} KB of stacks": "requests for a `dump`",

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from gateway import intercom, wire
 from gateway.commands.listing import plain
 from gateway.errors import UsageError
@@ -34,7 +36,7 @@ def _setting(text: str) -> tuple[str, Value]:
 
 def _request(text: str) -> dict[str, Any]:
     try:
-        request = json.loads(text)
+        request = orjson.loads(text)  # as the gateway reads it: no NaN
     except ValueError as error:
         raise UsageError(f"{text}: is no JSON: {error}") from None
     if not isinstance(request, dict):

@@ -94,6 +94,8 @@ class AiomqttPublisher:
         self._broker = broker
         self._will = will
         self._ear = ear
+        self._unheard: set[str] = set()
+        """What the broker did not let us hear when it was asked last."""
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator["AiomqttSession"]:
@@ -101,12 +103,15 @@ class AiomqttPublisher:
         try:
             try:
                 await client.open()
-                await client.listen()
+                unheard = await client.listen()
             except (aiomqtt.MqttError, ValueError) as error:
                 why = reason(error)
                 if self._broker.tls is not None and lost_in_tls(why):
                     why = f"{why}; is TLS spoken on that port?"
                 raise Unreachable(f"{self.name}: {why}") from error
+            for topic in sorted(unheard - self._unheard):
+                log.warning("%s: the broker does not let us listen on %s", self.name, topic)
+            self._unheard = unheard
             yield AiomqttSession(self.name, client)
             await client.say_goodbye()
         finally:
@@ -167,10 +172,14 @@ class _Client(MendedClient):
         if self._loss is not None:
             raise self._loss
 
-    async def listen(self) -> None:
-        """To what there is an ear for. Raises: MqttError, also when the broker does not let us."""
+    async def listen(self) -> set[str]:
+        """To what there is an ear for; returns what the broker does not let us hear and we can do without.
+
+        Raises: MqttError, also when the broker does not let us.
+        """
+        unheard: set[str] = set()
         if self._ear is None:
-            return
+            return unheard
         for topic in (*self._ear.topics, *self._ear.if_allowed):
             # Not by aiomqtt's own timeout: before Python 3.12, wait_for() forgets a cancellation that comes together
             # with what is waited for.
@@ -181,9 +190,10 @@ class _Client(MendedClient):
                 raise aiomqtt.MqttError("no answer") from error
             refused = (granted if isinstance(granted, int) else granted.value) >= _REFUSED
             if refused and topic in self._ear.if_allowed:
-                log.warning("%s: the broker does not let us listen on %s", self._broker.name, topic)
+                unheard.add(topic)
             elif refused:
                 raise aiomqtt.MqttError(f"the broker does not let us listen on {topic}")
+        return unheard
 
     def _discard(self, opening: asyncio.Future[Self]) -> None:
         """What a thread has opened after we had gone is closed; what it met nobody needs to know."""

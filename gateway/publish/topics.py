@@ -12,6 +12,10 @@ from gateway.publish.publisher import Message
 
 Layout = Callable[[Record], Sequence[Message]]
 
+MOST_LEVELS = 32
+"""Of a topic that somebody else has chosen: a broker hangs up on who publishes where there are too many (mosquitto:
+200)."""
+
 _TAKEN = ("availability", "batch", "set")
 """Topics below a device's that are not metrics."""
 
@@ -93,7 +97,9 @@ class Topics:
 
     def takes_answers(self, topic: str) -> bool:
         """Whether somebody may send our answer there: not where it would pass for what a gateway says by itself."""
-        if topic.startswith("$") or not topic or set(topic) & set("+#\0"):
+        if topic.startswith("$") or not topic or set(topic) & set("+#") or not topic.isprintable():
+            return False
+        if topic.count("/") >= MOST_LEVELS:
             return False
         return topic.startswith(self.response("")) or not f"{topic}/".startswith(f"{self._prefix}/")
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.config import Config
 from gateway.errors import Refused
+from gateway.overview import MOST_DEVICES
 from gateway.request import carried_out, failed, parsed
 from gateway.web.description import DESCRIPTION
 from gateway.web.guard import STREAM, refused
@@ -18,8 +19,6 @@ from gateway.web.scene import line_of, rules_of
 from gateway.web.sight import Sight
 from gateway.web.stream import Stream
 
-MOST_DEVICES = 32
-"""In one answer, where their last minutes are asked for: all of hundreds would take the loop's time from readings."""
 STALLED_S = 30.0
 """Who has taken nothing for so long is left."""
 

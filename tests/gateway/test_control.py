@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from paho.mqtt.properties import Properties
 
 from gateway.config import ControlOptions, MqttOptions
 from gateway.control import MOST_DROPPED, MOST_WAITING, Call, Control
-from gateway.errors import Refused
+from gateway.errors import Refused, Unreachable
 from gateway.publish.aiomqtt_publisher import Heard
 from gateway.publish.embedded import embedded_broker
 from gateway.publish.publisher import Answer, Message
@@ -49,6 +50,7 @@ class Works:
             "slow": self.slow,
             "no": self.no,
             "bug": self.bug,
+            "no json": self.no_json,
         }
 
     def echo(self, request: Request) -> Request:
@@ -66,6 +68,9 @@ class Works:
 
     def bug(self, _request: Request) -> Request:
         raise ZeroDivisionError
+
+    def no_json(self, _request: Request) -> Request:
+        return {"it": object()}
 
 
 class Person:
@@ -195,7 +200,7 @@ async def test_request_is_carried_out_and_answered_with_its_transaction(
     assert works.done == [{"value": 5}] * 3 + [{}]
 
 
-NO_SUCH_VERB = "there is no such verb; there are bug, deep/echo, echo, no, slow"
+NO_SUCH_VERB = "there is no such verb; there are bug, deep/echo, echo, no, no json, slow"
 NO_OBJECT = "the request must be a JSON object, if only {}"
 NO_TRANSACTION = "transaction: must be text or a whole number"
 BAD_REQUESTS: list[tuple[str, Any, Any]] = [
@@ -303,13 +308,14 @@ async def test_answer_goes_where_the_sender_wants_it_with_its_correlation_data(
 async def test_answer_cannot_be_sent_where_it_would_pass_for_something_else(
     broker: Mosquitto, works: Works
 ) -> None:
-    others = ("plant/hall-2", "plant/hall-2/other/boiler", "$SYS/x", f"{ROOT}/response")
+    # mosquitto hangs up on who publishes where there are more than 200 levels.
+    others = ("plant/hall-2", "plant/hall-2/other/boiler", "$SYS/x", f"{ROOT}/response", "a/" * 300)
     async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
         await listens(anna)
         for topic in (f"{ROOT}/boiler/set", f"{ROOT}/request/echo", *others):
             await anna.asks("echo", {}, properties=_wishes(topic, b"x"))
             assert anna.heard.pop() == (f"{ROOT}/response/echo", {"status": "ok", "echo": {}}, b"x")
-    assert works.done == [{}] * 6
+    assert works.done == [{}] * 7
 
 
 async def test_two_who_ask_at_once_each_get_their_answers(broker: Mosquitto, works: Works) -> None:
@@ -362,6 +368,24 @@ async def test_endless_flood_is_hung_up_on_for_a_while(works: Works) -> None:
             rogue.say(request)
             await until(lambda: len(rogue.connects) > 1 and control.listening)
     assert works.done == [{}]
+
+
+async def test_burst_now_and_then_is_no_flood(works: Works) -> None:
+    """On one connection, in the course of a year; the clock is turned on."""
+    loop, dropped = asyncio.get_running_loop(), MOST_DROPPED - 10
+    control = control_at(1, verbs=works.verbs)
+    control._gone = loop.create_future()
+    request = Heard(
+        topic=f"{ROOT}/request/echo", payload=b"{}", retained=False, response_topic=None, reply=lambda *_: None
+    )  # fmt: skip
+    for _ in range(3):
+        for _ in range(MOST_WAITING + dropped):
+            control._hear(request)
+        control._lanes.clear()
+        control._tell_dropped.opens_at = loop.time()
+    with pytest.raises(Unreachable, match="requests come too fast"):
+        for _ in range(MOST_WAITING + MOST_DROPPED):
+            control._hear(request)
 
 
 async def test_gateway_listens_again_when_the_broker_is_back(
@@ -442,31 +466,66 @@ async def test_own_name_at_the_broker_is_made_of_the_gateways(works: Works) -> N
         assert rogue.connects[0].will is None
 
 
-async def test_bug_in_a_verb_is_reported_and_the_door_opens_again(
+async def test_bug_in_a_verb_is_reported_and_costs_the_request_that_met_it_and_no_other(
     broker: Mosquitto, works: Works, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(control_at(broker.port, verbs=works.verbs)), Person.at(broker.port) as anna:
         await listens(anna)
-        answer = await anna.asks("bug", {"transaction": 5})
-        assert answer == {
-            "transaction": 5, "status": "error",
-            "error": "the gateway stopped, or failed, before this was done: see its log",
-        }  # fmt: skip
-        anna.heard.clear()
-        await listens(anna)
-    assert "control: a bug, please report it" in said(caplog)
+        for verb, kind in (("bug", "ZeroDivisionError"), ("no json", "TypeError")):
+            await anna.ask(verb, {"transaction": 5})
+            await anna.ask("echo", {})
+            assert await anna.answer(1) == {
+                "transaction": 5, "status": "error", "error": f"internal error ({kind}): the gateway's log has more",
+            }  # fmt: skip
+            assert (await anna.answer(2))["status"] == "ok"
+            anna.heard.clear()
+    assert said(caplog) == ["control: a bug, please report it"] * 2
 
 
-async def test_stop_in_the_middle_of_a_request_answers_it_and_leaves(broker: Mosquitto, works: Works) -> None:
+NOT_BEGUN = "not carried out: the gateway is being stopped, or listens anew: ask again"
+
+
+async def test_stop_in_the_middle_of_requests_answers_each_once_and_leaves(
+    broker: Mosquitto, works: Works
+) -> None:
     async with Person.at(broker.port) as anna:
         async with running(control_at(broker.port, verbs=works.verbs)):
             await listens(anna)
             await anna.ask("slow", {"transaction": 1})
             await anna.ask("echo", {"transaction": 2})
+            await anna.ask("echo", b"no JSON")
+            await asyncio.sleep(0.1)
             await until(lambda: works.done)
-        answer = await anna.answer()
-        assert (answer["transaction"], answer["status"]) == (1, "error")
+        await anna.answer(3)
+        await asyncio.sleep(0.1)
+        answers = {answer.get("transaction"): answer["error"] for _, answer, _ in anna.heard}
+        unfinished = "the gateway stopped, or failed, before this was done: see its log"
+        assert answers == {1: unfinished, 2: NOT_BEGUN, None: NOT_BEGUN}
+        assert len(anna.heard) == 3
     assert works.done == [{}]
+
+
+async def test_who_is_retired_turns_away_what_comes_and_no_more_than_the_rate_allows(works: Works) -> None:
+    async with RogueBroker.running() as rogue:
+        control = control_at(
+            rogue.port, verbs=works.verbs, options=lambda: ControlOptions(allow=("*",), rate=2)
+        )
+        async with running(control):
+            await until(lambda: control.listening)
+            rogue.say(publish(f"{ROOT}/request/slow", b"{}"))
+            await until(lambda: works.done)
+            control.retire()
+            await asyncio.sleep(0)
+            for number in range(10):
+                rogue.say(publish(f"{ROOT}/request/echo", b'{"transaction":%d}' % number))
+            await until(lambda: len(rogue.messages) >= 3)
+            works.may_go_on.set()
+            await until(lambda: not control.listening)
+    *turned_away, last = [orjson.loads(each.payload) for each in rogue.messages]
+    assert [each["error"] for each in turned_away] == [NOT_BEGUN] * len(turned_away)
+    assert [each["transaction"] for each in turned_away] == [*range(len(turned_away))]
+    assert 3 <= len(turned_away) < 10  # of twice the rate, one was for what is under way
+    assert last == {"status": "ok"}
 
 
 @pytest.mark.parametrize("turns", range(10))
@@ -500,7 +559,8 @@ async def test_stop_does_not_wait_for_a_broker_that_is_away(works: Works) -> Non
 
 def publish(topic: str, payload: bytes) -> bytes:
     rest = struct.pack(">H", len(topic)) + topic.encode() + b"\0" + payload
-    return bytes([0x30, len(rest)]) + rest
+    low, high = len(rest) % 128, len(rest) // 128
+    return bytes([0x30, low | 0x80, high]) + rest if high else bytes([0x30, low]) + rest
 
 
 async def test_topic_that_is_no_text_or_no_request_is_passed_over(works: Works) -> None:
@@ -554,6 +614,24 @@ def test_whatever_comes_gets_one_answer(requests: list[tuple[str, bytes]]) -> No
     asyncio.run(all_of_them())
 
 
+async def test_answer_that_is_larger_than_the_broker_takes_is_answered_so(works: Works) -> None:
+    async with RogueBroker.running() as rogue:
+        rogue.announces = maximum_packet_size(300)
+        control = control_at(rogue.port, verbs=works.verbs)
+        async with running(control):
+            await until(lambda: control.listening)
+            rogue.say(publish(f"{ROOT}/request/echo", b'{"transaction":1,"x":"%s"}' % (b"x" * 60)))
+            rogue.say(publish(f"{ROOT}/request/echo", b'{"transaction":2,"x":[%s0]}' % (b"0," * 150)))
+            await until(lambda: len(rogue.messages) == 2)
+    first, second = [orjson.loads(each.payload) for each in rogue.messages]
+    assert first["transaction"] == 1
+    why = (
+        r"the answer did not leave: 3\d\d bytes; the broker takes at most 300; what was asked for may be done"
+    )
+    assert re.fullmatch(why, second.pop("error"))
+    assert second == {"transaction": 2, "status": "error"}
+
+
 @pytest.mark.parametrize(
     ("announces", "reasons", "why"),
     [
@@ -573,7 +651,7 @@ async def test_answer_that_the_broker_refuses_is_said_once(
                 rogue.say(publish(f"{ROOT}/request/echo", b"{}"))
             await until(lambda: len(works.done) == 5)
             assert control.listening
-    assert said(caplog) == [f"control: the answer to echo did not leave: {why}"]
+    assert said(caplog) == [f"control: answers: the one to echo did not leave: {why}"]
 
 
 async def test_broker_that_acknowledges_no_answer_slows_down_requests_and_nothing_else(works: Works) -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.config import ControlOptions
-from gateway.control import MOST_OF_ONE, MOST_WAITING, OVERDUE_S, REPEATED_S, Call, Control
+from gateway.control import MOST_OF_ONE, MOST_UNTAKEN, MOST_WAITING, OVERDUE_S, REPEATED_S, Call, Control
 from gateway.errors import Refused
 from gateway.logs import MessageId
 from gateway.model import Value
@@ -18,7 +18,17 @@ from gateway.publish.aiomqtt_publisher import Heard
 from gateway.publish.publisher import Answer, Message
 from gateway.publish.topics import Asked
 from gateway.request import LARGEST
-from tests.gateway.test_control import ROOT, Person, Request, Works, control_at, listens, publish, running
+from tests.gateway.test_control import (
+    NOT_BEGUN,
+    ROOT,
+    Person,
+    Request,
+    Works,
+    control_at,
+    listens,
+    publish,
+    running,
+)
 from tests.support.amqtt_process import AmqttProcess
 from tests.support.gateway_process import until
 from tests.support.logged import fields
@@ -205,7 +215,7 @@ def heard(topic: str, payload: bytes, answers: list[Any], **more: Any) -> Heard:
 
 
 async def test_repeat_counts_for_a_minute_and_what_has_waited_too_long_is_not_carried_out(
-    board: Board,
+    board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop, answers = asyncio.get_running_loop(), list[Any]()
     control = control_of(1, board=board)
@@ -221,9 +231,9 @@ async def test_repeat_counts_for_a_minute_and_what_has_waited_too_long_is_not_ca
     await asyncio.sleep(2)
     assert "repeated" not in await told(loop.time())
     await asyncio.sleep(REPEATED_S + 1)
-    assert (await told(loop.time() - OVERDUE_S - 1))["error"] == (
-        "it has waited for more than 30 s for what boiler was told before"
-    )
+    why = "it has waited for more than 30 s for what boiler was told before"
+    assert (await told(loop.time() - OVERDUE_S - 1))["error"] == why
+    assert caplog.messages[-1].endswith(f": {why}")  # nothing is set, or not, unseen
     assert len(board.told["boiler"]) == 2
 
 
@@ -315,21 +325,36 @@ async def test_what_changes_something_is_in_the_log_with_topic_and_transaction(
 
 
 @pytest.mark.real_time
-async def test_who_is_retired_answers_what_is_under_way_at_all_devices_and_drops_the_rest(
+async def test_topic_cannot_pass_for_a_line_of_the_log(
+    broker: Mosquitto, board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with at_work(broker.port, board) as anna:
+        caplog.clear()
+        await tells(anna, "mute/set: on: done/set", b"1")
+    [line] = [each.getMessage() for each in caplog.records if each.name == "gateway.request"]
+    assert line.startswith(f'asked on "{ROOT}/mute/set: on: done/set": set {{')
+
+
+@pytest.mark.real_time
+async def test_who_is_retired_carries_out_what_is_under_way_at_all_devices_and_turns_the_rest_away(
     broker: Mosquitto, board: Board
 ) -> None:
     control = control_of(broker.port, board=board)
     async with Person.at(broker.port) as anna, running(control):
         await listens(anna)
-        for topic in ("slow/set", "slow/set", "mute/set"):
-            await tell(anna, topic, {"values": {"a": 1}})
+        for number, topic in enumerate(("slow/set", "slow/set", "mute/set")):
+            await tell(anna, topic, {"values": {"a": 1}, "transaction": number})
         await anna.ask("slow", {"transaction": "slow"})
         await until(lambda: board.told.keys() == {"slow", "mute"} and board.done)
         control.retire()
-        await tell(anna, "late/set", {"values": {"a": 1}})
+        await tell(anna, "late/set", {"values": {"a": 1}, "transaction": "late"})
+        await tell(anna, "late/a/set", b"1")
+        await until(lambda: len(anna.heard) == 4)
         board.may_go_on.set()
-        await until(lambda: len(anna.heard) == 3)
-        await until(lambda: not control.listening)
+        await until(lambda: not control.listening and len(anna.heard) >= 6)
+    errors = {answer.get("transaction"): answer.get("error") for _, answer, _ in anna.heard}
+    assert errors == {0: None, 1: NOT_BEGUN, 2: "no answer", "slow": None, "late": NOT_BEGUN, None: NOT_BEGUN}
+    assert len(anna.heard) == 6
     assert board.told == {"slow": [{"a": 1}], "mute": [{"a": 1}]}
 
 
@@ -341,8 +366,10 @@ async def test_stop_while_devices_are_set_answers_each_once(broker: Mosquitto, b
             await tell(anna, "slow/set", {"values": {"a": 1}, "transaction": 1})
             await tell(anna, "slow/set", {"values": {"a": 2}, "transaction": 2})
             await until(lambda: board.told)
-        answer = await anna.answer()
-        assert (answer["transaction"], answer["status"]) == (1, "error")
+        await anna.answer(2)
+        await asyncio.sleep(0.1)
+        assert sorted(answer["transaction"] for _, answer, _ in anna.heard) == [1, 2]
+        assert {answer["status"] for _, answer, _ in anna.heard} == {"error"}
     assert board.told == {"slow": [{"a": 1}]}
 
 
@@ -386,13 +413,41 @@ async def test_broker_that_makes_up_devices_and_acknowledges_nothing_is_not_answ
 
 
 @pytest.mark.real_time
-async def test_broker_that_does_not_let_us_listen_for_devices_is_named(
+async def test_broker_that_acknowledges_nothing_at_all_is_hung_up_on(
+    board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = EVERYTHING.model_copy(update={"rate": 1000})
+    async with RogueBroker.running() as rogue:
+        rogue.acknowledges = False
+        async with running(control_of(rogue.port, board=board, options=options, ack_timeout="100ms")):
+            for number in range(20 * MOST_UNTAKEN):
+                rogue.say(publish(f"{ROOT}/device-{number % 50}/a/set", b"1"))
+                await asyncio.sleep(0.002)
+                if len(rogue.connects) > 1:
+                    break
+            assert len(rogue.connects) > 1
+            assert MOST_WAITING < sum(map(len, board.told.values())) <= MOST_UNTAKEN + MOST_WAITING
+    assert "control: answers: the broker acknowledges none: we hang up on it" in caplog.messages
+
+
+@pytest.mark.real_time
+async def test_broker_that_does_not_let_us_listen_for_devices_is_named_once_and_requests_are_taken(
     board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with RogueBroker.running() as rogue:
-        rogue.grants = 0x87
-        async with running(control_of(rogue.port, board=board)):
-            await until(lambda: any("does not let us listen" in each.getMessage() for each in caplog.records))
+        rogue.denies = {f"{ROOT}/+/set", f"{ROOT}/+/+/set"}
+        control = control_of(rogue.port, board=board)
+        async with running(control):
+            for connects in (1, 2):
+                await until(lambda connects=connects: len(rogue.connects) == connects and control.listening)  # type: ignore[misc]
+                rogue.say(publish(f"{ROOT}/request/echo", b"{}"))
+                await until(lambda connects=connects: len(rogue.messages) == connects)  # type: ignore[misc]
+                rogue.hang_up()
+    told = [line for line in caplog.messages if "does not let us listen" in line]
+    name = f"127.0.0.1:{rogue.port}"
+    assert told == [
+        f"{name}: the broker does not let us listen on {ROOT}/{topic}" for topic in ("+/+/set", "+/set")
+    ]
 
 
 @pytest.mark.real_time

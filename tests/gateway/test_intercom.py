@@ -3,17 +3,17 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from gateway.errors import LinkError
+from gateway.errors import LinkError, Unreachable, UsageError
 from gateway.health import Patience
-from gateway.intercom import ANSWER_S, intercom
+from gateway.intercom import ANSWER_S, LARGEST_ANSWER, intercom, put
 from gateway.logs import MessageId
 from gateway.request import Verb
 from tests.support.logged import fields
@@ -81,13 +81,14 @@ async def test_bug_in_a_verb_is_answered_so_and_logged_and_costs_nobody_else(
     assert fields(caplog.records, "intercom: a bug, please report it") == {"MESSAGE_ID": MessageId.BUG}
 
 
-async def test_error_of_ours_that_a_verb_lets_through_is_the_answer(
+async def test_error_of_ours_that_a_verb_lets_through_is_the_answer_and_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with asyncio.timeout(AT_ONCE_S), intercom(tmp_path / "s", VERBS):
         answer = await _ask(tmp_path / "s", "lost")
     assert answer == {"status": "error", "error": "/dev/ttyUSB0: it went away"}
-    assert not caplog.records
+    told = [each.getMessage() for each in caplog.records if each.name == "gateway.request"]
+    assert told == ["asked on this machine: lost {}: /dev/ttyUSB0: it went away"]
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -103,6 +104,49 @@ async def test_caller_who_comes_when_it_ends_does_not_hold_it_up(turns: int, tmp
         caller.setblocking(False)
         with suppress(ConnectionResetError):  # as it is for one whom nobody has let in
             assert caller.recv(1) == b"", "he is told that nobody answers"
+
+
+@asynccontextmanager
+async def somebody_who_says(path: Path, answer: bytes) -> AsyncIterator[None]:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(answer)
+        with suppress(OSError):
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_unix_server(say, path):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"x" * (3 * LARGEST_ANSWER), "the gateway's answer is larger than 16 MB: ask for less"),
+        (b"", "the gateway has hung up without an answer: its log says why"),
+        (b'{"status":', "the gateway has hung up without an answer: its log says why"),
+    ],
+    ids=["endless", "none", "half"],
+)
+async def test_answer_without_an_end_is_not_read_to_its_end_and_one_that_is_none_is_no_bug(
+    answer: bytes, why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    async with asyncio.timeout(AT_ONCE_S), somebody_who_says(path, answer):
+        with pytest.raises(Unreachable) as unreachable:
+            await put(path, "overview")
+    assert str(unreachable.value) == f"{path}: {why}"
+
+
+async def test_nobody_who_answers_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match=r"/s: the gateway does not answer: No such file or directory$"):
+        await put(tmp_path / "s", "overview")
+
+
+async def test_what_is_no_text_cannot_be_asked_for(tmp_path: Path) -> None:
+    for request in ({"device": "\udcff"}, {"n": 2**70}):
+        with pytest.raises(UsageError, match=r"^cannot be asked for: "):
+            await put(tmp_path / "s", "set", request)
 
 
 def test_who_asks_for_a_reload_waits_longer_for_it_than_it_may_take() -> None:

@@ -16,7 +16,7 @@ from gateway.config import Config
 from gateway.errors import LinkAbsent, LinkLost, Refused
 from gateway.filters.filter import MOST_METRICS
 from gateway.model import Reading, Stamp
-from gateway.overview import SAMPLE_S, SAMPLES, Face, Overview, Trace
+from gateway.overview import MOST_DEVICES, SAMPLE_S, SAMPLES, Face, Overview, Trace
 from gateway.plan import plan
 from gateway.source import Source
 from gateway.supervisor import Supervisor
@@ -88,11 +88,20 @@ async def test_device_that_goes_away_keeps_its_values_and_says_why() -> None:
     assert [metric["value"] for metric in device["metrics"]] == [21.5]
 
 
+async def test_history_is_told_of_a_few_devices_at_once_however_often_they_are_named() -> None:
+    async with seen(Instrument([{"t": 1.0}, 9.0]), boiler()) as overview:
+        await asyncio.sleep(2 * SAMPLE_S)
+        for names in (None, [f"{n}" for n in range(MOST_DEVICES + 1)]):
+            with pytest.raises(Refused, match=r"^history: is of 32 devices at most: name them in devices$"):
+                await overview.tell({"devices": names, "history": True})
+        assert "history" in (await told(overview, devices=["boiler"] * 1000, history=True))["metrics"][0]
+
+
 async def test_history_has_a_gap_where_the_device_was_not_online() -> None:
     instrument = Instrument([{"t": 1.0}, SAMPLE_S * 3.5, LinkLost("gone")])
     async with seen(instrument, boiler()) as overview:
         await asyncio.sleep(SAMPLE_S * 5.5)
-        [metric] = (await told(overview, history=True))["metrics"]
+        [metric] = (await told(overview, devices=["boiler"], history=True))["metrics"]
         assert "history" not in (await told(overview))["metrics"][0]
     assert len(metric["history"]) == SAMPLES
     assert metric["history"][-5:] == [1.0, 1.0, 1.0, None, None]
@@ -102,7 +111,7 @@ async def test_history_has_a_gap_where_a_number_was_a_text() -> None:
     instrument = Instrument([{"t": 1.0}, SAMPLE_S * SAMPLES - 1, {"t": "fault"}, SAMPLE_S * 2, {"t": 2.0}])
     async with seen(instrument, boiler()) as overview:
         await asyncio.sleep(SAMPLE_S * (SAMPLES + 2.25))
-        [metric] = (await told(overview, history=True))["metrics"]
+        [metric] = (await told(overview, devices=["boiler"], history=True))["metrics"]
     assert metric["history"][-4:] == [1.0, None, None, 2.0]
 
 
@@ -130,7 +139,7 @@ async def test_what_was_heard_in_another_way_is_not_shown_after_a_reload(
 async def test_names_that_no_json_can_hold_are_told_as_they_are_published() -> None:
     async with seen(Instrument([{"\ud800": 1.0}]), boiler()) as overview:
         await asyncio.sleep(SAMPLE_S * 1.5)
-        device = await told(overview, history=True)
+        device = await told(overview, devices=["boiler"], history=True)
     [metric] = orjson.loads(orjson.dumps(device))["metrics"]
     assert (metric["name"], metric["label"], metric["history"][-1]) == ("?", "?", 1.0)
 

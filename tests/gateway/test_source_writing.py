@@ -173,8 +173,10 @@ async def test_command_ends_with_the_port_that_it_went_to(tmp_path: Path, how: s
             with pytest.raises(LinkError):
                 await writing
     if how == "stopped":
-        with pytest.raises(LinkLost, match=r"^pulse: the port was shut while it was being set$"):
+        with pytest.raises(LinkLost, match=r"/line: shut while pulse was being set$"):
             await writing
+        with pytest.raises(LinkAbsent, match=r"^pulse cannot be set now: the port has just been shut$"):
+            await plant.sources["meter"].write("pulse", 60)
 
 
 async def test_device_can_be_commanded_again_once_its_port_is_back(tmp_path: Path) -> None:

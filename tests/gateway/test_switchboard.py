@@ -253,7 +253,7 @@ async def test_device_that_is_restarted_counts_on_and_what_is_being_set_is_told_
         assert after is not before
         assert after.seq >= seq > 0
         assert (await setting)["uncertain"] == {
-            "pulse": "pulse: pulse: the port was shut while it was being set"
+            "pulse": f"pulse: {tmp_path}/meter: shut while pulse was being set"
         }
         with pytest.raises(Refused, match=r"^there is no device gps; known are meter$"):
             await plant.devices.restart("gps")

@@ -16,6 +16,7 @@ from tests.support.ports import free_port
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _PINGREQ, _PINGRESP, _DISCONNECT = 1, 2, 3, 4, 12, 13, 14
 _SUBSCRIBE, _SUBACK = 8, 9
 _V5 = 5
+_NOT_AUTHORISED = 0x87
 
 SERVER_SHUTTING_DOWN = 0x8B
 SESSION_TAKEN_OVER = 0x8E
@@ -65,6 +66,8 @@ class RogueBroker:
         self.answers_pings = True
         self.grants: int | None = 1
         """What it says to a subscription: a QoS, or why not; None: it hangs up."""
+        self.denies: set[str] = set()
+        """Topic filters that nobody may subscribe to, whatever else is granted."""
         # What it saw.
         self.connects: list[Connect] = []
         self.subscriptions = 0
@@ -282,9 +285,12 @@ class _Link(asyncio.Protocol):
         if self._broker.grants is None:
             self._transport.close()
             return
-        no_properties = b"\0" if self._version == _V5 else b""
-        identifier = struct.pack(">H", fields.number())
-        self._say(_SUBACK, identifier + no_properties + bytes([self._broker.grants]))
+        identifier, no_properties = struct.pack(">H", fields.number()), b""
+        if self._version == _V5:
+            fields.properties()
+            no_properties = b"\0"
+        granted = _NOT_AUTHORISED if fields.text() in self._broker.denies else self._broker.grants
+        self._say(_SUBACK, identifier + no_properties + bytes([granted]))
 
     def _take(self, flags: int, fields: "Fields") -> None:
         broker = self._broker

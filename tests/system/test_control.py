@@ -15,7 +15,7 @@ import pytest
 
 from drivers.instrument import PtyInstrument
 from drivers.scpi.simulator import Supply
-from gateway.config import load
+from gateway.config import ControlOptions, load
 from gateway.config.control import VERBS
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto
@@ -144,6 +144,11 @@ def test_page_has_a_row_for_each_verb() -> None:
     assert sorted(verb for row in rows for verb in row) == sorted(VERBS)
 
 
+def test_page_says_what_is_allowed_without_a_list() -> None:
+    [row] = re.findall(r"^\| `allow` \|.*\| (.*) \|$", PAGE, re.MULTILINE)
+    assert re.findall(r'`"(.*?)"`', row) == [*ControlOptions().allow]
+
+
 async def test_device_restarted_on_request_counts_on(tmp_path: Path) -> None:
     async with Site.at_work(tmp_path) as site:
         await site.listens()
@@ -199,22 +204,17 @@ async def test_on_this_machine_everything_may_be_set_and_asked(tmp_path: Path) -
         site.broker.kill()
         status, out, err = await site.run("set", "supply", "voltage_limit=9.5", "on=false")
         assert (status, out, err) == (0, "supply.voltage_limit = 9.5\nsupply.on = false\n", "")
-        status, out, err = await site.run("set", "supply", "voltage_limit=41")
-        assert (status, out) == (1, "")
-        assert err == "sallyport: voltage_limit cannot be 41: 32 is the most\n"
-        status, _, err = await site.run("set", "supply", "voltage_limit")
-        assert (status, err) == (2, "sallyport set: voltage_limit: must be METRIC=VALUE\n")
-        status, out, _ = await site.run("ask", "log/level", '{"level": "debug", "for": "1h"}')
-        assert (status, json.loads(out)) == (0, {"logger": "", "level": "debug", "for": "1h"})
+        refused, level, wrong = await asyncio.gather(
+            site.run("set", "supply", "voltage_limit=41"),
+            site.run("ask", "log/level", '{"level": "debug", "for": "1h"}'),
+            site.run("ask", "ping", "[]"),
+        )
+        assert refused == (1, "", "sallyport: voltage_limit cannot be 41: 32 is the most\n")
+        assert (level[0], json.loads(level[1])) == (0, {"logger": "", "level": "debug", "for": "1h"})
+        assert wrong == (2, "", "sallyport ask: []: must be a JSON object, such as {}\n")
         await until(lambda: any(" DEBUG " in each for each in site.gateway.log))
-        status, out, _ = await site.run("ask", "device/restart", '{"device": "supply"}')
-        assert json.loads(out)["device"] == "supply"
-        for wrong in ("[]", "{"):
-            status, _, err = await site.run("ask", "ping", wrong)
-            assert (status, err.startswith(f"sallyport ask: {wrong}: ")) == (2, True)
-        status, _, err = await site.run("ask", "fly")
-        assert status == 1
-        assert err.startswith("sallyport: there is no such verb; there are ")
+        assert (await site.ask({"verb": "device/restart", "device": "supply"}))["device"] == "supply"
+        assert (await site.ask({"verb": "fly"}))["error"].startswith("there is no such verb; there are ")
         site.broker.start()
         await site.seen(voltage_limit=9.5)
         assert [line for line in site.gateway.lines("asked on this machine: set") if line.endswith(": done")]

@@ -13,6 +13,7 @@ from gateway.commands.top.keys import Keys
 from gateway.commands.top.screen import Screen
 from gateway.commands.top.view import View
 from gateway.errors import GatewayError, Refused
+from gateway.overview import MOST_DEVICES
 
 PATIENCE_S = 5.0
 """A gateway that does not answer for so long is said to be away."""
@@ -144,7 +145,7 @@ class _Looking:
         listed = await intercom.put(self._place, "alert/list")
         self._view.take(overview, listed["alerts"])
         self._draw()
-        if names := self._view.wanted_histories():
+        if names := self._view.wanted_histories()[:MOST_DEVICES]:
             with suppress(Refused):  # one of them has gone in between
                 told = await intercom.put(self._place, "overview", {"devices": names, "history": True})
                 self._view.take_histories(told["devices"])

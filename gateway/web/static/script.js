@@ -3,7 +3,7 @@
 
 const SAMPLES = 150;
 const MOST_LINES = 200;
-const MOST_AT_ONCE = 32;      // devices whose last minutes are asked for in one request (api.py: MOST_DEVICES)
+const MOST_AT_ONCE = 32;      // devices whose last minutes are asked for in one request (overview.py: MOST_DEVICES)
 const AGAIN_MS = 4000;
 const WORDS = { online: "online", stale: "stale", offline: "offline" };
 const LEVELS = [[50, "critical"], [40, "error"], [30, "warning"], [20, "info"], [0, "debug"]];
