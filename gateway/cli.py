@@ -2,8 +2,10 @@
 
 import argparse
 import getpass
+import io
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from gateway.errors import GatewayError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    # A locale may lack what an instrument says.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(arguments)
     try:
         return _COMMANDS[args.command](args)
@@ -226,8 +231,9 @@ def _rules(args: argparse.Namespace) -> int:
 
 
 def _login_name() -> str:
+    """Also of who has become root by sudo."""
     try:
-        return getpass.getuser()
+        return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a container's user that has no name
         return str(os.getuid())
 

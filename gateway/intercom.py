@@ -30,6 +30,8 @@ PATIENCE_S = 60.0
 """For a line of a caller, and for him to take the answer."""
 ANSWER_S = Patience().long_s + 60.0
 """A gateway that is stuck in a reload is ended before by its watchdog, and says no more."""
+SOON_S = 5.0
+"""Of what is answered at once. Whoever watches a gateway by `status` does not wait much longer for that."""
 LARGEST_ANSWER = 16 * 1024 * 1024
 """Bytes. Of 32 devices with 20 metrics each, the last minutes take some 2 MB."""
 
@@ -63,6 +65,7 @@ def ask(
     request: Mapping[str, Any] | None = None,
     *,
     or_the_only_one: bool = False,
+    patience_s: float = ANSWER_S,
 ) -> dict[str, Any]:
     """The answer of the gateway that runs on this machine.
 
@@ -71,10 +74,12 @@ def ask(
         gateway: as for `place`.
         request: what is to be said besides.
         or_the_only_one: as for `place`.
+        patience_s: for the answer.
 
     Raises: Refused, as it says; Unreachable, when none answers.
     """
-    return asyncio.run(put(place(gateway, or_the_only_one=or_the_only_one), verb, request))
+    where = place(gateway, or_the_only_one=or_the_only_one)
+    return asyncio.run(put(where, verb, request, patience_s=patience_s))
 
 
 def place(gateway: str | None = None, *, or_the_only_one: bool = False) -> Path:
@@ -109,14 +114,16 @@ def running() -> list[Path]:
     return [path for path in found if _is_ours(path) and not _is_deserted(path)]
 
 
-async def put(path: Path, verb: str, request: Mapping[str, Any] | None = None) -> dict[str, Any]:
+async def put(
+    path: Path, verb: str, request: Mapping[str, Any] | None = None, *, patience_s: float = ANSWER_S
+) -> dict[str, Any]:
     """The answer of the gateway behind this socket. Raises: UsageError; else as `ask`."""
     try:
         line = orjson.dumps({**(request or {}), "verb": verb}) + b"\n"
     except TypeError as error:  # half a character, from an argument that is no text
         raise UsageError(f"cannot be asked for: {error}") from None
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(patience_s):
             reader, writer = await asyncio.open_unix_connection(path, limit=LARGEST_ANSWER)
             try:
                 writer.write(line)
@@ -125,10 +132,10 @@ async def put(path: Path, verb: str, request: Mapping[str, Any] | None = None) -
                 writer.close()
     except PermissionError:
         raise Unreachable(f"{path}: this user may not ask the gateway: try sudo") from None
+    except TimeoutError:
+        raise Unreachable(f"{path}: the gateway does not answer: nothing for {patience_s:.0f} s") from None
     except OSError as error:
-        raise Unreachable(
-            f"{path}: the gateway does not answer: {error.strerror or 'nothing comes'}"
-        ) from None
+        raise Unreachable(f"{path}: the gateway does not answer: {error.strerror or error}") from None
     except ValueError:
         most = f"{LARGEST_ANSWER // 1024**2} MB"
         raise Unreachable(f"{path}: the gateway's answer is larger than {most}: ask for less") from None
@@ -163,6 +170,7 @@ def _is_ours(path: Path) -> bool:
 def _is_deserted(path: Path) -> bool:
     """Whoever answered there was killed."""
     with socket.socket(socket.AF_UNIX) as caller:
+        caller.setblocking(False)
         try:
             caller.connect(str(path))
         except ConnectionRefusedError:

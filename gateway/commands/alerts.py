@@ -1,16 +1,15 @@
 """`sallyport alerts`: what fires, who takes care of it, and quiet for a while."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gateway import config, intercom
 from gateway.commands.asking import ask
-from gateway.commands.listening import plain
-from gateway.commands.listing import span, table
+from gateway.commands.listing import plain, span, table
 from gateway.commands.picture import quiet
 from gateway.errors import Unreachable, UsageError
 from gateway.notify.notice import rank
@@ -67,9 +66,17 @@ def unsilence(path: Path, name: str) -> int:
 def _ask(path: Path, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Of the gateway on this machine, which needs no broker; else, or where this user may not, over the broker."""
     loaded = config.load(path)
-    with suppress(Unreachable):
-        return intercom.ask(verb, loaded.gateway.name, request)
-    return ask(loaded, verb, request)
+    try:
+        place = intercom.place(loaded.gateway.name)
+    except Unreachable:
+        return ask(loaded, verb, request)
+    try:
+        return asyncio.run(intercom.put(place, verb, request, patience_s=intercom.SOON_S))
+    except Unreachable as here:
+        try:
+            return ask(loaded, verb, request)
+        except Unreachable as there:
+            raise Unreachable(f"{here}; {there}") from None
 
 
 def _label(text: str) -> tuple[str, str]:

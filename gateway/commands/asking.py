@@ -39,7 +39,7 @@ async def _ask(config: Config, verb: str, request: Mapping[str, Any]) -> dict[st
         if answer.pop("status", None) != "ok":
             raise Refused(str(answer.get("error", "the gateway did not say why")))
         return answer
-    raise Unreachable("\n".join(reasons))
+    raise Unreachable("; ".join(reasons))
 
 
 class _Question:

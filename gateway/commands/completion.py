@@ -19,7 +19,7 @@ _sallyport() {
             compopt -o default
             return
         fi
-        COMPREPLY+=("${line%%$'\\t'*}")
+        COMPREPLY+=("$(printf %q "${line%%$'\\t'*}")")
     done < <("${COMP_WORDS[0]}" completion bash : "${words[@]}" 2>/dev/null)
 }
 complete -F _sallyport sallyport
@@ -28,14 +28,15 @@ complete -F _sallyport sallyport
 #compdef sallyport
 # zsh completion for sallyport; made by `sallyport completion zsh`
 _sallyport() {
-    local line
+    local line word about
     local -a found
     for line in "${(@f)$("${words[1]}" completion zsh : "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
         if [[ $line == :files ]]; then
             _files
             return
         fi
-        [[ -z $line ]] || found+=("${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}")
+        word=${line%%$'\\t'*} about=${line#*$'\\t'}
+        [[ -z $line ]] || found+=("${word//:/\\\\:}${about:+:$about}")
     done
     _describe sallyport found
 }
@@ -51,7 +52,7 @@ function __sallyport_complete
     set -l words (commandline -opc)
     set -l found ($words[1] completion fish : $words[2..-1] (commandline -ct) 2>/dev/null)
     if test "$found[1]" = :files
-        __fish_complete_path (commandline -ct)
+        complete -C "__fish_command_without_completions "(commandline -ct)
     else
         printf '%s\\n' $found
     end
@@ -151,7 +152,7 @@ class _Completion:
             yield from ((each.dest, _first_line(each.help)) for each in action._choices_actions)
         elif action.choices is not None:
             yield from ((str(each), "") for each in action.choices)
-        elif any(word in str(action.metavar) for word in ("FILE", "PATH")):
+        elif any(word in str(action.metavar) for word in ("FILE", "PATH", "PORT")):
             yield _FILES, ""
         else:
             from gateway.commands import nameable  # noqa: PLC0415 - takes ten times as long as all else, and a TAB waits

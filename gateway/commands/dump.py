@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway import intercom
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 from gateway.errors import Unreachable
-
-PATIENCE_S = 5.0
 
 
 def run(gateway: str | None, *, as_json: bool) -> int:
@@ -35,12 +33,12 @@ async def _answer(gateway: str | None) -> dict[str, Any]:
     """Raises: Refused; Unreachable."""
     place = intercom.place(gateway)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(intercom.SOON_S):
             return await intercom.put(place, "dump")
     except TimeoutError:
         raise Unreachable(
-            f"{place}: the gateway has not answered for {PATIENCE_S:.0f} s: its event loop may stand still. It writes"
-            " the same to its log when it gets SIGUSR1: sudo systemctl kill --signal=USR1 sallyport"
+            f"{place}: the gateway has not answered for {intercom.SOON_S:.0f} s: its event loop may stand still. It"
+            " writes the same to its log when it gets SIGUSR1: sudo systemctl kill --signal=USR1 sallyport"
         ) from None
 
 

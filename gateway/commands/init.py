@@ -11,7 +11,7 @@ from pathlib import Path
 from drivers import ports
 from drivers.ports import FoundPort
 from gateway.commands import schema, sniff
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 from gateway.commands.sniff import Finding
 from gateway.errors import LinkError, UsageError
 from gateway.units import duration

@@ -7,6 +7,7 @@ from typing import Any
 import aiomqtt
 import orjson
 
+from gateway.commands.listing import plain
 from gateway.errors import Unreachable, UsageError
 from gateway.publish.aiomqtt_publisher import client as listener
 from gateway.publish.aiomqtt_publisher import reason
@@ -77,10 +78,3 @@ def parsed(message: aiomqtt.Message) -> Any:
         return orjson.loads(payload)
     except orjson.JSONDecodeError:
         return payload.decode(errors="backslashreplace")
-
-
-def plain(value: Any) -> str:
-    """For a terminal: without control characters; text as it is, all else as JSON."""
-    # orjson escapes those of ASCII only.
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)

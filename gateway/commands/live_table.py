@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import aiomqtt
 
-from gateway.commands.listening import as_line, parsed, plain, readings
+from gateway.commands.listening import as_line, parsed, readings
+from gateway.commands.listing import plain
 
 
 class Lines:

@@ -18,6 +18,11 @@ _FOUND = {
     "/run/sallyport": "The sockets on which gateways answer `status`, `top`, `reload` and others.",
 }
 
+_ESCAPES = {
+    "\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti", "\u2026": "\\[u2026]",
+}  # fmt: skip
+"""What roff takes for something else: what is copied from the page would not be what stands there (groff_char(7))."""
+
 _ELSEWHERE = (argparse._HelpAction, argparse._SubParsersAction)
 """What need not be said of each command."""
 
@@ -61,7 +66,7 @@ def _commands(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse.
 
 def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f".SS {_escaped(name)}"
-    yield from (".PP", f"\\fB{_escaped(_usage(parser))}\\fR", ".PP")
+    yield from (f"\\fB{_escaped(_usage(parser))}\\fR", ".PP")
     yield from _text(parser.description or "")
     yield from _options(parser)
     for action, (_, each) in _commands(parser).items():
@@ -112,4 +117,4 @@ def _line(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\e").replace("-", "\\-").replace("\u2026", "\\[u2026]").replace("'", "\\(aq")
+    return "".join(_ESCAPES.get(char, char) for char in text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import drivers
 from gateway import intercom
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 from gateway.config.page import Page
 from gateway.config.rules import BUILT_IN
 from gateway.errors import ConfigError

@@ -6,8 +6,7 @@ Everything that comes from elsewhere is `plain`: instruments choose names and te
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.commands.listening import plain
-from gateway.commands.listing import span
+from gateway.commands.listing import plain, span
 from gateway.rules.engine import ACKNOWLEDGED, INHIBITED, SILENCED
 
 Told = Mapping[str, Any]

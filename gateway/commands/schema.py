@@ -4,18 +4,22 @@ import json
 from pathlib import Path
 
 from gateway.config.schema import schema
+from gateway.errors import UsageError
 
 NAME = "sallyport.schema.json"
 """Where generated configurations look for it, beside themselves."""
 
 
 def run(file: Path | None) -> int:
-    """Write it to a file, or to standard output."""
+    """Write it to a file, or to standard output. Raises: UsageError."""
     text = written()
     if file is None:
         print(text, end="")
     else:
-        write(file, text)
+        try:
+            write(file, text)
+        except OSError as error:
+            raise UsageError(f"{file}: {error.strerror}") from None
         print(f"{file}: written; a configuration beside it begins with")
         print(f"#:schema ./{file.name}")
     return 0
@@ -34,4 +38,5 @@ def write(file: Path, text: str) -> None:
 
 
 def written() -> str:
-    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    """In ASCII, whatever the locale."""
+    return json.dumps(schema(), indent=1) + "\n"

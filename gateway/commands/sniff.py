@@ -20,7 +20,7 @@ from drivers.driver import Decoder, Driver, DriverOptions, LineSetting
 from drivers.port import Address, SerialPort
 from drivers.ports import lasting, whole
 from gateway.clock import system_clock
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 from gateway.errors import LinkAbsent, LinkBusy, LinkDenied, LinkError, LinkSilent, UsageError
 from gateway.model import Value
 from gateway.units import duration

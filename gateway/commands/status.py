@@ -8,9 +8,8 @@ from typing import Any
 
 from gateway import intercom
 from gateway.commands import picture
-from gateway.commands.listening import plain
-from gateway.commands.listing import span, table
-from gateway.errors import Unreachable
+from gateway.commands.listing import plain, span, table
+from gateway.errors import Refused, Unreachable
 
 WRONG = 1
 NOT_RUNNING = 3
@@ -19,11 +18,11 @@ NOT_RUNNING = 3
 def run(gateway: str | None, *, as_json: bool, short: bool) -> int:
     """Exit status 0, `WRONG` or `NOT_RUNNING`.
 
-    Raises: UsageError, when several run and none is named; Refused.
+    Raises: UsageError, when several run and none is named.
     """
     try:
         overview, listed = asyncio.run(_asked(intercom.place(gateway)))
-    except Unreachable as error:
+    except (Unreachable, Refused) as error:
         print(json.dumps({"state": "down", "problems": [str(error)]}) if as_json else f"DOWN: {error}")
         return NOT_RUNNING
     problems = [*picture.problems(overview, listed["alerts"])]
@@ -39,7 +38,8 @@ def run(gateway: str | None, *, as_json: bool, short: bool) -> int:
 
 async def _asked(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is to be seen, and the alerts."""
-    return await intercom.put(place, "overview"), await intercom.put(place, "alert/list")
+    overview = await intercom.put(place, "overview", patience_s=intercom.SOON_S)
+    return overview, await intercom.put(place, "alert/list", patience_s=intercom.SOON_S)
 
 
 def _summary(overview: Mapping[str, Any], problems: list[str]) -> str:

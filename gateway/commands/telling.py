@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway import intercom, wire
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 from gateway.errors import UsageError
 from gateway.model import Value
 

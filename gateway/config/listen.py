@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 _HIGHEST_PORT = 65535
 _FORMS = 'must be an address and a port, such as "127.0.0.1:4040", or a socket\'s whole path, such as "/run/x.sock"'
@@ -59,5 +59,11 @@ def _address(host: str) -> IPv4Address | IPv6Address:
         raise ValueError(_FORMS) from None
 
 
-WrittenListen = Annotated[Listen, PlainValidator(Listen.parse), PlainSerializer(str)]
+_SCHEMA = {
+    "type": "string",
+    "pattern": r"^((unix:)?/|(localhost|[0-9.]+|\[.+\]):[0-9]+$)",
+    "examples": ["127.0.0.1:4040", "/run/sallyport/live"],
+}
+
+WrittenListen = Annotated[Listen, PlainValidator(Listen.parse), PlainSerializer(str), WithJsonSchema(_SCHEMA)]
 """For a model's field: a Listen, written as a text."""

@@ -4,7 +4,15 @@ import re
 from ipaddress import ip_address
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from gateway.config.secret import Secret
@@ -52,7 +60,13 @@ class Listen(NamedTuple):
         return cls(host, port)
 
 
-WrittenListen = Annotated[Listen, PlainValidator(Listen.parse), PlainSerializer(str)]
+_SCHEMA = {
+    "type": "string",
+    "pattern": r"^(localhost|[0-9.]+|\[.+\]):[0-9]{1,5}$",
+    "examples": ["127.0.0.1:8080", "[::1]:8080"],
+}
+
+WrittenListen = Annotated[Listen, PlainValidator(Listen.parse), PlainSerializer(str), WithJsonSchema(_SCHEMA)]
 """For a model's field: a Listen, written as a text."""
 
 

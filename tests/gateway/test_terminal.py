@@ -11,6 +11,7 @@ import pytest
 from drivers.driver import LineSetting
 from gateway.commands.decode import run as decode
 from gateway.commands.listening import as_json_line, as_line
+from gateway.commands.listing import table
 from gateway.commands.sniff import Finding, section
 
 STEERING = "\x1b[2J\x9b31m\x07\u202e\n"
@@ -50,6 +51,15 @@ def test_decode_shows_no_character_that_a_terminal_obeys(
     [line] = capsysbinary.readouterr().out.decode().splitlines()
     assert orjson.loads(line)["values"] == SEEN
     assert not _steers(line)
+
+
+def test_columns_stand_below_each_other_whatever_is_written_in_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table(("device", "state"), [("電力計", "online"), ("e\u0301lan", "stale"), ("boiler", "offline")])
+    assert capsys.readouterr().out.splitlines() == [
+        "device  state", "電力計  online", "e\u0301lan    stale", "boiler  offline",
+    ]  # fmt: skip
 
 
 def test_sniff_prints_a_table_into_which_an_instrument_cannot_write() -> None:

@@ -38,6 +38,11 @@ class _Emulator(pyte.Screen):
             (self.buffer, self.cursor), self.kept = self.kept, None
             self.dirty.update(range(self.lines))
 
+    def erase_in_line(self, how: int = 0, private: bool = False) -> None:
+        """At the end of a full row, the last character goes: the cursor stands on it."""
+        self.cursor.x = min(self.cursor.x, self.columns - 1)
+        super().erase_in_line(how, private)
+
 
 class Terminal:
     process: asyncio.subprocess.Process
@@ -118,6 +123,11 @@ class Terminal:
         return not self._emulator.cursor.hidden
 
     @property
+    def wraps(self) -> bool:
+        """Whether it goes on in the next row at the end of one."""
+        return pyte.modes.DECAWM in self._emulator.mode
+
+    @property
     def on_other_screen(self) -> bool:
         return self._emulator.kept is not None
 
@@ -125,7 +135,9 @@ class Terminal:
     def chosen(self) -> str:
         """The line that is shown in reverse."""
         for number, line in enumerate(self.lines):
-            if line and self._emulator.buffer[number][0].reverse:
+            row = self._emulator.buffer[number]
+            if line and row[0].reverse:
+                assert row[self._emulator.columns - 1].reverse, "from one edge to the other"
                 return line
         return ""
 

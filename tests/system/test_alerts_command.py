@@ -134,9 +134,11 @@ async def test_alert_is_acknowledged_by_whoever_has_logged_in(tmp_path: Path) ->
             assert await alerts(gateway.file, "ack", "overheat") == (
                 1, "", 'sallyport: overheat: fires for several devices: "boiler", "oven"; say which, or "*"\n',
             )  # fmt: skip
-            done = await alerts(gateway.file, "ack", "overheat", "oven", LOGNAME="carla")
+            done = await alerts(gateway.file, "ack", "overheat", "oven", LOGNAME="carla", SUDO_USER="")
             assert done == (0, "overheat, oven: acknowledged by carla\n", "")
             assert gateway.alerts[-1].labels == {"acknowledged": "carla"}
+            done = await alerts(gateway.file, "ack", "overheat", "oven", LOGNAME="root", SUDO_USER="bert")
+            assert done[1] == "overheat, oven: acknowledged by bert\n"
             done = await alerts(gateway.file, "ack", "overheat", "*", "--by", "dora")
             assert done[1] == "overheat, boiler: acknowledged by dora\noverheat, oven: acknowledged by dora\n"
 
@@ -220,6 +222,9 @@ async def test_gateway_that_does_not_answer_is_named_with_what_to_look_at(tmp_pa
 async def test_broker_that_is_away_or_takes_no_requests_is_named(tmp_path: Path) -> None:
     file = configured(tmp_path, port := free_port())
     assert await alerts(file) == (1, "", f"sallyport: 127.0.0.1:{port}: Connection refused\n")
+    file = configured(tmp_path, port, other := free_port())
+    refused = f"127.0.0.1:{port}: Connection refused; 127.0.0.1:{other}: Connection refused"
+    assert await alerts(file) == (1, "", f"sallyport: {refused}\n")
     async with RogueBroker.running() as rogue:
         file = configured(tmp_path, rogue.port)
         topic = "sallyport/greenhouse/request/alert/list"

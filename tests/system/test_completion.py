@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import subprocess
 import sysconfig
 from pathlib import Path
 
@@ -65,11 +66,39 @@ async def test_shell_completes_commands_options_names_and_files(shell: str, site
             "doctor --config another.toml k": "kiln ",
             "alerts ack over": "overheat ",
             "check anoth": "another.toml ",
+            "check ~/anoth": "~/another.toml ",
+            "doctor hal": r"hall\ 2 ",
         }.items():
             before = typed.rpartition(" ")[0]
             terminal.press(f"sallyport {typed}\t")
             await terminal.shows(f"sallyport {before} {completed}".replace("  ", " ").rstrip())
             terminal.press("\x15")  # the line goes
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(
+    ("shell", "names"),
+    [("zsh", ("-f", "-c", "print -l $fpath")), ("fish", ("-c", "string join \\n $fish_complete_path"))],
+)
+def test_shell_looks_where_install_puts_what_it_completes_with(
+    shell: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed: apt install {shell}")
+
+    def lines(*command: str) -> list[str]:
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+        }  # as over ssh: no XDG_DATA_DIRS of a desktop
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=30, check=True
+        )
+        return done.stdout.splitlines()
+
+    service = Path(__file__).parents[2] / "scripts/service"
+    places = lines("bash", "-c", f'. {service}; printf "%s\\n" "$SHARE/zsh/site-functions" "$FISH"')
+    assert places[SHELLS.index(shell) - 1] in lines(shell, *names)
 
 
 def offered(site: Path, *words: str) -> list[str]:
@@ -87,6 +116,8 @@ def test_what_a_command_takes_is_offered(site: Path) -> None:
     assert offered(site, "filters", "med") == ["median"]
     assert offered(site, "decode", "--device", "x") == [":files"]
     assert offered(site, "decode", "json", "") == [":files"]
+    assert offered(site, "sniff", "/dev/tty") == [":files"]
+    assert offered(site, "record", "/dev/tty") == [":files"]
     assert offered(site, "unknown", "") == []
     assert offered(site) == offered(site, "")
 

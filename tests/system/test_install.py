@@ -115,7 +115,7 @@ def test_one_command_installs_a_service_that_runs_and_says_what_to_do_next(
     assert "\n.SS sallyport top\n" in machine.read(share / "man/man1/sallyport.1")
     for place in ("bash-completion/completions/sallyport", "zsh/site-functions/_sallyport"):
         assert "sallyport completion" in machine.read(share / place)
-    assert "sallyport completion" in machine.read(share / "fish/vendor_completions.d/sallyport.fish")
+    assert "sallyport completion" in machine.read("/etc/fish/completions/sallyport.fish")
     assert json.loads(machine.read("/etc/sallyport/sallyport.schema.json"))["properties"].keys() >= {
         "devices"
     }

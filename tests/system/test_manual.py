@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,8 +37,28 @@ def test_man_has_nothing_to_say_against_the_page(page: Path) -> None:
         assert f"sallyport {action}" in shown
     assert "--gateway NAME which one, where several run" in shown
     assert "$SALLYPORT_CONFIG, else /etc/sallyport/gateway.toml" in shown
-    assert "3 `status': no gateway runs here" in shown.replace("`status`", "`status'")
+    assert "3 `status`: no gateway runs here, or none that answers" in shown
+    assert not re.search(r"[`~^]|\.SS.*\n\.PP", page.read_text()), (
+        "groff_char(7): what is copied is something else"
+    )
+    assert "> ~/.config/fish/completions/sallyport.fish" in shown
     assert "list, acknowledge" not in shown.partition("COMMANDS")[0]
+
+
+def test_help_of_each_command_fits_a_terminal_and_has_an_example_that_works(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in _commands(parser()):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            parser().parse_args([name, "--help"])
+        told = capsys.readouterr().out.splitlines()
+        examples = [line for line in told if re.search(r"^  (\$|bash|zsh|fish) +(sudo )?sallyport ", line)]
+        assert [line for line in told if len(line) > 79 and line not in examples] == []
+        assert examples, name
+        for line in examples:
+            words = shlex.split(re.split(r" [|>] ", line.partition("sallyport ")[2])[0])
+            assert parser().parse_args(words).command == name
 
 
 def _commands(top: argparse.ArgumentParser) -> list[str]:
@@ -79,8 +101,10 @@ def test_schema_is_printed_or_written_beside_a_configuration(
     assert file.read_text() == printed
     assert f"#:schema ./{file.name}" in capsys.readouterr().out
     assert [*tmp_path.iterdir()] == [file]
-    assert cli.main(["schema", str(tmp_path / "nowhere" / "x.json")]) == 1
-    assert "No such file or directory" in capsys.readouterr().err
+    assert printed.isascii(), "whatever the locale"
+    nowhere = tmp_path / "nowhere" / "x.json"
+    assert cli.main(["schema", str(nowhere)]) == 2
+    assert capsys.readouterr().err == f"sallyport schema: {nowhere}: No such file or directory\n"
 
 
 def test_new_configuration_names_the_schema_that_lies_beside_it(

@@ -2,6 +2,11 @@
 
 import asyncio
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -57,7 +62,7 @@ async def test_exit_status_says_whether_all_is_well(tmp_path: Path, sallyport: S
             assert status == 1
             assert said.startswith("WRONG: plant: boiler is offline: ")
 
-            await boiler.say(b'{"temperature": 19.5, "t\\u001b[2J": "x"}\n')
+            await boiler.say(b'{"temperature": 19.5, "t\\u001b[2J": "x", "b\\u00e4r": 2}\n')
             await gateway.said("boiler: online")
             while not (await gateway.ask(tmp_path, "overview"))["brokers"][0]["connected"]:
                 await asyncio.sleep(0.05)
@@ -66,6 +71,12 @@ async def test_exit_status_says_whether_all_is_well(tmp_path: Path, sallyport: S
             assert "temperature 19.5  t\\x1b[2J x" in said
             assert "broker   mqtt connected" in said
             assert "\x1b" not in said
+            done = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway", "status",
+                env=os.environ | {"PYTHONIOENCODING": "ascii"}, stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            out, _ = await done.communicate()
+            assert b"temperature 19.5  t\\x1b[2J x  b\\xe4r 2" in out
 
             await boiler.say(b'{"temperature": 21.5}\n')
             await gateway.said("alert warm (boiler): firing")
@@ -107,6 +118,56 @@ async def test_broker_that_is_away_is_something_wrong_and_alerts_are_seen_all_th
                 "alerts", "--config", str(file), "silence", "--rule", "warm", "--for", "1h"
             )
             assert (status, said) == (0, "silence-1: silenced for 1h\n")
+
+
+async def test_stuck_gateway_is_down_and_nobody_waits_long_for_it(
+    tmp_path: Path,
+) -> None:
+    file = configured(tmp_path, 'url = "mqtt://127.0.0.1:1"')
+    environment = os.environ | {"RUNTIME_DIRECTORY": str(tmp_path / "run")}
+
+    async def said(*arguments: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", *arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    async with GatewayProcess.running(file) as gateway:
+        await until(lambda: [*(tmp_path / "run").glob("*.sock")])
+        [place] = (tmp_path / "run").glob("*.sock")
+        gateway.send(signal.SIGSTOP)
+        silence = f"{place}: the gateway does not answer: nothing for {intercom.SOON_S:.0f} s"
+        try:
+            async with asyncio.timeout(intercom.ANSWER_S / 10):
+                status, alerts = await asyncio.gather(said("status"), said("alerts", "--config", str(file)))
+        finally:
+            gateway.send(signal.SIGCONT)
+    assert status == (3, f"DOWN: {silence}\n")
+    assert alerts == (1, f"sallyport: {silence}; 127.0.0.1:1: Connection refused\n")
+
+
+async def test_stuck_gateway_whom_many_have_called_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "plant.sock"))
+        (tmp_path / "plant.sock").chmod(0o600)
+        listener.listen(0)  # and never accepts
+        async with asyncio.timeout(30):
+            for _ in range(3):
+                assert await asyncio.to_thread(intercom.running) == [tmp_path / "plant.sock"]
+
+
+def test_status_loads_neither_mqtt_nor_serial_lines() -> None:
+    program = "import sys, gateway.commands.status; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "gateway.intercom" in (loaded := {*done.stdout.split()})
+    assert loaded.isdisjoint({"aiomqtt", "serialx", "drivers"}), "half of the time that it takes to start"
 
 
 async def test_gateway_is_named_where_several_run(tmp_path: Path, sallyport: Sallyport) -> None:

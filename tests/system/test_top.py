@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from drivers.instrument import PtyInstrument
+from gateway.intercom import MOST_CALLERS
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.terminal import Terminal
 
@@ -58,7 +59,12 @@ async def plant(folder: Path, extra: str = RULES) -> AsyncIterator[tuple[Gateway
 
 
 def given_back(terminal: Terminal) -> bool:
-    return terminal.after == terminal.before and terminal.cursor_shown and not terminal.on_other_screen
+    return (
+        terminal.after == terminal.before
+        and terminal.cursor_shown
+        and terminal.wraps
+        and not terminal.on_other_screen
+    )
 
 
 async def test_top_shows_devices_values_brokers_and_alerts(tmp_path: Path) -> None:
@@ -150,6 +156,7 @@ async def test_terminal_is_as_it_was_however_top_ends(how: Any, status: int, tmp
         async with GatewayProcess.running(configured(tmp_path, "boiler")), _started(tmp_path) as terminal:
             assert terminal.mode != terminal.before
             assert not terminal.cursor_shown
+            assert not terminal.wraps, "a character may be wider there than we think"
             if isinstance(how, signal.Signals):
                 terminal.process.send_signal(how)
                 status = 128 + how if status else 0
@@ -200,6 +207,47 @@ async def test_shell_has_its_terminal_while_top_is_stopped(tmp_path: Path) -> No
         await terminal.ended()
 
 
+async def test_nothing_is_stopped_where_no_shell_could_go_on_with_it(tmp_path: Path) -> None:
+    async with (
+        plant(tmp_path) as (_, boiler),
+        Terminal.top(tmp_path) as terminal,
+    ):  # as of `ssh -t host sallyport top`
+        await terminal.shows("● boiler")
+        terminal.press("\x1a")
+        await boiler.say(b'{"temperature": 33.25}\n')
+        await terminal.shows("● boiler", "33.25")
+        terminal.press("\x1a")
+        await boiler.say(b'{"temperature": 34.75}\n')
+        await terminal.shows("34.75")
+        assert terminal.on_other_screen
+        terminal.press("q")
+        assert await terminal.ended() == 0
+    assert given_back(terminal)
+
+
+async def test_terminal_that_does_not_know_its_size_is_a_usual_one(tmp_path: Path) -> None:
+    command = f"stty columns 0 rows 0; exec {sys.executable} -m gateway top"  # a serial line
+    environment = {"RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    async with (
+        plant(tmp_path) as _,
+        Terminal.running("sh", "-c", command, environment=environment, columns=80, rows=24) as terminal,
+    ):
+        await terminal.shows("● boiler    online", "21.5")
+        assert "q quit" in terminal.lines[-1]
+
+
+async def test_gateway_that_too_many_ask_is_asked_again(tmp_path: Path) -> None:
+    async with plant(tmp_path) as _, Terminal.top(tmp_path) as terminal:
+        await terminal.shows("● boiler")
+        [place] = (tmp_path / "run").glob("*.sock")
+        callers = [await asyncio.open_unix_connection(place) for _ in range(MOST_CALLERS)]
+        await terminal.shows("does not answer: too many ask at once")
+        for _, writer in callers:
+            writer.close()
+        await until(lambda: "does not answer" not in terminal.text)
+        assert "● boiler" in terminal.text
+
+
 async def test_screen_follows_the_terminal_s_size_down_to_nearly_nothing(tmp_path: Path) -> None:
     async with plant(tmp_path) as _, Terminal.top(tmp_path, columns=60, rows=12) as terminal:
         await terminal.shows("boiler")
@@ -233,10 +281,12 @@ async def test_terminal_that_knows_ascii_only_gets_nothing_else(tmp_path: Path) 
         "LC_ALL": "C",
         "PYTHONUTF8": "0",
         "PYTHONCOERCECLOCALE": "0",
-        "PYTHONIOENCODING": "ascii:replace",
+        "PYTHONIOENCODING": "ascii",
     }
-    async with plant(tmp_path) as _, Terminal.top(tmp_path, environment=environment) as terminal:
+    async with plant(tmp_path) as (_, boiler), Terminal.top(tmp_path, environment=environment) as terminal:
         await terminal.shows("* boiler", "21.5")
+        await boiler.say('{"wärme": "21 °C"}\n'.encode())
+        await terminal.shows("w?rme", "21 ?C")
     assert terminal.raw.isascii()
 
 
@@ -252,7 +302,7 @@ async def test_gateway_that_goes_and_comes_back_is_waited_for(tmp_path: Path) ->
             try:
                 await terminal.shows("21.5")
                 await gateway.stop()
-                await terminal.shows("does not answer", "21.5")
+                await terminal.shows("plant  does not answer: No such file or directory", "21.5")
                 async with GatewayProcess.running(file) as again:
                     await until(lambda: again.listens_to([tmp_path / "boiler"]))
                     await boiler.say(b'{"temperature": 22.5}\n')

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 
 
 class State(StrEnum):

@@ -53,7 +53,9 @@ async def running(path: Path, config: Config | None) -> Running | None:
 def _asked(path: Path, gateway: str) -> Running | None:
     """None where it may not be asked, or another one has its name."""
     try:
-        devices, plan = (intercom.ask(verb, gateway) for verb in ("devices", "plan"))
+        devices, plan = (
+            intercom.ask(verb, gateway, patience_s=intercom.SOON_S) for verb in ("devices", "plan")
+        )
         if not Path(f"/proc/{devices['pid']}/cwd", plan["file"]).samefile(path):
             return None
     except (Unreachable, Refused, UsageError, OSError):

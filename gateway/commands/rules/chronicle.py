@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from gateway.alerting import QUIET
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 from gateway.commands.rules.audience import Deed, Told
 from gateway.commands.rules.wording import value as written
 from gateway.model import Availability, Value

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.clock import system_clock
-from gateway.commands.listening import parsed, plain, readings
+from gateway.commands.listening import parsed, readings
+from gateway.commands.listing import plain
 from gateway.config import Config
 from gateway.model import Availability, Presence, Reading, Value
 from gateway.publish.topics import Topics, safe

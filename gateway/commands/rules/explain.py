@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gateway import config
 from gateway.clock import system_clock
-from gateway.commands.listening import messages, plain
+from gateway.commands.listening import messages
+from gateway.commands.listing import plain
 from gateway.commands.rules.chronicle import clocked, named
 from gateway.commands.rules.ears import Ears, Watched, published
 from gateway.commands.rules.recorded import takes

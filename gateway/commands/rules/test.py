@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from drivers.driver import is_same
-from gateway.commands.listening import plain
+from gateway.commands.listing import plain
 from gateway.commands.rules.audience import Audience, Deed, Told, deeds
 from gateway.commands.rules.chronicle import Chronicle, clocked, named, settings, table
 from gateway.commands.rules.cues import Cue, in_order, of_availability, of_capture, of_readings, of_series

@@ -12,7 +12,7 @@ from gateway import intercom
 from gateway.commands.top.keys import Keys
 from gateway.commands.top.screen import Screen
 from gateway.commands.top.view import View
-from gateway.errors import GatewayError, Refused, Unreachable
+from gateway.errors import GatewayError, Refused
 from gateway.overview import MOST_DEVICES
 
 PATIENCE_S = 5.0
@@ -72,9 +72,16 @@ class _Looking:
             self._ended.set_result(status)
 
     def _pause(self) -> None:
-        """Ctrl-Z: the shell gets its terminal, and we go on where we were."""
+        """Ctrl-Z: the shell gets its terminal, and we go on where we were.
+
+        By the signal itself, which stops nothing where no shell could go on with us (`ssh -t host sallyport top`).
+        """
+        loop = asyncio.get_running_loop()
         self._screen.give_back()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        loop.remove_signal_handler(signal.SIGTSTP)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        loop.add_signal_handler(signal.SIGTSTP, self._pause)
+        self._go_on()
 
     def _go_on(self) -> None:
         self._screen.take()
@@ -124,8 +131,9 @@ class _Looking:
                     await self._look()
             except TimeoutError:
                 self._view.lose(f"nothing for {PATIENCE_S:.0f} s")
-            except Unreachable as error:
-                self._view.lose(str(error))
+            except GatewayError as error:
+                known = f"{self._place}: the gateway does not answer: "
+                self._view.lose(str(error).removeprefix(known))
             self._draw()
             await asyncio.sleep(min(self._every_s, 0.2))  # however fast somebody types
             with suppress(TimeoutError):

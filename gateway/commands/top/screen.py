@@ -11,9 +11,12 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-_TAKE = "\x1b[?1049h\x1b[?25l\x1b[2J"
-"""The other screen, so that what stood there comes back; no cursor (xterm's control sequences, private modes)."""
-_GIVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
+_TAKE = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
+"""The other screen, so that what stood there comes back; no cursor; no going on in the next row where a terminal finds
+a character wider than we do (xterm's control sequences, private modes)."""
+_GIVE = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
+_UNKNOWN = os.terminal_size((80, 24))
+"""Of a terminal that does not say how large it is: a serial line."""
 
 
 class Screen:
@@ -38,7 +41,8 @@ class Screen:
 
     @property
     def size(self) -> os.terminal_size:
-        return os.get_terminal_size(self._out)
+        said = os.get_terminal_size(self._out)
+        return said if said.columns and said.lines else _UNKNOWN
 
     def take(self) -> None:
         """Keys come one by one and are not shown. Also when it is ours already: a shell may have had it meanwhile."""
@@ -57,14 +61,14 @@ class Screen:
             termios.tcsetattr(self._in, termios.TCSAFLUSH, self._before)
 
     def show(self, lines: Sequence[Text]) -> None:
-        """Each is one row, and no longer than the screen is wide."""
+        """All rows of the screen, none longer than it is wide."""
         with self._console.capture() as capture:
             for number, line in enumerate(lines, 1):
                 self._console.print(line, end="", no_wrap=True, overflow="crop", crop=True, soft_wrap=True)
                 self._console.out("\n" if number < len(lines) else "", end="")
-        rows = capture.get().split("\n")
-        self._write("\x1b[H" + "\x1b[K\n".join(rows) + "\x1b[K\x1b[J")
+        # Each row is emptied before: at the end of a full one, a terminal's cursor stands on its last character.
+        self._write("\x1b[H" + "\n".join(f"\x1b[K{row}" for row in capture.get().split("\n")))
 
     def _write(self, text: str) -> None:
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "replace"))
         sys.stdout.flush()

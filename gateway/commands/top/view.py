@@ -9,8 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from gateway.commands import picture
-from gateway.commands.listening import plain
-from gateway.commands.listing import span
+from gateway.commands.listing import plain, span
 from gateway.commands.picture import Told
 from gateway.notify.notice import rank
 
@@ -32,16 +31,17 @@ HELP = """\
  up, down, k, j         the line above, below
  page up, page down     a page
  home, end              the first line, the last one
- space, enter           the metrics of this device, with the last minutes of each
+ space, enter           the metrics of this device, and their last minutes
  e                      those of all devices; none
  1  2  3  4             devices by name, state, rate, age
- /                      only what holds this text: devices, metrics, alerts; escape ends it
- a                      acknowledge this alert: it is quiet until it is resolved
+ /                      only what holds this text; escape ends it
+ a                      acknowledge this alert: quiet until it is resolved
  s                      silence this alert for some time
  ?                      this page
  q, Ctrl-C              quit
 
- Of a device: readings a second (or a minute), how old the last one is, frames that came broken.
+ Of a device: readings a second (or a minute), how old the last one is,
+ frames that came broken.
 
  Any key goes on."""
 
@@ -329,17 +329,16 @@ class View:
         online = sum(each["state"] == picture.ONLINE for each in self._devices.values())
         firing = sum(picture.fires(each) and not picture.quiet(each) for each in self._alerts)
         rate = sum(each["rate"] for each in self._devices.values())
-        line = Text(f"{plain(overview['gateway'])}", style="bold")
-        line.append(f"  up {span(overview['up_s'])}", style="not bold")
-        line.append(
-            f"  {online}/{len(self._devices)} devices online, {rate:.1f} readings/s", style="not bold"
-        )
+        # What matters most comes first: a terminal may be narrow.
+        line = Text(plain(overview["gateway"]), style="bold")
+        if self._away:
+            line.append(f"  does not answer: {self._away}", style="bold red")
+        line.append(f"  {online}/{len(self._devices)} devices online", style="not bold")
         if firing:
             line.append(f"  {firing} alert{'s' if firing > 1 else ''}", style="bold red")
         if "clock" in overview:
             line.append("  the clock is not set", style="bold yellow")
-        if self._away:
-            line.append(f"  does not answer: {self._away}", style="bold red")
+        line.append(f"  {rate:.1f} readings/s  up {span(overview['up_s'])}", style="not bold")
         return line
 
     def _pipes(self, overview: Told) -> Text:

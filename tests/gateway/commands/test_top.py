@@ -107,6 +107,20 @@ def test_devices_are_sorted_by_what_is_asked_for() -> None:
         assert "".join(order(view)) == names
 
 
+def test_narrow_screen_shows_first_that_nobody_answers_and_what_fires() -> None:
+    view = viewed(device("a"))
+    firing = {
+        "rule": "hot", "device": "a", "severity": "critical", "state": "firing", "since_s": 1.0, "message": "it is",
+        "labels": {},
+    }  # fmt: skip
+    view.take(overview(device("a")), [firing])
+    assert view.draw(40, 10)[0].plain == "plant  1/1 devices online  1 alert  1.0 "
+    view.lose("nothing for 5 s")
+    assert view.draw(40, 10)[0].plain == "plant  does not answer: nothing for 5 s "
+    view.press("?")
+    assert [line.plain for line in view.draw(80, 24)] == [line.plain for line in view.draw(200, 24)]
+
+
 def test_line_that_is_chosen_stays_chosen_when_others_move() -> None:
     view = viewed(device("a"), device("b"), device("c"))
     view.press("down")

@@ -19,7 +19,18 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 import drivers
 from drivers.driver import Driver, DriverOptions
-from gateway.config import GatewayOptions, JournalOptions, MqttOptions, NotifyOptions, RuleOptions, key_of
+from gateway.config import (
+    ControlOptions,
+    GatewayOptions,
+    HomeAssistantOptions,
+    JournalOptions,
+    LiveOptions,
+    MqttOptions,
+    NotifyOptions,
+    RuleOptions,
+    WebOptions,
+    key_of,
+)
 from gateway.config.complaints import Problem, Section
 from gateway.config.page import validated
 from gateway.config.schema import schema
@@ -121,6 +132,22 @@ def test_every_option_is_explained() -> None:
     } == {}
 
 
+def test_every_option_says_of_which_kind_it_is() -> None:
+    options = [
+        (key, each)
+        for name, part in written_anywhere(SCHEMA)
+        if name == "properties"
+        for key, each in part.items()
+        if isinstance(each, dict)
+    ]
+    assert len(options) > 100
+    assert [
+        key
+        for key, each in options
+        if not each.keys() & {"type", "const", "enum", "anyOf", "oneOf", "allOf", "$ref"}
+    ] == []
+
+
 def test_values_with_units_say_how_they_are_written_and_what_they_may_be() -> None:
     timeout = SCHEMA["$defs"]["GatewayOptions"]["properties"]["stop_timeout"]
     assert timeout["description"].endswith("Between 0s and 10m.")
@@ -141,6 +168,10 @@ MODELS: list[tuple[tuple[str, ...], type[BaseModel], dict[str, Any]]] = [
     (("mqtt",), MqttOptions, {"url": "mqtt://localhost"}),
     (("mqtt", "cloud"), MqttOptions, {"url": "wss://[::1]:443/x"}),
     (("journal",), JournalOptions, {"sync": "200ms"}),
+    (("live",), LiveOptions, {"listen": "127.0.0.1:4040"}),
+    (("web",), WebOptions, {"listen": "127.0.0.1:8080"}),
+    (("homeassistant",), HomeAssistantOptions, {"discovery_prefix": "homeassistant"}),
+    (("control",), ControlOptions, {"enabled": True}),
     (("rules", "hot"), RuleOptions, {"when": "a.b > 1"}),
     (("notify", "oncall"), NotifyOptions, {"url": "https://example.org/hook"}),
     *((("devices", "a"), drivers.find(name).options, sample(name)) for name in drivers.DRIVERS),
@@ -177,6 +208,14 @@ PLAUSIBLE: list[Any] = [
         "TCP://host:1",
         "/dev/ttyS0",
         "/x",
+    ),
+    *(
+        "localhost:1",
+        "127.0.0.1:04040",
+        "[::1]:8080",
+        "[fe80::1%eth0]:9",
+        "unix:/run/x.sock",
+        "[127.0.0.1]:9",
     ),
     *("mqtt://host:", "ws://[fd00::7]", "mqtts://a//", "wss://h/p", "embedded", "mqtt://[fd00::7%251]:1"),
     *(
