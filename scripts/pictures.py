@@ -47,15 +47,15 @@ port = "{folder}/well-pump"
 [rules.clock_unsynchronised]
 enabled = false
 
-[rules.stuffy]
-when = "air.co2 > 400"
+[rules.co2_low]
+when = "air.co2 < 600"
 for = "2s"
-message = "{{air.co2:.0f}} ppm of carbon dioxide: open the vents"
+message = "{{air.co2:.0f}} ppm of carbon dioxide: the plants want more"
 
-[rules.frost]
-when = "weather.temperature < 40"
+[rules.mild]
+when = "weather.temperature > 15"
 severity = "info"
-message = "{{weather.temperature:.1f}} °C outside"
+message = "{{weather.temperature:.1f}} °C outside: the vents may open"
 """
 
 

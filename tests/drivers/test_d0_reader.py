@@ -93,7 +93,7 @@ async def asked(folder: Path, steps: list[Step], **options: str) -> AsyncIterato
 
 
 def options_for(port: Path, options: Mapping[str, str]) -> Any:
-    return driver_options("d0", {"port": str(port), "interval": "10ms", "timeout": "1s", **options})
+    return driver_options("d0", {"port": str(port), "interval": "10ms", "timeout": "3s", **options})
 
 
 def sign_on(first_line: bytes) -> Step:

@@ -68,6 +68,7 @@ async def simulated(name: str, folder: Path) -> AsyncIterator[PtyInstrument]:
             await asyncio.wait([playing])
 
 
+@pytest.mark.repetitive
 @pytest.mark.timeout(300)  # all instruments are asked at once: much work on a busy machine
 async def test_unknown_instruments_are_on_mqtt_with_what_is_printed(tmp_path: Path) -> None:
     names = sorted(drivers.DRIVERS.keys() - DESCRIBED)

@@ -581,6 +581,7 @@ def test_decode_says_what_is_wrong_with_a_device(tmp_path: Path, device: str, re
     assert "Traceback" not in done.stderr.decode()
 
 
+@pytest.mark.repetitive
 def test_decode_agrees_with_every_expected_file(captures: Path) -> None:
     for expected_file in sorted((captures / "nmea0183").glob("*.expected.json")):
         expected = json.loads(expected_file.read_text())

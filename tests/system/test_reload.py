@@ -179,6 +179,7 @@ def _all_talk_on(plant: Plant, said: Sequence[int]) -> bool:
     return all(each.said > before for each, before in zip(plant.instruments, said, strict=True))
 
 
+@pytest.mark.repetitive
 async def test_500_reloads_lose_and_repeat_nothing_whatever_somebody_writes(tmp_path: Path) -> None:
     await _reloaded(tmp_path, times=500)
 

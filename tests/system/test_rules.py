@@ -226,6 +226,7 @@ async def _swing(site: Alarms) -> None:
                 await asyncio.sleep(0.06)
 
 
+@pytest.mark.repetitive
 async def test_alerts_come_and_go_in_turn_though_the_gateway_is_killed(tmp_path: Path) -> None:
     async with asyncio.TaskGroup() as group:
         for seed in range(2):

@@ -345,6 +345,7 @@ def _harm() -> Iterator[bytes]:
 STEERING = "\x1b[2J\x9b31m\x07\u202e\n2026-11-23 09:00:00 ERROR broker: offline\r"
 
 
+@pytest.mark.repetitive
 async def test_instrument_that_means_harm_costs_nothing_but_its_own_readings(site: Site) -> None:
     site.write(f'[devices.other]\ndriver = "json"\nport = "{site.folder}/other"\nretry_max = "200ms"\n')
     text = site.file.read_text().replace(

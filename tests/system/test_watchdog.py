@@ -88,7 +88,8 @@ def ward(box: Box) -> Iterator[Box]:
     finally:
         box.run("fsfreeze", "--unfreeze", OUTER, check=False)
         clear_disk = f"rm -r {about}; umount {INNER}; umount {OUTER}; rm /root/outer.img"
-        box.sh(f"systemctl stop 'sallyport*'; {clear_disk}")
+        kill = "systemctl kill --signal KILL 'sallyport@*'"  # they would be waited for, stuck as they are
+        box.sh(f"{kill}; systemctl stop 'sallyport*'; {clear_disk}")
         clear(box)
 
 
