@@ -15,7 +15,7 @@ import os
 import socket
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -46,6 +46,8 @@ STATES = 50
 """Devices in that time whose state is made: those who come again and again cost no more than this."""
 STATES_BYTES = 64 * 1024
 """And so much of them: who comes is to have room for it."""
+AT_ONCE = 8
+"""Clients that are told in one turn of the loop: readings are to come between them."""
 CHUNK_BYTES = 16 * 1024
 ROOM_BYTES = 256 * 1024
 """That wait for one client. What waits for several is the same in memory."""
@@ -253,19 +255,19 @@ class Live:
                 try:
                     while self._clients:
                         await asyncio.sleep(PACE_S)
-                        self._tell_states()
-                        self._tell_events(mail, loop.time())
+                        await self._tell_states()
+                        await self._tell_events(mail, loop.time())
                 finally:
-                    self._tell_events(mail, loop.time())
+                    await self._tell_events(mail, loop.time())
 
-    def _tell_states(self) -> None:
+    async def _tell_states(self) -> None:
         """What a state does not hold yet comes after it: the events of this moment have not been told."""
         lines = self._next_states()
         if not lines and self._newcomers:
             self._greeted, self._newcomers = self._newcomers, []
             self._untold = deque(source.name for source in self._sources)
             lines = self._next_states()
-        _put(lines, self._greeted)
+        await _put([*_chunks(lines)], self._greeted)
 
     def _next_states(self) -> Sequence[bytes]:
         lines: list[bytes] = []
@@ -283,17 +285,16 @@ class Live:
         state = {key: value for key, value in self._state(source).items() if key != "name"}
         return _line("device", {"device": source.name, **state})
 
-    def _tell_events(self, mail: Subscription[Event], now: float) -> None:
+    async def _tell_events(self, mail: Subscription[Event], now: float) -> None:
         lost, self._dropped = mail.dropped - self._dropped, mail.dropped
-        if lost:
-            _put_chunk(Chunk(_dropped(lost), lost), self._clients)
+        before = [Chunk(_dropped(lost), lost)] if lost else []
         run = self._run()
         lines = [line for event in mail.take() if (line := wire.live_line(event, run)) is not None]
         if not lines and now - self._told_at >= IDLE_S:
             lines = [self._idle()]
         if lines:
             self._told_at = now
-        _put(lines, self._clients)
+        await _put([*before, *_chunks(lines)], self._clients)
 
     # Where it listens.
 
@@ -403,8 +404,10 @@ class _Client(asyncio.Protocol):
             self._patience = None
         self._send()
 
-    def put(self, chunk: Chunk) -> None:
-        if not (self._finishing or self._transport.is_closing()):
+    def put(self, *chunks: Chunk) -> None:
+        for chunk in chunks:
+            if self._finishing or self._transport.is_closing():
+                return
             self._backlog.put(chunk)
             self._send()
 
@@ -426,19 +429,27 @@ class _Client(asyncio.Protocol):
                 return
 
 
-def _put(lines: Sequence[bytes], clients: Iterable[_Client]) -> None:
-    """In chunks: one system call for many lines, and what is lost at once is not much."""
+async def _put(chunks: Sequence[Chunk], clients: Iterable[_Client]) -> None:
+    """To those who are there now, in turns of the loop. Who is cancelled has told all of them nevertheless."""
+    left = iter([*clients])
+    try:
+        for number, client in enumerate(left, 1):
+            client.put(*chunks)
+            if not number % AT_ONCE:
+                await asyncio.sleep(0)
+    finally:
+        for client in left:
+            client.put(*chunks)
+
+
+def _chunks(lines: Sequence[bytes]) -> Iterator[Chunk]:
+    """One system call for many lines, and what is lost at once is not much."""
     first, size = 0, 0
     for number, line in enumerate(lines, 1):
         size += len(line)
         if size >= CHUNK_BYTES or number == len(lines):
-            _put_chunk(Chunk(b"".join(lines[first:number]), number - first), clients)
+            yield Chunk(b"".join(lines[first:number]), number - first)
             first, size = number, 0
-
-
-def _put_chunk(chunk: Chunk, clients: Iterable[_Client]) -> None:
-    for client in clients:
-        client.put(chunk)
 
 
 def _line(event: str, fields: Mapping[str, Any]) -> bytes:

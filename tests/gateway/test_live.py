@@ -5,8 +5,9 @@ import json
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import drivers
 from gateway.bus import EventBus
 from gateway.config import LiveOptions
 from gateway.live import (
+    AT_ONCE,
     CHUNK_BYTES,
     FAREWELL_S,
     IDLE_S,
@@ -65,6 +67,7 @@ class Site:
         """What there is to say of each device."""
         self.asked = 0
         """How often the state of a device was made."""
+        self.before_telling: Callable[[], object] = lambda: None
         options = drivers.find("json").options.model_validate({"driver": "json", "port": "/dev/x"})
         self.sources = [
             Source(f"d{number}", Instrument().driver(), options, self.bus, loop_clock)
@@ -72,7 +75,7 @@ class Site:
         ]
         self.live = Live(
             LiveOptions.model_validate({} if passed else {"listen": str(path)}), self.bus, self.sources,
-            run=lambda: "7f3a", about=lambda: {"gateway": "g", "time": "now"}, state=self._state, passed=passed,
+            run=self._run, about=lambda: {"gateway": "g", "time": "now"}, state=self._state, passed=passed,
         )  # fmt: skip
 
     @classmethod
@@ -86,6 +89,10 @@ class Site:
                 yield site
             finally:
                 task.cancel()
+
+    def _run(self) -> str:
+        self.before_telling()
+        return "7f3a"
 
     def _state(self, source: Source) -> Mapping[str, Any]:
         self.asked += 1
@@ -413,6 +420,20 @@ async def test_at_the_end_clients_get_what_is_there_and_the_feed_does_not_wait_f
                 await asyncio.wait([task])
                 assert loop.time() - ended <= FAREWELL_S + 0.05
     assert site.live.backlogs == {}
+
+
+async def test_what_is_being_told_at_the_end_is_told_to_all(path: Path) -> None:
+    """They are told a few at a time, and the end comes in between."""
+    site = Site(path)
+    async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
+        group.create_task(Supervisor().run([site.live.child]))
+        await asyncio.sleep(0.01)
+        feeds = [await stack.enter_async_context(Feed.open(path)) for _ in range(8 * AT_ONCE)]
+        site.before_telling = partial(asyncio.get_running_loop().call_soon, site.live.end)
+        site.bus.put(reading(1))
+        for feed in feeds:
+            await feed.hung_up()
+    assert [numbers(feed) for feed in feeds] == [[1]] * len(feeds)
 
 
 async def test_sockets_that_are_passed_to_us_are_served_all_and_stay_where_they_are(path: Path) -> None:
