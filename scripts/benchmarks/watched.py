@@ -3,7 +3,9 @@
 Two gateways side by side, each with ports, a broker and a subscriber of its own: one with nothing on, one with status
 page, /metrics, discovery and live feed. They are spoken to in short turns, one after the other, and each round begins
 with another of them: what else this machine does hits all of them alike. Nothing on comes twice in each round: how far
-those two are apart is what the machine makes of it. Fresh gateways for every other round: one process is not the next.
+those two are apart is what the machine makes of it. It comes once more while as many look at another program, which
+says as much to them: what those who look take from the machine by themselves, and no gateway can give back. Fresh
+gateways for every other round: one process is not the next.
 """
 
 import statistics
@@ -30,16 +32,24 @@ PAIRS, ROUNDS = 3, 2
 SETTLE_S, TURN_S = 3.0, 6.0
 """Who takes nothing has his room in the feed full when the first is over."""
 
+
+class Case(NamedTuple):
+    all_on: bool
+    """Which gateway."""
+    looks: Looks = Looks()
+    """At it, or where nothing is on at another program."""
+
+
 NOTHING_ON = "nothing on"
 WATCHED = Looks(page=20, live=25, scrapers=5)
-CASES: dict[str, Looks | None] = {
-    NOTHING_ON: None,
-    "nothing on, once more": None,
-    "all on, nobody looks": Looks(),
-    f"all on, {WATCHED.takers} look": WATCHED,
-    f"all on, {WATCHED.takers} look and 6 take nothing": WATCHED._replace(stalled=3),
+CASES = {
+    NOTHING_ON: Case(all_on=False),
+    "nothing on, once more": Case(all_on=False),
+    f"nothing on, {WATCHED.takers} look elsewhere": Case(all_on=False, looks=WATCHED),
+    "all on, nobody looks": Case(all_on=True),
+    f"all on, {WATCHED.takers} look": Case(all_on=True, looks=WATCHED),
+    f"all on, {WATCHED.takers} look and 6 take nothing": Case(all_on=True, looks=WATCHED._replace(stalled=3)),
 }
-"""None: to the gateway with nothing on."""
 
 
 class Turn(NamedTuple):
@@ -79,6 +89,8 @@ class Site:
             listener = stack.enter_context(Listener.on(broker, folder))
             hall = stack.enter_context(Hall.of(folder, PORTS))
             way = sallyport(folder, broker, hall, further=further if all_on else "")
+            if not all_on:
+                stack.enter_context(_stand_in(web, live))
             running = stack.enter_context(way)
             listener.wait_for("open, no reading yet", PORTS)
             yield cls(hall, listener, running, web, live)
@@ -123,6 +135,21 @@ class Site:
         print("got by each, at least: {} bytes; scrapes: {}".format(*told.split()), file=sys.stderr)
 
 
+@contextmanager
+def _stand_in(web: int, live: int) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scripts.benchmarks.stand_in", str(web), str(live)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        if process.stdout.readline() != "there\n":
+            raise RuntimeError("the other program did not begin")
+        yield
+    finally:
+        process.communicate()
+
+
 def _measured() -> Mapping[str, Sequence[Turn]]:
     turns: dict[str, list[Turn]] = defaultdict(list)
     names = deque(CASES)
@@ -130,10 +157,14 @@ def _measured() -> Mapping[str, Sequence[Turn]]:
         with Site.open(all_on=False) as plain, Site.open(all_on=True) as full:
             for each_round in range(ROUNDS):
                 for name in names:
-                    looks = CASES[name]
-                    turn = plain.turn(Looks()) if looks is None else full.turn(looks)
+                    case = CASES[name]
+                    turn = (full if case.all_on else plain).turn(case.looks)
                     turns[name].append(turn)
-                    print(f"{pair + 1}.{each_round + 1} {name}: {turn}", file=sys.stderr, flush=True)
+                    print(
+                        f"{pair + 1}.{each_round + 1} {name}: {turn.cpu:.0f} %, {turn.median_ms:.2f} ms",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 names.rotate()
     return turns
 
