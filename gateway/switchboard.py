@@ -88,14 +88,14 @@ class Switchboard:
         may_set: Callable[[str, str], bool],
     ) -> Iterator[tuple[str, str]]:
         for metric, value in values.items():
+            if not may_set(device, metric):  # first: who may set nothing costs next to nothing
+                yield metric, f"{device}.{metric} is not in [control] set of the gateway's configuration"
+                continue
             try:
                 self._devices.check(device, metric, value)
             except Refused as error:
                 known = metric in Names(settable)
                 yield metric, str(error) if known else f"{error}{did_you_mean(metric, settable)}"
-            else:
-                if not may_set(device, metric):
-                    yield metric, f"{device}.{metric} is not in [control] set of the gateway's configuration"
 
 
 def _failed(

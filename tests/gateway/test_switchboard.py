@@ -144,6 +144,17 @@ async def test_what_the_configuration_does_not_name_is_not_set(tmp_path: Path) -
     assert supply.told == []
 
 
+async def test_who_may_set_nothing_does_not_get_as_far_as_the_value(tmp_path: Path) -> None:
+    options = drivers.find("scpi").options.model_validate({"port": str(tmp_path / "nowhere"), **SUPPLY})
+    devices = Devices({"supply": options}, EventBus(), system_clock, last_seq=lambda _: 0)
+    request = {"device": "supply", "values": {"volts": 41, "on": "maybe"}}
+    answer = await Switchboard(devices).set_(request, may_set=lambda _device, _metric: False)
+    assert answer["refused"] == {
+        metric: f"supply.{metric} is not in [control] set of the gateway's configuration"
+        for metric in ("volts", "on")
+    }
+
+
 async def test_instrument_that_says_no_ends_the_message(tmp_path: Path) -> None:
     supply = Noted()
     async with site(tmp_path, supply=(supply, SUPPLY)) as plant:
