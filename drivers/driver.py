@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import isfinite
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -121,6 +122,16 @@ class DriverOptions(BaseModel):
         description="What happens to the readings before they are published, in this order; `sallyport filters` lists"
         " the filters.",
     )
+
+    @cached_property
+    def told(self) -> dict[Callable[[Any], Mapping[str, Metric]], Mapping[str, Metric]]:
+        """What `Driver.describe` has made of them. No private attribute: these count when options are compared."""
+        return {}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("told", None)  # else it would tell of what the copy was made from
+        return copied
 
     @field_validator("port")
     @classmethod
@@ -337,8 +348,12 @@ class Driver:
     """Whether nothing else is ever reported: a rule that asks for another metric is then wrong, not doubtful."""
 
     def describe(self, options: DriverOptions) -> Mapping[str, Metric]:
-        """What a device with these options reports."""
-        return self.metrics if self.described is None else self.described(options)
+        """What a device with these options reports; made once for them."""
+        if self.described is None:
+            return self.metrics
+        if self.described not in options.told:
+            options.told[self.described] = self.described(options)
+        return options.told[self.described]
 
     def settable(self, options: DriverOptions) -> Mapping[str, Settable]:
         """What may be written to a device with these options; by the driver's own names, as `describe` has them."""
@@ -356,11 +371,12 @@ class Driver:
         name = metric
         for each in reversed(options.filters):
             name = each.before(name, value)
-        for known, settable in self.settable(options).items():
-            if name in Globs([known]):
-                settable.check(metric, value)
-                return name
-        raise Refused(f"{metric} cannot be set")
+        settable = self.settable(options)
+        known = name if name in settable else next((each for each in settable if name in Globs([each])), None)
+        if known is None:
+            raise Refused(f"{metric} cannot be set")
+        settable[known].check(metric, value)
+        return name
 
 
 class Listener:

@@ -290,7 +290,7 @@ class _Gateway:
             await self._alerting.change(wanted.config, change.book, self._devices.presences())
         await self._devices.open(wanted)
         self._overview.change(wanted)
-        self._discovery.change(blank)
+        await self._discovery.change(blank)
         if blank:
             await self._alerting.repeat()
         listening_is_another = (

@@ -56,7 +56,10 @@ def may_come(options: DriverOptions, name: str) -> bool:
     """Whether the filters let pass what is called so, and the driver has it, where it says all that it has."""
     before = name_before(options.filters, name)
     driver = drivers.find(options.driver)
-    return before is not None and (not driver.complete or before in Names(driver.describe(options)))
+    if before is None or not driver.complete:
+        return before is not None
+    described = driver.describe(options)
+    return before in described or before in Names(described)
 
 
 _MOST = 1024

@@ -96,7 +96,7 @@ class Discovery:
 
     async def run(self, _report: Report) -> None:
         """Endless."""
-        self.change()
+        await self.change()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._announce(), name="homeassistant: announcements")
             while True:
@@ -105,7 +105,7 @@ class Discovery:
                 await self._unwanted.wait()
                 hearing.cancel()
 
-    def change(self, blank: Iterable[Delivery] = ()) -> None:
+    async def change(self, blank: Iterable[Delivery] = ()) -> None:
         """Another configuration, or the first one. `blank`: where nothing stands of what was posted."""
         for delivery in blank:
             self._messages.pop(delivery.name, None)
@@ -114,11 +114,8 @@ class Discovery:
             here, not_here = not_here, here
         here.set()
         not_here.clear()
-        self._forget_what_cannot_come()
-        for delivery in self._deliveries:
-            self._clear(delivery)
-        self._renew.update((GATEWAY, *self._config().devices))
-        self._due.set()
+        await self._forget_what_cannot_come()
+        self._say_all()
 
     async def finish(self) -> None:
         """The last word of what is remembered, when nothing runs any more."""
@@ -165,13 +162,19 @@ class Discovery:
             if self._anew:
                 self._anew = False
                 self._messages.clear()
-                self.change()
+                self._say_all()
             while self._renew:  # one after the other, so that readings pass between two
                 name = self._renew.pop()
                 for delivery in self._deliveries:
                     self._post(delivery, name)
                 await asyncio.sleep(0)
             await self._remember()
+
+    def _say_all(self) -> None:
+        for delivery in self._deliveries:
+            self._clear(delivery)
+        self._renew.update((GATEWAY, *self._config().devices))
+        self._due.set()
 
     def _clear(self, delivery: Delivery) -> None:
         """What is over."""
@@ -283,16 +286,18 @@ class Discovery:
             self._known[device] = options, Catalogue(options)
         return self._known[device][1]
 
-    def _forget_what_cannot_come(self) -> None:
+    async def _forget_what_cannot_come(self) -> None:
         devices = self._config().devices
         self._known = {name: known for name, known in self._known.items() if name in devices}
         self._full &= devices.keys()
-        for name, seen in [*self._kept.seen.items()]:
-            options = devices.get(name)
-            if options is None or seen.as_ != _read_as(options):
-                del self._kept.seen[name]
-            else:
+        for name in [*self._kept.seen]:
+            # Readings pass between two, and so may another configuration.
+            seen, options = self._kept.seen.get(name), self._config().devices.get(name)
+            if seen is not None and options is not None and seen.as_ == _read_as(options):
                 seen.kinds = {each: kind for each, kind in seen.kinds.items() if may_come(options, each)}
+            else:
+                self._kept.seen.pop(name, None)
+            await asyncio.sleep(0)
 
     def _complain(self, name: str, left_out: int) -> None:
         if not left_out or name in self._full:

@@ -3,7 +3,9 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 import drivers
-from drivers.driver import Driver, DriverOptions, Settable
+from drivers.driver import Driver, DriverOptions, Metric, Settable
 from gateway.clock import system_clock
 from gateway.errors import LinkLost, Refused
 from gateway.model import Value
@@ -219,3 +221,39 @@ def test_choice_is_a_number_however_it_is_written(
 ) -> None:
     with nullcontext() if is_allowed else pytest.raises(Refused, match="it may be"):
         Settable(choices=choices).check("pulse", value)
+
+
+class Counted:
+    """A driver that counts how often it is asked what a device reports."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.driver = replace(drivers.find("json"), described=self._described)
+
+    def _described(self, options: DriverOptions) -> Mapping[str, Metric]:
+        self.asked += 1
+        return {f"{options.names} {number}": Metric("", "", settable=Settable()) for number in range(3)}
+
+
+def test_what_a_device_reports_is_made_once_for_its_options() -> None:
+    counted, options = Counted(), DriverOptions(driver="json", port="/dev/null")
+    for number in range(3):
+        assert counted.driver.meant(options, f"readable {number}", 1) == f"readable {number}"
+    assert counted.driver.describe(options) is counted.driver.describe(options)
+    assert counted.asked == 1
+    assert Counted().driver.describe(options) is not counted.driver.describe(options), "of another driver"
+
+
+def test_options_that_have_been_asked_about_are_equal_to_those_that_have_not_and_written_like_them() -> None:
+    counted = Counted()
+    asked, fresh = (DriverOptions(driver="json", port="/dev/null") for _ in range(2))
+    counted.driver.describe(asked)
+    assert (asked, asked.model_dump(), repr(asked)) == (fresh, fresh.model_dump(), repr(fresh))
+    assert asked.model_dump_json() == fresh.model_dump_json()
+
+
+def test_copy_of_options_with_a_change_reports_what_it_says() -> None:
+    counted, options = Counted(), DriverOptions(driver="json", port="/dev/null")
+    assert "readable 0" in counted.driver.describe(options)
+    copied = options.model_copy(update={"names": "protocol"})
+    assert "protocol 0" in counted.driver.describe(copied)

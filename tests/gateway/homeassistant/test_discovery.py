@@ -87,7 +87,7 @@ class Work:
 
     async def change(self, config: Config) -> None:
         self.config = config
-        self.discovery.change()
+        await self.discovery.change()
         await asyncio.sleep(3)
 
     def components(self, device: str) -> dict[str, Any]:
@@ -211,6 +211,19 @@ async def test_reading_that_was_still_under_way_brings_nothing_back_that_filters
         await work.change(site(board=board(filters=[{"drop": ["u"]}])))
         await work.see("board", t=1, u=2)
         assert work.components("board")["sensor_u"] == {"platform": "sensor"}
+
+
+async def test_readings_of_many_devices_pass_while_another_configuration_is_taken_up() -> None:
+    devices = {f"board{number}": board() for number in range(5)}
+    async with Work.running(site(there=True, **devices)) as work:
+        for name in devices:
+            await work.see(name, t=1)
+        changing = asyncio.create_task(work.discovery.change())
+        turns = 0
+        while not changing.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > len(devices)
 
 
 async def test_page_is_where_others_reach_it() -> None:
