@@ -39,6 +39,8 @@ SETTLE_S = 2.0
 """So long, about, what has been seen is gathered before it is announced: an instrument shows its metrics one after the
 other. Not all gateways of a site answer a Home Assistant that has just started in the same moment."""
 BIRTH = b"online"
+BIRTH_EVERY_S = 30.0
+"""It starts once in days; whoever says so all the time must not have megabytes said for a few bytes each second."""
 EXPIRY = 2.0
 """Times `stale_after`: the availability says it first, and this is for the case that nobody is there to say it."""
 
@@ -80,6 +82,7 @@ class Discovery:
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._due = asyncio.Event()
+        self._born = asyncio.Event()
         self._anew = False
         self.child = Child(name="homeassistant", run=self.run, restart=Backoff(first_s=1.0, cap_s=60.0))
 
@@ -91,14 +94,14 @@ class Discovery:
     def hear(self, heard: Heard) -> None:
         """Home Assistant is there. One that has said so before we came has found what is retained."""
         if heard.payload == BIRTH and not heard.retained:
-            self._anew = True
-            self._due.set()
+            self._born.set()
 
     async def run(self, _report: Report) -> None:
         """Endless."""
         await self.change()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._announce(), name="homeassistant: announcements")
+            group.create_task(self._follow_births(), name="homeassistant: births")
             while True:
                 await self._wanted.wait()
                 hearing = group.create_task(self._watch(), name="homeassistant: metrics")
@@ -120,6 +123,15 @@ class Discovery:
     async def finish(self) -> None:
         """The last word of what is remembered, when nothing runs any more."""
         await self._remember()
+
+    async def _follow_births(self) -> None:
+        """The first at once, those of the time after it together."""
+        while True:
+            await self._born.wait()
+            self._born.clear()
+            self._anew = True
+            self._due.set()
+            await asyncio.sleep(BIRTH_EVERY_S)
 
     async def _watch(self) -> None:
         # What is missed here comes again; nobody waits for us.

@@ -13,6 +13,7 @@ import aiomqtt
 import pytest
 
 from drivers.instrument import PtyInstrument
+from gateway.homeassistant.discovery import SETTLE_S
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.home_assistant import UNAVAILABLE, UNKNOWN, HomeAssistant
 from tests.support.instruments import playing, sections
@@ -175,20 +176,19 @@ async def test_device_that_is_stale_is_unavailable_and_so_is_one_whose_gateway_i
 
 async def test_everything_is_said_again_when_home_assistant_says_that_it_is_there(tmp_path: Path) -> None:
     async with Site.built(tmp_path) as site, GatewayProcess.running(site.file) as gateway:
-        async with HomeAssistant.running(site.broker.port) as home:
-            await site.says_until({"t": 1}, home, "sensor.g_board_t", "1")
+        async with Subscriber.listening("127.0.0.1", site.broker.port, "homeassistant/device/#") as nobody:
+            await site.say({"t": 1})
+            await until(lambda: len({each.topic for each in nobody.got}) == 2)
         async with aiomqtt.Client("127.0.0.1", site.broker.port) as client:  # somebody has tidied up
-            for topic in {*home.discovered}:
+            for topic in {each.topic for each in nobody.got}:
                 await client.publish(topic, b"", qos=1, retain=True)
         async with HomeAssistant.running(site.broker.port) as home:
             await until(lambda: len(home.discovered) == 2)
             assert "sensor.g_board_t" in home.states
-            count = len(home.discovered)
             for _ in range(20):
                 await home.say_it_is_there()
-            await until(lambda: len(home.discovered) > count)
-            await asyncio.sleep(1)
-            assert len(home.discovered) <= count + 4, "it is not said once for each time"
+            await asyncio.sleep(2 * SETTLE_S)
+            assert len(home.discovered) == 2, "it is not said again at once"
         site.broker.stop()
         site.broker.start()  # without persistence: it has forgotten what was retained
         async with Subscriber.listening("127.0.0.1", site.broker.port, "homeassistant/device/#") as nobody:

@@ -14,7 +14,7 @@ import drivers
 from gateway.bus import EventBus
 from gateway.config import Config, WebOptions
 from gateway.filters.filter import MOST_METRICS
-from gateway.homeassistant.discovery import Discovery
+from gateway.homeassistant.discovery import BIRTH_EVERY_S, Discovery
 from gateway.homeassistant.memory import Memory
 from gateway.journal.journal import Journal
 from gateway.model import Reading, Stamp, Value
@@ -256,6 +256,17 @@ async def test_birth_is_answered_once_in_a_while_and_a_retained_one_not_at_all()
             work.discovery.hear(heard(b"online"))
         await asyncio.sleep(3)
         assert len(work.sent) == count + 2
+        for _ in range(20):
+            work.discovery.hear(heard(b"online"))
+            await asyncio.sleep(1)
+        assert len(work.sent) == count + 2, "they wait"
+        await asyncio.sleep(BIRTH_EVERY_S)
+        assert len(work.sent) == count + 4, "and are answered once, all of them"
+        await asyncio.sleep(BIRTH_EVERY_S)
+        assert len(work.sent) == count + 4
+        work.discovery.hear(heard(b"online"))
+        await asyncio.sleep(3)
+        assert len(work.sent) == count + 6, "after a rest, at once"
 
 
 def heard(payload: bytes, *, retained: bool = False) -> Heard:
