@@ -51,6 +51,9 @@ class Memory:
         self._path = path
         self._trouble = ""
         self._written = b""
+        """As it stands there, if it is ours."""
+        self._wanted = b""
+        self._writing: asyncio.Task[None] | None = None
 
     def found(self) -> Contents:
         """What a process before this one has left; nothing, if that cannot be read. Blocks."""
@@ -68,17 +71,30 @@ class Memory:
         return Contents()
 
     async def keep(self, contents: Contents) -> None:
-        """Unless it is there already."""
-        written = _encoded(contents)
-        if self._path is None or written == self._written:
+        """Unless it is there already. Returns when it is on the disk, or cannot be written soon."""
+        self._wanted = _encoded(contents)
+        if self._path is None:
             return
+        # One writing at a time: else what is older could be the last that takes its place.
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write(self._path), name="homeassistant: memory")
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await asyncio.to_thread(put_in_place, self._path, written)
-        except OSError as error:
-            self._fall_into_trouble(error.strerror or "the disk does not answer")
-        else:
-            self._written, self._trouble = written, ""
+                await asyncio.shield(self._writing)
+        except TimeoutError:
+            self._fall_into_trouble("the disk does not answer")
+
+    async def _write(self, path: Path) -> None:
+        """What is wanted, and then what is wanted by then, whether or not anybody still waits for it."""
+        tried = None
+        while (wanted := self._wanted) not in (self._written, tried):
+            tried = wanted
+            try:
+                await asyncio.to_thread(put_in_place, path, wanted)
+            except OSError as error:
+                self._fall_into_trouble(error.strerror or repr(error))
+            else:
+                self._written, self._trouble = wanted, ""
 
     def _fall_into_trouble(self, why: str) -> None:
         if not self._trouble:
