@@ -148,6 +148,20 @@ async def test_stuck_gateway_is_down_and_nobody_waits_long_for_it(
     assert alerts == (1, f"sallyport: {silence}; 127.0.0.1:1: Connection refused\n")
 
 
+async def test_gateway_that_runs_and_does_not_tell_is_wrong_and_not_down(
+    tmp_path: Path, sallyport: Sallyport
+) -> None:
+    async with GatewayProcess.running(configured(tmp_path, 'url = "mqtt://127.0.0.1:1"')):
+        await until(lambda: [*(tmp_path / "run").glob("*.sock")])
+        [place] = (tmp_path / "run").glob("*.sock")
+        callers = [await asyncio.open_unix_connection(place) for _ in range(intercom.MOST_CALLERS)]
+        assert await sallyport("status") == (1, "WRONG: too many ask at once\n")
+        status, said = await sallyport("status", "--json")
+        assert (status, json.loads(said)) == (1, {"state": "wrong", "problems": ["too many ask at once"]})
+        for _, writer in callers:
+            writer.close()
+
+
 async def test_stuck_gateway_whom_many_have_called_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
