@@ -106,9 +106,10 @@ class Alerting:
         self._acting.cancel()
 
     async def finish_judging(self) -> None:
-        """All that was published is judged. Nothing is asked of `desk` any more."""
+        """All that was published is judged. Who asks at the `desk` from now on is refused."""
         self._observations.end()
         await self._judging
+        self.desk.close()
 
     async def finish_handing(self) -> None:
         """All alerts are in the journal; the bus is closed."""

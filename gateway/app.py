@@ -333,14 +333,14 @@ class _Gateway:
                 await self._changed.wait()
 
     def _new_control(self) -> Control:
-        main = self._brokers[MAIN_BROKER].forwarder
+        main = self._brokers[MAIN_BROKER]
         set_ = partial(self._switchboard.set_, may_set=self._may_set)
         return Control(
             self._config.mqtt,
+            main.ways,
             {**self.verbs, "set": set_},
             gateway=self._config.gateway.name,
-            client_id=self._config.client_id(),
-            connected=lambda: main.connected,
+            connected=lambda: main.forwarder.connected,
             options=lambda: self._config.control,
             settable=self._devices.settable,
             hears=self._discovery.topics(),

@@ -97,10 +97,10 @@ class Control:
     def __init__(
         self,
         mqtt: MqttOptions,
+        ways: Iterable[Broker],
         verbs: Mapping[str, Verb],
         *,
         gateway: str,
-        client_id: str,
         connected: Callable[[], bool],
         options: Callable[[], ControlOptions] = ControlOptions,
         settable: Callable[[str], Iterable[str]] = _nothing,
@@ -110,15 +110,13 @@ class Control:
 
         Args:
             mqtt: the broker.
+            ways: to it, as the gateway itself goes them; our client ids are made of those.
             verbs: what can be asked for; `set` is by the topics of devices only.
             gateway: its name.
-            client_id: the gateway's at this broker; ours is made of it.
             connected: whether the gateway itself is with the broker; if it is not, that has been said already.
             options: as they are now. Whether anything may be set counts at the beginning: only then it is listened for.
             settable: what can be set of a device. Raises: Refused, when there is none of this name.
             hears: what else is told to whom, by topic, as far as the broker lets us.
-
-        Raises: ConfigError, when the TLS files cannot be used.
         """
         self.listening = False
         """Whether requests can come in."""
@@ -129,8 +127,8 @@ class Control:
         ear = Ear(
             (self._topics.requests,), self._hear, if_allowed=(*sets, *self._hears), largest=LARGEST_PACKET
         )
-        ways = Broker.ways(mqtt, client_id=f"{client_id}-control")
-        self._publisher = Failover([AiomqttPublisher(way, ear=ear) for way in ways])
+        ours = [replace(way, client_id=f"{way.client_id}-control") for way in ways]
+        self._publisher = Failover([AiomqttPublisher(way, ear=ear) for way in ours])
         self._connected = connected
         self._ack_timeout_s = mqtt.ack_timeout
         self._retry = Backoff(first_s=0.5, cap_s=mqtt.retry_max)

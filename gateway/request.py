@@ -129,5 +129,5 @@ def _note(what: str, verb: str, answer: Mapping[str, Any]) -> None:
 
 
 def failed(why: str) -> dict[str, Any]:
-    """The answer to what was not carried out."""
-    return {"status": "error", "error": why}
+    """The answer to what was not carried out. `why` may hold half characters, as the name of a file does."""
+    return {"status": "error", "error": why.encode(errors="backslashreplace").decode()}

@@ -1,6 +1,7 @@
 """What people and programs set on devices: each message as a whole, for each device one after the other."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ MOST_VALUES = 64
 LONGEST_TEXT = 256
 LONGEST_WRITE_S = 60.0
 """For one value, the wait for the line included."""
+MOST_WAITING = 4
+"""For one device, behind the message that is being set: each keeps a place from whoever asks for something else."""
 
 
 def _value(given: Any) -> Value:
@@ -44,6 +47,8 @@ class Switchboard:
     def __init__(self, devices: Devices) -> None:
         self._devices = devices
         self._turns: dict[str, asyncio.Lock] = {}
+        self._here: Counter[str] = Counter()
+        """Messages by device: the one that is being set, and those that wait for their turn."""
 
     async def set_(
         self, request: dict[str, Any], *, may_set: Callable[[str, str], bool] = _any
@@ -63,21 +68,33 @@ class Switchboard:
         if refused := dict(self._refused(device, values, settable, may_set)):
             left = [metric for metric in values if metric not in refused]
             return _failed(device, {}, refused=refused, left=left)
+        if self._here[device] > MOST_WAITING:
+            raise Refused(
+                f"{device} is slow: {MOST_WAITING} other requests wait already to set it: nothing was set, try again"
+                " later"
+            )
+        self._here[device] += 1
+        try:
+            async with self._turns.setdefault(device, asyncio.Lock()):
+                return await self._set_all(device, values)
+        finally:
+            self._here[device] -= 1
+
+    async def _set_all(self, device: str, values: Mapping[str, Value]) -> Mapping[str, Any]:
         done: dict[str, Value] = {}
-        async with self._turns.setdefault(device, asyncio.Lock()):
-            for metric, value in values.items():
-                left = [each for each in values if each not in (*done, metric)]
-                try:
-                    async with asyncio.timeout(LONGEST_WRITE_S):
-                        await self._devices.write(device, metric, value)
-                except (Refused, LinkAbsent) as error:
-                    return _failed(device, done, refused={metric: str(error)}, left=left)
-                except (LinkError, FrameError) as error:
-                    return _failed(device, done, uncertain={metric: f"{metric}: {error}"}, left=left)
-                except TimeoutError:
-                    why = f"{metric}: not done after {written_duration(LONGEST_WRITE_S)}"
-                    return _failed(device, done, uncertain={metric: why}, left=left)
-                done[metric] = value
+        for metric, value in values.items():
+            left = [each for each in values if each not in (*done, metric)]
+            try:
+                async with asyncio.timeout(LONGEST_WRITE_S):
+                    await self._devices.write(device, metric, value)
+            except (Refused, LinkAbsent) as error:
+                return _failed(device, done, refused={metric: str(error)}, left=left)
+            except (LinkError, FrameError) as error:
+                return _failed(device, done, uncertain={metric: f"{metric}: {error}"}, left=left)
+            except TimeoutError:
+                why = f"{metric}: not done after {written_duration(LONGEST_WRITE_S)}"
+                return _failed(device, done, uncertain={metric: why}, left=left)
+            done[metric] = value
         return {"device": device, "set": done}
 
     def _refused(

@@ -22,9 +22,10 @@ def run(gateway: str | None, *, as_json: bool, short: bool) -> int:
     """
     try:
         overview, listed = asyncio.run(_asked(intercom.place(gateway)))
-    except (Unreachable, Refused) as error:
-        print(json.dumps({"state": "down", "problems": [str(error)]}) if as_json else f"DOWN: {error}")
-        return NOT_RUNNING
+    except Unreachable as error:
+        return _say("down", error, NOT_RUNNING, as_json=as_json)
+    except Refused as error:  # it runs, and has just no answer, such as while it is being stopped
+        return _say("wrong", error, WRONG, as_json=as_json)
     problems = [*picture.problems(overview, listed["alerts"])]
     if as_json:
         state = "wrong" if problems else "ok"
@@ -34,6 +35,12 @@ def run(gateway: str | None, *, as_json: bool, short: bool) -> int:
         if not short:
             _show(overview, listed, problems)
     return WRONG if problems else 0
+
+
+def _say(state: str, why: Exception, status: int, *, as_json: bool) -> int:
+    """Nothing is to be seen but this."""
+    print(json.dumps({"state": state, "problems": [str(why)]}) if as_json else f"{state.upper()}: {why}")
+    return status
 
 
 async def _asked(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:

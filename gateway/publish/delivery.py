@@ -61,6 +61,7 @@ class Delivery:
         self.board.post(self.topics.counters(self._counters()))
 
     def _go_by(self, mqtt: MqttOptions, ways: Sequence[Broker]) -> Route:
+        self.ways = ways
         self.topics = Topics(prefix=mqtt.prefix, gateway=self._gateway)
         self._retry_max_s = mqtt.retry_max
         batched = mqtt.catch_up == "batched"

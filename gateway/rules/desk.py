@@ -106,6 +106,11 @@ class Desk:
         self._clock = now
         self._out = out
         self._remembered = remembered
+        self._closed = False
+
+    def close(self) -> None:
+        """Whoever asks from now on is refused: nobody takes any more what the engine gives out."""
+        self._closed = True
 
     async def _acknowledge(self, request: dict[str, Any]) -> dict[str, Any]:
         wanted = _Acknowledge.of(request)
@@ -159,7 +164,12 @@ class Desk:
         }
 
     def _now(self) -> Stamp:
-        """What was due before has been done: a request that is refused must not take alerts with it."""
+        """What was due before has been done: a request that is refused must not take alerts with it.
+
+        Raises: Refused, when it is closed.
+        """
+        if self._closed:
+            raise Refused("the gateway is being stopped: its rules judge no more")
         at = self._clock()
         self._out(self._engine().on_time(at))
         return at

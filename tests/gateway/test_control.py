@@ -20,6 +20,7 @@ from gateway.config import ControlOptions, MqttOptions
 from gateway.control import MOST_DROPPED, MOST_WAITING, Call, Control
 from gateway.errors import Refused, Unreachable
 from gateway.publish.aiomqtt_publisher import Heard
+from gateway.publish.broker import Broker
 from gateway.publish.embedded import embedded_broker
 from gateway.publish.publisher import Answer, Message
 from gateway.publish.topics import Asked
@@ -140,8 +141,8 @@ def control_at(
         }
     )  # fmt: skip
     return Control(
-        mqtt, verbs, gateway="greenhouse", client_id="sallyport-greenhouse", connected=connected, options=options,
-        settable=settable,
+        mqtt, Broker.ways(mqtt, client_id="sallyport-greenhouse"), verbs, gateway="greenhouse", connected=connected,
+        options=options, settable=settable,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from gateway.config import MqttOptions
 from gateway.control import Call, Control
 from gateway.model import Reading, Stamp
 from gateway.publish.aiomqtt_publisher import Heard
+from gateway.publish.broker import Broker
 from gateway.publish.publisher import Answer
 from gateway.publish.publisher import Message as Sent
 from gateway.publish.topics import Asked
@@ -52,7 +53,9 @@ async def test_each_request_is_answered_as_the_document_says() -> None:
         answers.append((message.topic, orjson.loads(message.payload)))
         taken(None)
 
-    control = Control(MqttOptions(), _desk().verbs, gateway="g", client_id="g", connected=lambda: True)
+    mqtt = MqttOptions()
+    ways = Broker.ways(mqtt, client_id="g")
+    control = Control(mqtt, ways, _desk().verbs, gateway="g", connected=lambda: True)
     for verb, payload, _, _ in EXAMPLES:
         heard = Heard(
             topic=f"sallyport/g/request/{verb}", payload=payload.encode(), retained=False, response_topic=None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -11,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.errors import LinkError, Unreachable, UsageError
+from gateway.errors import LinkError, Refused, Unreachable, UsageError
 from gateway.health import Patience
 from gateway.intercom import ANSWER_S, LARGEST_ANSWER, intercom, put
 from gateway.logs import MessageId
@@ -40,6 +41,10 @@ def _lost(_request: dict[str, Any]) -> Mapping[str, Any]:
     raise LinkError("/dev/ttyUSB0: it went away")
 
 
+def _nameless(_request: dict[str, Any]) -> Mapping[str, Any]:
+    raise Refused(os.fsdecode(b"/etc/gateway-\xff.toml: no such file"))
+
+
 def _well(_request: dict[str, Any]) -> Mapping[str, Any]:
     return {"it": 1}
 
@@ -47,6 +52,7 @@ def _well(_request: dict[str, Any]) -> Mapping[str, Any]:
 VERBS: Mapping[str, Verb] = {
     "broken": _broken,
     "lost": _lost,
+    "nameless": _nameless,
     "not json": _not_json,
     "slow": _slow,
     "well": _well,
@@ -89,6 +95,13 @@ async def test_error_of_ours_that_a_verb_lets_through_is_the_answer_and_in_the_l
     assert answer == {"status": "error", "error": "/dev/ttyUSB0: it went away"}
     told = [each.getMessage() for each in caplog.records if each.name == "gateway.request"]
     assert told == ["asked on this machine: lost {}: /dev/ttyUSB0: it went away"]
+
+
+async def test_reason_that_is_not_all_text_is_answered_escaped(tmp_path: Path) -> None:
+    async with asyncio.timeout(AT_ONCE_S), intercom(tmp_path / "s", VERBS):
+        answer = await _ask(tmp_path / "s", "nameless")
+        assert answer == {"status": "error", "error": r"/etc/gateway-\udcff.toml: no such file"}
+        assert await _ask(tmp_path / "s", "well") == {"status": "ok", "it": 1}
 
 
 @pytest.mark.parametrize("turns", range(6))

@@ -1,13 +1,15 @@
 """What a gateway is made of while it is reloaded, seen from inside its process."""
 
 import asyncio
+import ssl
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import orjson
 import pytest
 
@@ -18,6 +20,8 @@ from gateway.intercom import MOST_CALLERS
 from gateway.reloading import Change, Reloading
 from gateway.request import carried_out
 from gateway.systemd import ServiceManager
+from tests.support.mosquitto import Mosquitto
+from tests.support.papers import LOOPBACK, Authority
 
 pytestmark = pytest.mark.real_time
 
@@ -54,12 +58,14 @@ async def _ask(socket: Path, request: bytes) -> Any:
 
 
 @asynccontextmanager
-async def _running(folder: Path, text: str) -> AsyncIterator[tuple[Path, Path]]:
-    """The configuration and the socket of a gateway that runs in this process."""
+async def _running(
+    folder: Path, text: str, adjust: Callable[[config.Config], None] = lambda _: None
+) -> AsyncIterator[tuple[Path, Path]]:
+    """The configuration and the socket of a gateway that runs in this process. `adjust`: at the end of a reload."""
     file, socket = folder / "gateway.toml", folder / "s"
     file.write_text(f"{text}[journal]\npath = '{folder / 'journal.db'}'\n")
     stop = asyncio.Event()
-    surroundings = app.Surroundings(file=file, intercom=socket)
+    surroundings = app.Surroundings(file=file, intercom=socket, adjust=adjust)
     async with asyncio.TaskGroup() as group:
         group.create_task(app.run(config.load(file), stop, system_clock, surroundings))
         async with asyncio.timeout(10):
@@ -97,6 +103,43 @@ async def test_gateway_is_made_of_the_same_after_many_reloads(tmp_path: Path) ->
 def _is_no_more(now: tuple[Counter[str], int, int], before: tuple[Counter[str], int, int]) -> bool:
     spare = 4  # threads of the loop's pool, which makes as many as are wanted at once
     return not now[0] - before[0] and now[1] <= before[1] + spare and now[2] <= before[2]
+
+
+async def test_requests_are_taken_by_the_way_that_the_gateway_goes_whatever_becomes_of_its_files(
+    tmp_path: Path,
+) -> None:
+    authority = Authority(tmp_path / "tls", "Our authority")
+    trusted = ssl.create_default_context(cafile=authority.file)
+    papers = authority.papers("broker", LOOPBACK)
+    listener = f"certfile {papers.certificate}\nkeyfile {papers.key}\n"
+    with Mosquitto.running(tmp_path, listener=listener) as broker:
+        mqtt = f'[mqtt]\nurl = "mqtts://127.0.0.1:{broker.port}"\ntls.ca = "{authority.file}"\n'
+
+        def swap(_: config.Config) -> None:
+            authority.file.write_text("somebody writes it just now")
+
+        async with (
+            aiomqtt.Client(broker.host, broker.port, tls_context=trusted) as client,
+            _running(tmp_path, f'[gateway]\nname = "test"\n{mqtt}[control]\nenabled = false\n', swap) as (
+                file,
+                socket,
+            ),
+        ):
+            await client.subscribe("sallyport/test/response/ping")
+            file.write_text(file.read_text().replace("enabled = false", "enabled = true"))
+            assert (await _ask(socket, b'{"verb":"reload"}'))["plan"] == ["change: control (enabled)"]
+
+            async def ask() -> None:
+                while True:  # what comes before it listens is not heard
+                    await client.publish("sallyport/test/request/ping", b"{}")
+                    await asyncio.sleep(0.05)
+
+            async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+                asking = group.create_task(ask())
+                answer = await anext(aiter(client.messages))
+                asking.cancel()
+            assert isinstance(answer.payload, bytes)
+            assert orjson.loads(answer.payload)["status"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from gateway.clock import system_clock
 from gateway.devices import Devices
 from gateway.errors import Refused
 from gateway.model import Reading
-from gateway.switchboard import LONGEST_TEXT, MOST_VALUES, Switchboard
+from gateway.switchboard import LONGEST_TEXT, MOST_VALUES, MOST_WAITING, Switchboard
 
 pytestmark = pytest.mark.real_time
 
@@ -183,11 +183,11 @@ async def test_device_that_does_not_answer_leaves_it_uncertain_and_holds_up_no_o
 async def test_messages_to_one_device_do_not_mingle(tmp_path: Path) -> None:
     supply = Noted()
     async with site(tmp_path, supply=(supply, SUPPLY)) as plant:
-        answers = await asyncio.gather(*(plant.set_("supply", volts=n, amps=n / 10) for n in range(8)))
-        assert [each["set"] for each in answers] == [{"volts": n, "amps": n / 10} for n in range(8)]
-        await plant.seen("supply", volts=7)
+        answers = await asyncio.gather(*(plant.set_("supply", volts=n, amps=n / 10) for n in range(5)))
+        assert [each["set"] for each in answers] == [{"volts": n, "amps": n / 10} for n in range(5)]
+        await plant.seen("supply", volts=4)
     assert supply.told == [
-        line for n in range(8) for line in (f"SOUR1:VOLT {n:.3f}", f"SOUR1:CURR {n / 10:.3f}")
+        line for n in range(5) for line in (f"SOUR1:VOLT {n:.3f}", f"SOUR1:CURR {n / 10:.3f}")
     ]
 
 
@@ -208,6 +208,29 @@ async def test_filters_are_heeded(tmp_path: Path) -> None:
             "volts": "volts cannot be set: it is called limit; known are amps, on, limit",
             "amps": "amps cannot be set: what is seen of it is made by the filter scale",
         }
+
+
+async def test_few_wait_for_one_device_and_who_comes_then_is_told_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switchboard, "LONGEST_WRITE_S", 0.2)
+    meter = METER | {"timeout": "60s"}
+    async with site(tmp_path, meter=(Forgetful(1), meter), supply=(Supply(), SUPPLY)) as plant:
+        waiting = [asyncio.create_task(plant.set_("meter", pulse=60)) for _ in range(1 + MOST_WAITING)]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as refused:
+            await plant.set_("meter", pulse=60)
+        assert str(refused.value) == (
+            "meter is slow: 4 other requests wait already to set it: nothing was set, try again later"
+        )
+        assert not any(each.done() for each in waiting)
+        assert (await plant.set_("supply", volts=5))["set"] == {"volts": 5}
+        waiting[-1].cancel()  # who asked has gone
+        await asyncio.sleep(0)
+        waiting[-1] = asyncio.create_task(plant.set_("meter", pulse=60))
+        for answer in await asyncio.gather(*waiting):
+            assert answer["uncertain"] == {"pulse": "pulse: not done after 200ms"}
+        assert (await plant.set_("meter", pulse=60))["uncertain"], "its turn comes again"
 
 
 VALUES_IS_MISSING = 'values is missing: {"values": {"<metric>": <value>}}, as in a reading'

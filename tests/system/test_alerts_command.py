@@ -55,9 +55,9 @@ class Gateway:
         loaded = config.load(file)
         self.control = Control(
             loaded.mqtt,
+            Broker.ways(loaded.mqtt, client_id=loaded.client_id()),
             desk.verbs,
             gateway=loaded.gateway.name,
-            client_id=loaded.client_id(),
             connected=lambda: True,
         )
 

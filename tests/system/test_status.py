@@ -120,6 +120,33 @@ async def test_broker_that_is_away_is_something_wrong_and_alerts_are_seen_all_th
             assert (status, said) == (0, "silence-1: silenced for 1h\n")
 
 
+async def test_gateway_that_is_being_stopped_says_so_and_judges_no_more(
+    tmp_path: Path, sallyport: Sallyport
+) -> None:
+    file = configured(tmp_path, 'url = "mqtt://127.0.0.1:1"')
+    file.write_text(
+        file.read_text()
+        .replace('stop_timeout = "1s"', 'stop_timeout = "60s"')  # the broker is awaited for so long
+        .replace('when = "boiler.temperature > 20"', 'when = "boiler.temperature > 20"\nfor = "1s"')
+    )
+    with PtyInstrument.plugged_in(tmp_path / "boiler") as boiler:
+        async with GatewayProcess.running(file) as gateway:
+            await until(lambda: gateway.listens_to([tmp_path / "boiler"]))
+            await boiler.say(b'{"temperature": 21.5}\n')
+            while not (await gateway.ask(tmp_path, "alert/list"))["alerts"]:
+                await asyncio.sleep(0.01)
+            gateway.send(signal.SIGTERM)
+            async with asyncio.timeout(30):
+                while (answer := await gateway.ask(tmp_path, "alert/list"))["status"] == "ok":
+                    await asyncio.sleep(0.01)
+            stopping = "the gateway is being stopped: its rules judge no more"
+            assert answer == {"status": "error", "error": stopping}
+            await asyncio.sleep(1)  # the rule is due
+            assert (await gateway.ask(tmp_path, "alert/list"))["error"] == stopping
+            assert await sallyport("status") == (1, f"WRONG: {stopping}\n")
+            assert not [line for line in gateway.log if "a bug" in line]
+
+
 async def test_stuck_gateway_is_down_and_nobody_waits_long_for_it(
     tmp_path: Path,
 ) -> None:
@@ -146,6 +173,20 @@ async def test_stuck_gateway_is_down_and_nobody_waits_long_for_it(
             gateway.send(signal.SIGCONT)
     assert status == (3, f"DOWN: {silence}\n")
     assert alerts == (1, f"sallyport: {silence}; 127.0.0.1:1: Connection refused\n")
+
+
+async def test_gateway_that_runs_and_does_not_tell_is_wrong_and_not_down(
+    tmp_path: Path, sallyport: Sallyport
+) -> None:
+    async with GatewayProcess.running(configured(tmp_path, 'url = "mqtt://127.0.0.1:1"')):
+        await until(lambda: [*(tmp_path / "run").glob("*.sock")])
+        [place] = (tmp_path / "run").glob("*.sock")
+        callers = [await asyncio.open_unix_connection(place) for _ in range(intercom.MOST_CALLERS)]
+        assert await sallyport("status") == (1, "WRONG: too many ask at once\n")
+        status, said = await sallyport("status", "--json")
+        assert (status, json.loads(said)) == (1, {"state": "wrong", "problems": ["too many ask at once"]})
+        for _, writer in callers:
+            writer.close()
 
 
 async def test_stuck_gateway_whom_many_have_called_holds_nobody_up(

@@ -283,6 +283,21 @@ def test_whoever_waits_for_what_is_due_is_told_even_if_nothing_came_out(office: 
     assert office.site.engine.due == 5
 
 
+def test_desk_that_is_closed_gives_out_nothing_and_says_why(office: Office) -> None:
+    office.heat("boiler")
+    calls, given_out = office.calls, len(office.site.alerts)
+    office.desk.close()
+    for verb, request in (
+        ("alert/ack", {"rule": "overheat"}),
+        ("alert/silence", {"rule": "*", "for": "1h"}),
+        ("alert/unsilence", {"name": "works"}),
+        ("alert/list", {}),
+    ):
+        with pytest.raises(Refused, match=r"^the gateway is being stopped: its rules judge no more$"):
+            office.ask(verb, **request)
+    assert (office.calls, len(office.site.alerts)) == (calls, given_out)
+
+
 def test_nobody_is_told_that_it_is_done_before_it_is_remembered(office: Office) -> None:
     office.heat("boiler")
     for count, (verb, request) in enumerate(
