@@ -268,6 +268,8 @@ class Live:
             self._untold = deque(source.name for source in self._sources)
             lines = self._next_states()
         await _put([*_chunks(lines)], self._greeted)
+        if not self._untold:
+            self._greeted = ()
 
     def _next_states(self) -> Sequence[bytes]:
         lines: list[bytes] = []
@@ -431,7 +433,7 @@ class _Client(asyncio.Protocol):
 
 async def _put(chunks: Sequence[Chunk], clients: Iterable[_Client]) -> None:
     """To those who are there now, in turns of the loop. Who is cancelled has told all of them nevertheless."""
-    left = iter([*clients])
+    left = iter([*clients] if chunks else [])
     try:
         for number, client in enumerate(left, 1):
             client.put(*chunks)

@@ -195,6 +195,7 @@ async def test_client_that_comes_and_goes_leaves_nothing_behind_and_costs_others
         assert numbers(stays) == [*range(1, 201)]
         assert len(site.live.backlogs) == 1
         assert site.live._newcomers == []
+        assert not site.live._greeted
         assert site.asked <= 20 * STATES
 
 
