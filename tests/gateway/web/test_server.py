@@ -1,6 +1,7 @@
 """The server without a gateway's process: what a bug costs, what supervisors are told, what is described."""
 
 import asyncio
+import json
 import logging
 import re
 import socket
@@ -10,6 +11,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from gateway.logs import MessageId
 from gateway.supervisor import Supervisor
@@ -120,6 +123,26 @@ async def test_last_minutes_are_told_of_so_many_devices_at_once() -> None:
             assert (await answer.json())["devices"] == []
         async with session.get("/api/devices/other") as answer:
             assert answer.status == 404
+
+
+async def test_configuration_is_encoded_once_as_long_as_it_is_the_same() -> None:
+    async with looked_at(Instrument()) as site:
+        history = History()
+        api = Api(site.sight, Stream(Scene(site.sight, history)), history)
+        [handler] = [route.handler for route in api.routes if route.path == "/api/configuration"]
+        request = make_mocked_request("GET", "/api/configuration")
+
+        async def body() -> bytes:
+            answer = await handler(request)
+            assert isinstance(answer, web.Response)
+            assert isinstance(answer.body, bytes)
+            return answer.body
+
+        first = await body()
+        assert json.loads(first)["gateway"]["name"] == "g"
+        assert await body() is first
+        site.configure(web={"listen": "127.0.0.1:8080"})
+        assert json.loads(await body())["web"]["listen"] == "127.0.0.1:8080"
 
 
 async def test_every_route_is_described_and_nothing_else() -> None:
