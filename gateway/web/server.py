@@ -55,7 +55,10 @@ class Web:
         self._history = History()
         self._stream = Stream(Scene(sight, self._history))
         self._guard = Guard(self._options)
-        self.child = Child(name="status page", run=self.run, restart=Backoff(*RETRY))
+        self._tried: Listen | None = None
+        self.child = Child(
+            name="status page", run=self.run, restart=Backoff(*RETRY), chance=self._to_be_elsewhere
+        )
 
     async def run(self, report: Report) -> None:
         """Returns when nothing is to be listened on any more. Raises: ListenError."""
@@ -66,6 +69,7 @@ class Web:
             ]
             try:
                 while (listen := self._options().listen) is not None:
+                    self._tried = listen
                     async with self._listening(listen):
                         await report.online()
                         log.info("status page: http://%s/", listen)
@@ -83,6 +87,13 @@ class Web:
             if self._options() != options:  # who may look: those who look are asked again
                 options = self._options()
                 self._stream.end()
+            await reloaded.wait()
+
+    async def _to_be_elsewhere(self) -> bool:
+        while True:
+            reloaded = self._sight.reloaded()
+            if self._options().listen != self._tried:
+                return True
             await reloaded.wait()
 
     @asynccontextmanager

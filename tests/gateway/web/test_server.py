@@ -23,11 +23,14 @@ from gateway.web.history import History
 from gateway.web.scene import Scene
 from gateway.web.server import Web
 from gateway.web.stream import Stream
+from tests.support.gateway_process import until
 from tests.support.ports import free_port
 from tests.support.scripted_driver import Instrument
 from tests.support.sight import Site, looked_at
 
 pytestmark = pytest.mark.real_time
+
+HOURS_S = 10_000.0
 
 
 @asynccontextmanager
@@ -143,6 +146,24 @@ async def test_configuration_is_encoded_once_as_long_as_it_is_the_same() -> None
         assert await body() is first
         site.configure(web={"listen": "127.0.0.1:8080"})
         assert json.loads(await body())["web"]["listen"] == "127.0.0.1:8080"
+
+
+async def test_mended_address_is_listened_on_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "RETRY", (HOURS_S, HOURS_S, max))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with looked_at(Instrument(), web={"listen": f"127.0.0.1:{taken.getsockname()[1]}"}) as site:
+            serving = asyncio.create_task(Supervisor().run([Web(site.sight).child]))
+            await until(lambda: "another program listens there" in caplog.text)
+            port = free_port()
+            site.configure(web={"listen": f"127.0.0.1:{port}"})
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session, asyncio.timeout(10):
+                while not await _answers(session):
+                    await asyncio.sleep(0.01)
+            site.configure()
+            async with asyncio.timeout(10):
+                await serving
 
 
 async def test_every_route_is_described_and_nothing_else() -> None:
