@@ -85,7 +85,7 @@ async def test_who_asks_and_takes_no_answer_is_left(
         assert listen is not None
         with socket.socket() as stalled:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            stalled.connect(listen)
+            stalled.connect((listen.host, listen.port))
             stalled.setblocking(False)
             async with asyncio.timeout(30):
                 with pytest.raises(ConnectionError):
