@@ -56,7 +56,6 @@ def run(
     assert pty is not None
     try:
         with PtyInstrument.plugged_in(pty.absolute()) as instrument:
-            print(f"{instrument.path}: a gateway can open it now", file=sys.stderr, flush=True)
             return asyncio.run(_interruptible(_play(instrument, said, pace)))
     except OSError as error:
         raise UsageError(f"{pty}: {error.strerror}") from error
@@ -119,6 +118,7 @@ async def _decode(decoder: Decoder, chain: Chain, pieces: Iterable[Piece], speed
 
 
 async def _play(instrument: PtyInstrument, pieces: Iterable[Piece], speed: float | None) -> None:
+    print(f"{instrument.path}: a gateway can open it now", file=sys.stderr, flush=True)
     said = 0
     await instrument.opened()
     await asyncio.sleep(SETTLING_S)

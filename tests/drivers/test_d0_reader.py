@@ -47,19 +47,25 @@ class Step(NamedTuple):
 
 
 class WatchfulMeter:
-    """It follows its steps again and again; whoever listens at another speed hears rubbish."""
+    """It follows its steps again and again; whoever listens at another speed hears rubbish.
+
+    Who signs on anew, as its acknowledgement came too late or not at all, begins anew.
+    """
 
     def __init__(self, line: PtyInstrument, steps: list[Step]) -> None:
         self._line = line
         self._steps = steps
 
     async def serve(self) -> None:
+        number = 0
         while True:
-            for step in self._steps:
-                heard = b""
-                while not heard.endswith(step.heard):
-                    heard += await self._line.hear()
-                await self._say(step)
+            first, step, heard = self._steps[0], self._steps[number], b""
+            while not heard.endswith((step.heard, first.heard)):
+                heard += await self._line.hear()
+            if not heard.endswith(step.heard):
+                number, step = 0, first
+            await self._say(step)
+            number = (number + 1) % len(self._steps)
 
     async def _say(self, step: Step) -> None:
         for _ in range(40):

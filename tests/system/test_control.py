@@ -29,7 +29,7 @@ EXAMPLES = re.findall(r"^    (\S+) +(\S.*)\n    (response/\S+) +(\{.*\})$", PAGE
 [PORT] = re.findall(r'^port = "(.*)"$', CONFIGURED, re.MULTILINE)
 
 ROOT = "sallyport/greenhouse"
-VARYING = {"path", "recorded", "run", "since", "size", "time", "up_s", "used"}
+VARYING = {"path", "recorded", "run", "since", "size", "time", "up_s", "used", "waiting"}
 """Keys of answers whose values the page cannot know."""
 
 

@@ -410,6 +410,7 @@ async def test_full_buffer_gives_up_the_oldest_counts_and_says_so(tmp_path: Path
                 await board.say(_line(number))
             await gateway.said("the oldest readings are lost")
             await board.say(_line(8000))
+            await board.heard_out()
             await asyncio.sleep(0.5)
             await _bring_back(broker, network, subscriber)
             await until(lambda: 8000 in _numbers(subscriber.readings()))
