@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +314,8 @@ class _Gateway:
             if self._config.web.listen is None:
                 await changed.wait()
                 continue
+            # Reading its packages takes a third of a second, and seconds on a small machine.
+            await asyncio.to_thread(import_module, "gateway.web.server")
             from gateway.web.server import Web  # noqa: PLC0415
             from gateway.web.sight import Sight  # noqa: PLC0415
 

@@ -67,14 +67,6 @@ RETRY_S = 30.0
 BACKLOG = 64
 
 _SAY_EVERY_S = 60.0
-_REASONS = {
-    errno.EADDRINUSE: "another program listens there: stop it, or choose another address in live.listen",
-    errno.EADDRNOTAVAIL: "this machine does not have that address (yet)",
-    errno.EACCES: "this user may not listen there: choose a port above 1023, or a folder of this user, in live.listen",
-    errno.ENOENT: "there is no such folder: make it, or choose another one in live.listen",
-    errno.EEXIST: "what lies there is no socket: take it away, or choose another path in live.listen",
-}
-"""By which a person knows what to do."""
 
 
 class Chunk(NamedTuple):
@@ -268,6 +260,8 @@ class Live:
             self._untold = deque(source.name for source in self._sources)
             lines = self._next_states()
         await _put([*_chunks(lines)], self._greeted)
+        if not self._untold:
+            self._greeted = ()
 
     def _next_states(self) -> Sequence[bytes]:
         lines: list[bytes] = []
@@ -338,7 +332,7 @@ class Live:
 
     def _complain(self, wanted: Listen, error: OSError) -> None:
         if not self._complained:
-            why = _REASONS.get(error.errno or 0, error.strerror or error)
+            why = wanted.why_not(error, "live.listen")
             log.warning("live: cannot listen on %s: %s. It is tried again; all else goes on", wanted, why)
         self._complained = True
 
@@ -431,7 +425,7 @@ class _Client(asyncio.Protocol):
 
 async def _put(chunks: Sequence[Chunk], clients: Iterable[_Client]) -> None:
     """To those who are there now, in turns of the loop. Who is cancelled has told all of them nevertheless."""
-    left = iter([*clients])
+    left = iter([*clients] if chunks else [])
     try:
         for number, client in enumerate(left, 1):
             client.put(*chunks)

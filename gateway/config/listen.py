@@ -1,5 +1,6 @@
 """Where the gateway listens, as one writes it: `127.0.0.1:4040`, `[::1]:4040`, or a UNIX socket's path."""
 
+import errno
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -10,6 +11,13 @@ _HIGHEST_PORT = 65535
 _FORMS = 'must be an address and a port, such as "127.0.0.1:4040", or a socket\'s whole path, such as "/run/x.sock"'
 _LONGEST_PATH = 107
 """Bytes that a UNIX socket's name may have: unix(7)."""
+_REASONS = {
+    errno.EADDRINUSE: "another program listens there: stop it, or choose another address in {option}",
+    errno.EADDRNOTAVAIL: "this machine does not have that address (yet)",
+    errno.EACCES: "this user may not listen there: choose {allowed} in {option}",
+    errno.ENOENT: "there is no such folder: make it, or choose another one in {option}",
+    errno.EEXIST: "what lies there is no socket: take it away, or choose another path in {option}",
+}
 
 
 class Listen(NamedTuple):
@@ -23,6 +31,13 @@ class Listen(NamedTuple):
     def local(self) -> bool:
         """Whether nobody but this machine reaches it."""
         return self.path is not None or ip_address(self.host).is_loopback
+
+    def why_not(self, error: OSError, option: str) -> str:
+        """Nobody can listen there, in words by which a person knows what to do; `option`: where that is written."""
+        allowed = "a port above 1023" if self.path is None else "a folder of this user"
+        if (reason := _REASONS.get(error.errno or 0)) is not None:
+            return reason.format(allowed=allowed, option=option)
+        return error.strerror or str(error)
 
     def __str__(self) -> str:
         if self.path is not None:

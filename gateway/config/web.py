@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import ip_address
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,49 +15,25 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gateway.config.listen import Listen
 from gateway.config.secret import Secret
 from gateway.config.table import Table
 
-_HIGHEST_PORT = 65535
-_EXAMPLE = 'such as "127.0.0.1:8080" or "[::1]:8080"'
-_PLACE = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<host>[^:]*)):(?P<port>[0-9]{1,5})", re.ASCII)
+_FORMS = (
+    'must be an address of this machine and a port up to 65535, such as "127.0.0.1:8080" or "[::1]:8080";'
+    ' "0.0.0.0:8080" is all that this machine has'
+)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.ASCII | re.IGNORECASE)
-_LOCAL = "localhost"
 
 
-class Listen(NamedTuple):
-    """An address of this machine, and a port."""
-
-    host: str
-    port: int
-
-    @property
-    def loopback(self) -> bool:
-        """Whether nobody but this machine can reach it."""
-        return self.host == _LOCAL or ip_address(self.host).is_loopback
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @classmethod
-    def parse(cls, written: Any) -> Self:
-        """Raises: ValueError, with the allowed forms."""
-        if isinstance(written, cls):
-            return written
-        found = _PLACE.fullmatch(written) if isinstance(written, str) else None
-        if found is None:
-            raise ValueError(f"must be an address of this machine and a port, {_EXAMPLE}")
-        host, port = found["six"] if found["six"] is not None else found["host"], int(found["port"])
-        if not 0 < port <= _HIGHEST_PORT:
-            raise ValueError(f"must have a port between 1 and {_HIGHEST_PORT}")
-        if host != _LOCAL:
-            try:
-                host = str(ip_address(host))
-            except ValueError:
-                raise ValueError(
-                    f'must be an address, {_EXAMPLE}: "0.0.0.0:{port}" is all that this machine has'
-                ) from None
-        return cls(host, port)
+def _address(written: Any) -> Listen:
+    try:
+        listen = Listen.parse(written)
+    except ValueError:
+        raise ValueError(_FORMS) from None
+    if listen.path is not None:
+        raise ValueError(_FORMS)
+    return listen
 
 
 _SCHEMA = {
@@ -65,9 +41,6 @@ _SCHEMA = {
     "pattern": r"^(localhost|[0-9.]+|\[.+\]):[0-9]{1,5}$",
     "examples": ["127.0.0.1:8080", "[::1]:8080"],
 }
-
-WrittenListen = Annotated[Listen, PlainValidator(Listen.parse), PlainSerializer(str), WithJsonSchema(_SCHEMA)]
-"""For a model's field: a Listen, written as a text."""
 
 
 def _name(username: str) -> str:
@@ -90,7 +63,9 @@ def _host(name: str) -> str:
 
 
 class WebOptions(Table):
-    listen: WrittenListen | None = Field(
+    listen: (
+        Annotated[Listen, PlainValidator(_address), PlainSerializer(str), WithJsonSchema(_SCHEMA)] | None
+    ) = Field(
         default=None,
         description='Where the status page is, such as "127.0.0.1:8080"; without it there is none, nor metrics.'
         " An address that others can reach needs a token, or a username and a password.",
@@ -116,7 +91,7 @@ class WebOptions(Table):
     @property
     def url(self) -> str | None:
         """Where browsers on other machines find the page, as far as that can be told from here."""
-        if self.listen is None or self.listen.loopback:
+        if self.listen is None or self.listen.local:
             return None
         address = ip_address(self.listen.host)
         if not address.is_unspecified:
@@ -139,7 +114,7 @@ class WebOptions(Table):
 
     @model_validator(mode="after")
     def _who_can_be_reached_asks_who_it_is(self) -> Self:
-        if self.listen is not None and not self.listen.loopback and not self.guarded:
+        if self.listen is not None and not self.listen.local and not self.guarded:
             raise PydanticCustomError(
                 "web",
                 "others can reach {listen}: it needs a token, or a username and a password, or listens on 127.0.0.1",

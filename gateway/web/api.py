@@ -30,6 +30,9 @@ class Api:
         self._sight = sight
         self._stream = stream
         self._history = history
+        self._config: Config | None = None
+        self._configured = b""
+        """That one, encoded."""
         get = partial(web.get, allow_head=False)
         self.routes = [
             get("/api/gateway", self._gateway),
@@ -89,7 +92,10 @@ class Api:
         return _json({"lines": [line_of(each) for each in self._sight.log.after(0)]})
 
     async def _configuration(self, _request: web.Request) -> web.Response:
-        return _json(configuration_of(self._sight.config()))
+        config = self._sight.config()
+        if config is not self._config:  # of hundreds of devices it takes the time of many readings
+            self._config, self._configured = config, _encoded(configuration_of(config))
+        return web.Response(body=self._configured, content_type="application/json")
 
     async def _description(self, _request: web.Request) -> web.Response:
         return _json(DESCRIPTION)
@@ -147,5 +153,8 @@ def configuration_of(config: Config) -> dict[str, Any]:
 def _json(
     told: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    body = orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS)
-    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+    return web.Response(body=_encoded(told), status=status, headers=headers, content_type="application/json")
+
+
+def _encoded(told: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS)

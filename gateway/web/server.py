@@ -1,9 +1,7 @@
 """The web server: listens where the configuration says, as long as it says so."""
 
 import asyncio
-import errno
 import logging
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.config import WebOptions
-from gateway.config.web import Listen
+from gateway.config.listen import Listen
 from gateway.errors import ListenError
 from gateway.logs import MessageId, about
 from gateway.pacing.backoff import Backoff
@@ -55,7 +53,10 @@ class Web:
         self._history = History()
         self._stream = Stream(Scene(sight, self._history))
         self._guard = Guard(self._options)
-        self.child = Child(name="status page", run=self.run, restart=Backoff(*RETRY))
+        self._tried: Listen | None = None
+        self.child = Child(
+            name="status page", run=self.run, restart=Backoff(*RETRY), chance=self._to_be_elsewhere
+        )
 
     async def run(self, report: Report) -> None:
         """Returns when nothing is to be listened on any more. Raises: ListenError."""
@@ -66,6 +67,7 @@ class Web:
             ]
             try:
                 while (listen := self._options().listen) is not None:
+                    self._tried = listen
                     async with self._listening(listen):
                         await report.online()
                         log.info("status page: http://%s/", listen)
@@ -85,6 +87,13 @@ class Web:
                 self._stream.end()
             await reloaded.wait()
 
+    async def _to_be_elsewhere(self) -> bool:
+        while True:
+            reloaded = self._sight.reloaded()
+            if self._options().listen != self._tried:
+                return True
+            await reloaded.wait()
+
     @asynccontextmanager
     async def _listening(self, listen: Listen) -> AsyncIterator[None]:
         runner = web.AppRunner(
@@ -100,7 +109,7 @@ class Web:
             )
         except OSError as error:
             await runner.cleanup()
-            raise ListenError(_why(listen, error)) from error
+            raise ListenError(f"{listen}: {listen.why_not(error, 'web.listen')}") from error
         for each in server.sockets:  # whoever is accepted has them from there
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_S * 1000))
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -151,13 +160,3 @@ class _Full(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.write(_FULL)
         transport.close()
-
-
-def _why(listen: Listen, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"{listen}: another program listens there: stop it, or choose another port in web.listen"
-    if error.errno == errno.EACCES:
-        return f"{listen}: this user may not listen there: choose a port above 1023 in web.listen"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{listen}: this machine does not have that address (yet)"
-    return f"{listen}: cannot be listened on: {os.strerror(error.errno) if error.errno else error}"

@@ -341,6 +341,29 @@ async def test_page_without_its_packages_costs_nothing_where_none_is_wanted(site
         assert "multidict" not in maps
 
 
+WHERE = """
+import sys, threading
+def hear(event, about):
+    if event == "import" and about[0] == "aiohttp":
+        print("aiohttp is read in", threading.current_thread().name, file=sys.stderr)
+sys.addaudithook(hear)
+"""
+
+
+async def test_packages_of_the_page_are_read_beside_the_event_loop(site: PageSite) -> None:
+    (site.folder / "sitecustomize.py").write_text(WHERE)
+    site.write(listens=False)
+    async with GatewayProcess.running(site.file, environment={"PYTHONPATH": str(site.folder)}) as gateway:
+        await gateway.said("ready")
+        site.write()
+        gateway.send(signal.SIGHUP)
+        await gateway.said("status page: http")
+        read = [line for line in gateway.log if "aiohttp is read in" in line]
+        assert read
+        assert not [line for line in read if "MainThread" in line]
+        assert await gateway.stop() == 0
+
+
 # Prometheus and supervisors.
 
 

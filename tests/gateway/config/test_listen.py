@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ def test_where_to_listen_is_read_and_written_again(
 def test_what_is_no_address_is_refused_with_the_forms_there_are(written: object) -> None:
     with pytest.raises(ValueError, match=r'such as "127\.0\.0\.1:4040"'):
         Listen.parse(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "error", "why"),
+    [
+        ("127.0.0.1:80", PermissionError(errno.EACCES, "no"), "choose a port above 1023 in web.listen"),
+        ("/run/live", PermissionError(errno.EACCES, "no"), "choose a folder of this user in web.listen"),
+        ("/run/live", OSError(errno.ENOSPC, "{No} space"), "{No} space"),
+    ],
+)
+def test_why_nobody_can_listen_there_is_said_in_words_by_which_one_can_act(
+    written: str, error: OSError, why: str
+) -> None:
+    assert Listen.parse(written).why_not(error, "web.listen").endswith(why)
 
 
 def test_path_that_no_socket_can_have_is_refused() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import load
-from gateway.config.web import Listen, WebOptions
+from gateway.config.web import WebOptions
 from gateway.errors import ConfigError
 
 
@@ -22,30 +22,17 @@ def problems(folder: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("written", "host", "port", "loopback"),
-    [
-        ("127.0.0.1:8080", "127.0.0.1", 8080, True),
-        ("127.1.2.3:1", "127.1.2.3", 1, True),
-        ("localhost:65535", "localhost", 65535, True),
-        ("[::1]:8080", "::1", 8080, True),
-        ("0.0.0.0:80", "0.0.0.0", 80, False),
-        ("[::]:80", "::", 80, False),
-        ("192.168.1.7:80", "192.168.1.7", 80, False),
-    ],
-)
-def test_address_and_port_are_understood(written: str, host: str, port: int, loopback: bool) -> None:
-    listen = Listen.parse(written)
-    assert (listen.host, listen.port, listen.loopback, str(listen)) == (host, port, loopback, written)
-
-
-@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ('listen = "8080"', "2:1: web.listen: must be an address of this machine and a port"),
         ('listen = "127.0.0.1"', "2:1: web.listen: must be an address of this machine and a port"),
         ("listen = 8080", "2:1: web.listen: must be an address of this machine and a port"),
-        ('listen = "127.0.0.1:0"', "2:1: web.listen: must have a port between 1 and 65535"),
-        ('listen = "127.0.0.1:65536"', "2:1: web.listen: must have a port between 1 and 65535"),
+        ('listen = "127.0.0.1:0"', "2:1: web.listen: must be an address of this machine and a port"),
+        (
+            'listen = "127.0.0.1:65536"',
+            "2:1: web.listen: must be an address of this machine and a port up to 65535",
+        ),
+        ('listen = "/run/x.sock"', "2:1: web.listen: must be an address of this machine and a port"),
         ('listen = ":8080"', '"0.0.0.0:8080" is all that this machine has'),
         ('listen = "gateway.example:8080"', '"0.0.0.0:8080" is all that this machine has'),
         ('listen = "0.0.0.0:8080"', "1:2: web: others can reach 0.0.0.0:8080: it needs a token"),
@@ -67,6 +54,7 @@ def test_what_cannot_be_is_refused_in_its_place(tmp_path: Path, text: str, probl
     [
         "",
         'listen = "127.0.0.1:8080"',
+        'listen = "localhost:8080"',
         'listen = "0.0.0.0:8080"\ntoken = "t"',
         'listen = "0.0.0.0:8080"\nusername = "me"\npassword = "s"',
         'hosts = ["Gateway.example.org"]',

@@ -1,6 +1,7 @@
 """The server without a gateway's process: what a bug costs, what supervisors are told, what is described."""
 
 import asyncio
+import json
 import logging
 import re
 import socket
@@ -10,6 +11,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from gateway.logs import MessageId
 from gateway.supervisor import Supervisor
@@ -20,11 +23,14 @@ from gateway.web.history import History
 from gateway.web.scene import Scene
 from gateway.web.server import Web
 from gateway.web.stream import Stream
+from tests.support.gateway_process import until
 from tests.support.ports import free_port
 from tests.support.scripted_driver import Instrument
 from tests.support.sight import Site, looked_at
 
 pytestmark = pytest.mark.real_time
+
+HOURS_S = 10_000.0
 
 
 @asynccontextmanager
@@ -79,7 +85,7 @@ async def test_who_asks_and_takes_no_answer_is_left(
         assert listen is not None
         with socket.socket() as stalled:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            stalled.connect(listen)
+            stalled.connect((listen.host, listen.port))
             stalled.setblocking(False)
             async with asyncio.timeout(30):
                 with pytest.raises(ConnectionError):
@@ -120,6 +126,44 @@ async def test_last_minutes_are_told_of_so_many_devices_at_once() -> None:
             assert (await answer.json())["devices"] == []
         async with session.get("/api/devices/other") as answer:
             assert answer.status == 404
+
+
+async def test_configuration_is_encoded_once_as_long_as_it_is_the_same() -> None:
+    async with looked_at(Instrument()) as site:
+        history = History()
+        api = Api(site.sight, Stream(Scene(site.sight, history)), history)
+        [handler] = [route.handler for route in api.routes if route.path == "/api/configuration"]
+        request = make_mocked_request("GET", "/api/configuration")
+
+        async def body() -> bytes:
+            answer = await handler(request)
+            assert isinstance(answer, web.Response)
+            assert isinstance(answer.body, bytes)
+            return answer.body
+
+        first = await body()
+        assert json.loads(first)["gateway"]["name"] == "g"
+        assert await body() is first
+        site.configure(web={"listen": "127.0.0.1:8080"})
+        assert json.loads(await body())["web"]["listen"] == "127.0.0.1:8080"
+
+
+async def test_mended_address_is_listened_on_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "RETRY", (HOURS_S, HOURS_S, max))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with looked_at(Instrument(), web={"listen": f"127.0.0.1:{taken.getsockname()[1]}"}) as site:
+            serving = asyncio.create_task(Supervisor().run([Web(site.sight).child]))
+            await until(lambda: "another program listens there" in caplog.text)
+            port = free_port()
+            site.configure(web={"listen": f"127.0.0.1:{port}"})
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session, asyncio.timeout(10):
+                while not await _answers(session):
+                    await asyncio.sleep(0.01)
+            site.configure()
+            async with asyncio.timeout(10):
+                await serving
 
 
 async def test_every_route_is_described_and_nothing_else() -> None:
