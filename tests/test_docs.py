@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from gateway.config.rules import BUILT_IN
 from gateway.filters.choice import FILTERS
 from tests.gateway.filters.running import chain, outcome
 from tests.support.documents import DOCUMENTS, ROOT
+from tests.support.forked import run_sallyport
 
 README = (ROOT / "README.md").read_text()
 
@@ -85,10 +84,7 @@ def test_mistake_that_the_readme_shows_is_reported_so(tmp_path: Path) -> None:
     assert block
     assert shown
     (tmp_path / "gateway.toml").write_text(block[1].replace("port =", "baudrte = 9600\nport ="))
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "check", "gateway.toml"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    done = run_sallyport("check", "gateway.toml", cwd=tmp_path)
     assert (done.returncode, done.stderr.strip()) == (78, shown[1])
 
 

@@ -1,6 +1,6 @@
 """A clone of this tree in a box, and what its scripts need of pip's index: boxes have no network."""
 
-import os
+import fcntl
 import re
 import shutil
 import subprocess
@@ -38,20 +38,20 @@ def _wheelhouse() -> Path:
     """Filled once, and kept in .venv."""
     lock = ROOT / "requirements.lock"
     folder = Path(sys.prefix) / f"wheelhouse-{sha256(lock.read_bytes()).hexdigest()[:12]}"
-    if not folder.exists():
-        filling = folder.with_suffix(f".{os.getpid()}")
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-                *("--require-hashes", "-r", lock, "-d", filling),
-            ],
-            check=True,
-            timeout=110,
-        )
-        try:
+    with folder.with_suffix(".lock").open("w") as mine:
+        fcntl.flock(mine, fcntl.LOCK_EX)  # another process of the tests may be filling it
+        if not folder.exists():
+            filling = folder.with_suffix(".filling")
+            shutil.rmtree(filling, ignore_errors=True)
+            subprocess.run(
+                [
+                    *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+                    *("--require-hashes", "-r", lock, "-d", filling),
+                ],
+                check=True,
+                timeout=110,
+            )
             filling.rename(folder)
-        except OSError:  # somebody else was faster
-            shutil.rmtree(filling)
     return folder
 
 

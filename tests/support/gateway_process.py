@@ -6,12 +6,14 @@ import os
 import re
 import resource
 import signal
-import sys
+from asyncio.subprocess import DEVNULL
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
+
+from tests.support.forked import Forked
 
 PATIENCE_S = 30.0
 """Far beyond what anything here takes; only a hang reaches it."""
@@ -28,37 +30,38 @@ def _environment(folder: Path) -> dict[str, str]:
     """As a service manager gives it: a folder for what it keeps, and one for what lasts as long as it runs."""
     state = folder / "state"
     state.mkdir(exist_ok=True)
-    kept = {key: value for key, value in os.environ.items() if key != "JOURNAL_STREAM"}
-    return {**kept, "STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(folder / "run")}
+    return {"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": str(folder / "run")}
 
 
 class GatewayProcess:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: Forked) -> None:
         self._process = process
         self.log: list[str] = []
 
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, config: Path, *arguments: str, command: str = "run", environment: Mapping[str, str] | None = None
+        cls,
+        config: Path,
+        *arguments: str,
+        command: str = "run",
+        environment: Mapping[str, str] | None = None,
+        anew: bool = False,
     ) -> AsyncIterator[Self]:
-        """`sallyport run --config …`; ended by force if the test does not end it."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", command, "--config", str(config), *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env={**_environment(config.parent), **(environment or {})},
-        )  # fmt: skip
-        gateway = cls(process)
-        async with asyncio.TaskGroup() as group:
+        """`sallyport run --config …`; ended by force if the test does not end it. `anew`: see `Forked`."""
+        async with (
+            Forked.running(
+                command, "--config", config, *arguments,
+                stdout=DEVNULL, environment={**_environment(config.parent), **(environment or {})}, anew=anew,
+            ) as process,
+            asyncio.TaskGroup() as group,
+        ):  # fmt: skip
+            gateway = cls(process)
             group.create_task(gateway._follow_log())
             try:
                 yield gateway
             finally:
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
+                process.kill()
 
     async def ask(self, folder: Path, verb: str) -> dict[str, Any]:
         """What it answers on the socket for requests from this machine; `folder`: of its configuration."""

@@ -52,10 +52,10 @@ class PageSite:
         )
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[tuple[GatewayProcess, PtyInstrument]]:
+    async def at_work(self, *, anew: bool = False) -> AsyncIterator[tuple[GatewayProcess, PtyInstrument]]:
         self.write()
         with PtyInstrument.plugged_in(self.folder / "board") as board:
-            async with GatewayProcess.running(self.file) as gateway:
+            async with GatewayProcess.running(self.file, anew=anew) as gateway:
                 await gateway.said("status page: http")
                 await board.opened()
                 yield gateway, board

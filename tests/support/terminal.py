@@ -6,7 +6,6 @@ import fcntl
 import os
 import signal
 import struct
-import sys
 import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,9 +14,11 @@ from typing import Any, Self
 
 import pyte
 
+from tests.support.forked import Forked, clean_environment
 from tests.support.gateway_process import until
 
 _OTHER_SCREEN = 1049
+_KIND = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
 
 
 class _Emulator(pyte.Screen):
@@ -45,7 +46,7 @@ class _Emulator(pyte.Screen):
 
 
 class Terminal:
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | Forked
 
     def __init__(self, ours: int, theirs: int, columns: int, rows: int) -> None:
         """`ours` is the emulator's side."""
@@ -70,18 +71,12 @@ class Terminal:
         environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Self]:
         """That process on a terminal of its own; ended by force if the test does not end it."""
-        ours, theirs = os.openpty()
-        loop = asyncio.get_running_loop()
-        terminal = cls(ours, theirs, columns, rows)
-        loop.add_reader(ours, terminal._read)
-        kept = {
-            name: each for name, each in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")
-        }
-        try:
+        async with cls._opened(columns, rows) as terminal:
+            theirs = terminal._theirs
             terminal.process = process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=theirs, stdout=theirs, stderr=theirs,
-                env={**kept, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **(environment or {})},
+                env={**clean_environment(), **_KIND, **(environment or {})},
                 start_new_session=True, preexec_fn=_control_it,
             )  # fmt: skip
             try:
@@ -90,20 +85,48 @@ class Terminal:
                 if process.returncode is None:
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-        finally:
-            terminal.after = terminal.mode
-            loop.remove_reader(ours)
-            os.close(ours)
-            os.close(theirs)
+
+    @classmethod
+    @asynccontextmanager
+    async def sallyport(
+        cls,
+        *arguments: str | Path,
+        columns: int = 100,
+        rows: int = 30,
+        environment: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Self]:
+        """`sallyport …` likewise."""
+        async with cls._opened(columns, rows) as terminal:
+            theirs = terminal._theirs
+            async with Forked.running(
+                *arguments,
+                stdin=theirs, stdout=theirs, stderr=theirs, has_terminal=True,
+                environment={**_KIND, **(environment or {})},
+            ) as terminal.process:  # fmt: skip
+                yield terminal
 
     @classmethod
     def top(cls, folder: Path, *arguments: str, **how: Any) -> AbstractAsyncContextManager[Self]:
         """`sallyport top`, of the gateway whose configuration is in that folder."""
         environment = {"RUNTIME_DIRECTORY": str(folder / "run"), **how.pop("environment", {})}
-        return cls.running(
-            sys.executable, "-m", "gateway", "top", "--every", "200ms", "--by", "anna", *arguments,
-            environment=environment, **how,
-        )  # fmt: skip
+        return cls.sallyport(
+            "top", "--every", "200ms", "--by", "anna", *arguments, environment=environment, **how
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def _opened(cls, columns: int, rows: int) -> AsyncIterator[Self]:
+        ours, theirs = os.openpty()
+        loop = asyncio.get_running_loop()
+        terminal = cls(ours, theirs, columns, rows)
+        loop.add_reader(ours, terminal._read)
+        try:
+            yield terminal
+        finally:
+            terminal.after = terminal.mode
+            loop.remove_reader(ours)
+            os.close(ours)
+            os.close(theirs)
 
     @property
     def lines(self) -> list[str]:

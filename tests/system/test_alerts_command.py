@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +25,7 @@ from tests.contracts.publisher import deliver
 from tests.gateway.rules.stage import Values, at_once, hot
 from tests.support.alarms import Alarms
 from tests.support.amqtt_process import AmqttProcess
+from tests.support.forked import sallyport
 from tests.support.gateway_process import until
 from tests.support.mosquitto import Mosquitto
 from tests.support.ports import free_port
@@ -90,15 +89,7 @@ def configured(folder: Path, *ports: int, version: str = "5", name: str = "green
 
 async def alerts(file: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
     """Exit status, standard output, standard error."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "alerts", "--config", str(file), *arguments,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env=os.environ | environment,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return await sallyport("alerts", "--config", file, *arguments, environment=environment)
 
 
 async def test_list_shows_what_fires_what_is_pending_and_the_silences(tmp_path: Path) -> None:

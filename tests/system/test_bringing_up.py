@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from drivers.instrument import PtyInstrument
 from drivers.testing.instrument import UnrulyInstrument
 from gateway.commands.ending import EXIT_INTERRUPTED
 from gateway.commands.simulate import play
+from tests.support.forked import Forked, sallyport
 from tests.support.gateway_process import GatewayProcess
 from tests.support.mosquitto import Mosquitto
 from tests.support.subscriber import Subscriber
@@ -25,19 +25,8 @@ DESCRIBED = {"frame"}
 """Drivers of instruments that have to be described: nothing can recognise them."""
 
 
-async def sniffed(*arguments: object) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "sniff", *map(str, arguments),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(250):
-            section, evidence = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, section.decode(), evidence.decode()
+async def sniffed(*arguments: str | Path) -> tuple[int, str, str]:
+    return await sallyport("sniff", *arguments, patience_s=250)
 
 
 CHANGING = {"d0"}
@@ -115,17 +104,14 @@ async def test_port_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
 
 async def test_asking_is_ended_by_one_signal(tmp_path: Path) -> None:
     with PtyInstrument.plugged_in(tmp_path / "line") as instrument:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", "sniff", instrument.path, "--ask", "--wait", "200ms"),
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert process.stderr is not None
-        said = b""
-        while b"asking as d0" not in said:
-            said = await process.stderr.readline()
-        await asyncio.sleep(0.3)  # somewhere within the exchange
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(20):
-            rest = await process.stderr.read()
-            assert await process.wait() == EXIT_INTERRUPTED
+        async with Forked.running("sniff", instrument.path, "--ask", "--wait", "200ms") as process:
+            assert process.stderr is not None
+            said = b""
+            while b"asking as d0" not in said:
+                said = await process.stderr.readline()
+            await asyncio.sleep(0.3)  # somewhere within the exchange
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(20):
+                _, rest = await process.communicate()
+                assert await process.wait() == EXIT_INTERRUPTED
         assert b"Traceback" not in rest

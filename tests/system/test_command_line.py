@@ -17,6 +17,7 @@ import pytest
 
 from drivers.instrument import PtyInstrument
 from gateway import __version__
+from tests.support.forked import run_sallyport
 from tests.support.gateway_process import GatewayProcess
 from tests.support.mosquitto import Mosquitto, program
 from tests.support.ports import free_port
@@ -24,13 +25,6 @@ from tests.support.ports import free_port
 pytestmark = pytest.mark.real_time
 
 IN_MEMORY = '[journal]\npath = "memory"\n'
-
-
-def sallyport(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
-        input=stdin, capture_output=True, timeout=60, check=False, env=os.environ | environment,
-    )  # fmt: skip
 
 
 def _config(folder: Path, text: str) -> Path:
@@ -54,8 +48,8 @@ def _held(port: Path) -> Iterator[str]:
 
 
 def test_version_is_the_distributions() -> None:
-    done = sallyport("--version")
-    assert (done.returncode, done.stdout) == (0, f"sallyport {__version__}\n".encode())
+    done = run_sallyport("--version")
+    assert (done.returncode, done.stdout) == (0, f"sallyport {__version__}\n")
 
 
 @pytest.mark.parametrize(
@@ -82,15 +76,15 @@ def test_version_is_the_distributions() -> None:
     ],
 )
 def test_every_command_has_a_help_text(command: str) -> None:
-    done = sallyport(command, "--help")
+    done = run_sallyport(command, "--help")
     assert done.returncode == 0
-    assert command in sallyport("--help").stdout.decode()
+    assert command in run_sallyport("--help").stdout
     assert len(done.stdout.splitlines()) > 6
 
 
 def test_wrong_command_line_exits_with_2() -> None:
-    assert sallyport("fly").returncode == 2
-    assert sallyport().returncode == 2
+    assert run_sallyport("fly").returncode == 2
+    assert run_sallyport().returncode == 2
 
 
 @pytest.mark.skipif(find_spec("apprise") is None, reason="Apprise is not installed")
@@ -99,19 +93,19 @@ def test_check_finds_a_receiver_that_apprise_does_not_know(tmp_path: Path) -> No
     file = _config(
         tmp_path, '[notify.oncall]\nurl = { file = "token" }\n[notify.chat]\nurl = "json://localhost"\n'
     )
-    done = sallyport("check", str(file))
+    done = run_sallyport("check", str(file))
     assert done.returncode == 78
     complaint = f"{file}:2:1: notify.oncall.url: is none that Apprise can use: see its list of services\n"
-    assert done.stderr.decode() == complaint
+    assert done.stderr == complaint
 
 
 def test_check_says_that_a_good_file_is_good(tmp_path: Path) -> None:
     file = _config(
         tmp_path, '[gateway]\nname = "g"\n[devices.board]\ndriver = "json"\nport = "/dev/ttyUSB0"\n'
     )
-    done = sallyport("check", str(file))
+    done = run_sallyport("check", str(file))
     assert done.returncode == 0
-    assert done.stdout.decode() == f"{file}: good: gateway g, board, broker mqtt://localhost:1883\n"
+    assert done.stdout == f"{file}: good: gateway g, board, broker mqtt://localhost:1883\n"
     assert not done.stderr
 
 
@@ -122,9 +116,9 @@ def test_bad_configuration_exits_with_78_and_names_every_problem(tmp_path: Path,
     file = _config(
         tmp_path, '[mqtt]\nprot = 1\n[devices.board]\ndriver = "json"\nport = "/dev/x"\nbaudrate = "fast"\n'
     )
-    done = sallyport(*command, str(file))
+    done = run_sallyport(*command, str(file))
     assert done.returncode == 78
-    problems = done.stderr.decode().splitlines()
+    problems = done.stderr.splitlines()
     assert len(problems) == 2
     assert problems[0].startswith(f"{file}:2:1: mqtt.prot: ")
     assert problems[1].startswith(f"{file}:6:1: devices.board.baudrate: ")
@@ -132,9 +126,9 @@ def test_bad_configuration_exits_with_78_and_names_every_problem(tmp_path: Path,
 
 
 def test_configuration_is_taken_from_the_environment(tmp_path: Path) -> None:
-    done = sallyport("check", SALLYPORT_CONFIG=str(tmp_path / "mine.toml"))
+    done = run_sallyport("check", environment={"SALLYPORT_CONFIG": str(tmp_path / "mine.toml")})
     assert done.returncode == 78
-    assert done.stderr.decode() == f"{tmp_path}/mine.toml: there is no such file\n"
+    assert done.stderr == f"{tmp_path}/mine.toml: there is no such file\n"
 
 
 def test_check_connect_says_what_it_found(tmp_path: Path) -> None:
@@ -149,9 +143,9 @@ def test_check_connect_says_what_it_found(tmp_path: Path) -> None:
         )
         file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n{devices}')
         with _held(held.path) as holder:
-            done = sallyport("check", "--connect", str(file))
+            done = run_sallyport("check", "--connect", str(file))
     assert done.returncode == 1
-    _, *lines = done.stdout.decode().splitlines()
+    _, *lines = done.stdout.splitlines()
     assert sorted(lines)[:2] == [
         "FAILED  gone: /dev/ttyNOT: no such device",
         f"FAILED  held: {held.path}: in use by {holder}",
@@ -162,11 +156,11 @@ def test_check_connect_says_what_it_found(tmp_path: Path) -> None:
 
 def test_check_connect_says_that_nobody_listens(tmp_path: Path) -> None:
     port = free_port()
-    done = sallyport(
+    done = run_sallyport(
         "check", "--connect", str(_config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{port}"\n'))
     )
     assert done.returncode == 1
-    assert f"FAILED  broker: 127.0.0.1:{port}: Connection refused" in done.stdout.decode()
+    assert f"FAILED  broker: 127.0.0.1:{port}: Connection refused" in done.stdout
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -181,11 +175,13 @@ def test_check_connect_says_that_credentials_are_refused_and_never_shows_them(
             f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\nversion = "{version}"\n'
             'username = "me"\npassword = { env = "MQTT_PASSWORD" }\n',
         )
-        refused = sallyport("check", "--connect", str(file), MQTT_PASSWORD="wr0ng-s3cret")
-        good = sallyport("check", "--connect", str(file), MQTT_PASSWORD="right")
+        refused = run_sallyport(
+            "check", "--connect", str(file), environment={"MQTT_PASSWORD": "wr0ng-s3cret"}
+        )
+        good = run_sallyport("check", "--connect", str(file), environment={"MQTT_PASSWORD": "right"})
     assert refused.returncode == 1
-    assert "refused: Not authori" in refused.stdout.decode()
-    assert b"wr0ng-s3cret" not in refused.stdout + refused.stderr
+    assert "refused: Not authori" in refused.stdout
+    assert "wr0ng-s3cret" not in refused.stdout + refused.stderr
     assert good.returncode == 0
 
 
@@ -195,7 +191,7 @@ def test_check_connect_leaves_a_running_gateway_alone(tmp_path: Path) -> None:
             file = _config(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n{IN_MEMORY}')
             async with GatewayProcess.running(file) as gateway:
                 await gateway.said(": online")
-                done = await asyncio.to_thread(sallyport, "check", "--connect", str(file))
+                done = await asyncio.to_thread(run_sallyport, "check", "--connect", str(file))
                 assert done.returncode == 0
                 await gateway.stop()
             assert not any("offline" in line for line in gateway.log)
@@ -250,10 +246,10 @@ def test_embedded_broker_serves_subscribers_until_the_gateway_stops(tmp_path: Pa
 def test_embedded_broker_whose_port_is_taken_says_so(tmp_path: Path) -> None:
     with Mosquitto.running(tmp_path) as broker:
         file = _config(tmp_path, f'[mqtt]\nurl = "embedded"\nembedded_port = {broker.port}\n{IN_MEMORY}')
-        done = sallyport("run", "--config", str(file))
+        done = run_sallyport("run", "--config", str(file))
     assert done.returncode == 1
-    assert f"sallyport: the embedded broker cannot listen on 127.0.0.1:{broker.port}" in done.stderr.decode()
-    assert "Traceback" not in done.stderr.decode()
+    assert f"sallyport: the embedded broker cannot listen on 127.0.0.1:{broker.port}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_demos_begun_at_once_have_ports_of_their_own_and_show_readings_and_the_line_to_paste() -> None:
@@ -279,9 +275,9 @@ def test_demos_begun_at_once_have_ports_of_their_own_and_show_readings_and_the_l
 
 
 def test_demo_whose_time_is_over_before_all_of_it_has_begun_ends_cleanly() -> None:
-    done = sallyport("demo", "--for", "100ms", "--port", str(free_port()))
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"That was the main job." in done.stdout
+    done = run_sallyport("demo", "--for", "100ms", "--port", str(free_port()))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "That was the main job." in done.stdout
 
 
 def test_demo_ends_cleanly_at_ctrl_c_and_draws_a_table_on_a_terminal() -> None:
@@ -308,9 +304,9 @@ def test_demo_ends_cleanly_at_ctrl_c_and_draws_a_table_on_a_terminal() -> None:
 
 
 def test_demo_refuses_a_duration_without_a_unit() -> None:
-    done = sallyport("demo", "--for", "5")
+    done = run_sallyport("demo", "--for", "5")
     assert done.returncode == 2
-    assert "5s" in done.stderr.decode()
+    assert "5s" in done.stderr
 
 
 def test_tail_prints_readings_as_lines_and_as_json(tmp_path: Path) -> None:
@@ -341,10 +337,10 @@ def test_tail_prints_readings_as_lines_and_as_json(tmp_path: Path) -> None:
                 check=True,
             )
         url = f"mqtt://127.0.0.1:{broker.port}"
-        lines = sallyport("tail", "--url", url, "--count", "3")
-        as_json = sallyport("tail", "--url", url, "--topic", topic, "--json", "--count", "1")
+        lines = run_sallyport("tail", "--url", url, "--count", "3")
+        as_json = run_sallyport("tail", "--url", url, "--topic", topic, "--json", "--count", "1")
     assert lines.returncode == as_json.returncode == 0
-    assert sorted(lines.stdout.decode().splitlines()) == [
+    assert sorted(lines.stdout.splitlines()) == [
         "              sallyport/g/status  not JSON \\x07",
         "17:07:01.123  boiler  t=21.5  door=open\\x1b",
         "17:07:01.123  gps  t=21.5  door=open\\x1b",
@@ -374,8 +370,8 @@ def test_tail_takes_the_broker_of_a_configuration(tmp_path: Path) -> None:
             ],
             check=True,
         )
-        done = sallyport("tail", "--config", str(file), "--count", "1")
-    assert done.stdout.decode().split() == ["plant/g/x/t", "21.5"]
+        done = run_sallyport("tail", "--config", str(file), "--count", "1")
+    assert done.stdout.split() == ["plant/g/x/t", "21.5"]
 
 
 @pytest.mark.parametrize(
@@ -387,10 +383,10 @@ def test_tail_takes_the_broker_of_a_configuration(tmp_path: Path) -> None:
     ],
 )
 def test_tail_says_what_is_wrong_with_the_broker(url: str, status: int, reason: str) -> None:
-    done = sallyport("tail", "--url", url)
+    done = run_sallyport("tail", "--url", url)
     assert done.returncode == status
-    assert reason in done.stderr.decode()
-    assert "Traceback" not in done.stderr.decode()
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_tail_follows_the_second_address_when_the_first_does_not_answer(tmp_path: Path) -> None:
@@ -399,10 +395,10 @@ def test_tail_follows_the_second_address_when_the_first_does_not_answer(tmp_path
         file = _config(tmp_path, f'[gateway]\nname = "g"\n[mqtt]\nurls = {urls}\n')
         publish = [program("mosquitto_pub"), "-p", str(broker.port), "-r", "-t", "sallyport/g/x", "-m", "1"]
         subprocess.run(publish, check=True)
-        done = sallyport("tail", "--config", str(file), "--count", "1")
+        done = run_sallyport("tail", "--config", str(file), "--count", "1")
     assert done.returncode == 0
-    assert done.stdout.decode().split() == ["sallyport/g/x", "1"]
-    assert "127.0.0.1:1: " in done.stderr.decode()
+    assert done.stdout.split() == ["sallyport/g/x", "1"]
+    assert "127.0.0.1:1: " in done.stderr
 
 
 def test_check_tries_every_address_of_every_broker(tmp_path: Path) -> None:
@@ -411,8 +407,8 @@ def test_check_tries_every_address_of_every_broker(tmp_path: Path) -> None:
         file = _config(
             tmp_path, f'[mqtt]\nurls = ["{url}", "mqtt://127.0.0.1:1"]\n[mqtt.cloud]\nurl = "{url}"\n'
         )
-        done = sallyport("check", "--connect", str(file))
-    lines = done.stdout.decode().splitlines()
+        done = run_sallyport("check", "--connect", str(file))
+    lines = done.stdout.splitlines()
     assert done.returncode == 1
     assert sum(f"127.0.0.1:{broker.port} let us in" in line for line in lines) == 2
     assert sum(line.startswith("FAILED  broker: 127.0.0.1:1: ") for line in lines) == 1
@@ -439,13 +435,13 @@ def test_tail_draws_a_table(tmp_path: Path) -> None:
                 check=True,
             )
         url = f"mqtt://127.0.0.1:{broker.port}"
-        done = sallyport("tail", "--url", url, "--topic", "a/#", "--table", "--count", "3")
+        done = run_sallyport("tail", "--url", url, "--topic", "a/#", "--table", "--count", "3")
     assert done.returncode == 0
-    shown = " ".join(done.stdout.decode().split())
+    shown = " ".join(done.stdout.split())
     assert "boiler: online, 1" in shown
     assert "gps: , 2 readings" in shown
     assert "777" in shown  # the newest of its batch
-    assert "21.5" in done.stdout.decode()
+    assert "21.5" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -460,32 +456,32 @@ def test_tail_says_what_is_wrong_with_its_arguments(
     tmp_path: Path, arguments: list[str], reason: str
 ) -> None:
     with Mosquitto.running(tmp_path) as broker:
-        done = sallyport("tail", "--url", f"mqtt://127.0.0.1:{broker.port}", *arguments)
+        done = run_sallyport("tail", "--url", f"mqtt://127.0.0.1:{broker.port}", *arguments)
     assert done.returncode == 2
-    assert reason in done.stderr.decode()
-    assert "Traceback" not in done.stderr.decode()
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_password_without_a_user_is_a_mistake_of_the_command_line() -> None:
-    done = sallyport("tail", "--url", "mqtt://127.0.0.1:1", SALLYPORT_MQTT_PASSWORD="T0PSECRET")
+    done = run_sallyport(
+        "tail", "--url", "mqtt://127.0.0.1:1", environment={"SALLYPORT_MQTT_PASSWORD": "T0PSECRET"}
+    )
     assert done.returncode == 2
-    assert "--username" in done.stderr.decode()
-    assert "T0PSECRET" not in done.stderr.decode()
+    assert "--username" in done.stderr
+    assert "T0PSECRET" not in done.stderr
 
 
 def test_demo_without_the_embedded_broker_says_how_to_install_it(tmp_path: Path) -> None:
     (tmp_path / "amqtt.py").write_text("raise ImportError")
-    done = sallyport("demo", "--for", "5s", PYTHONPATH=str(tmp_path))
+    done = run_sallyport("demo", "--for", "5s", environment={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1
-    assert done.stderr.decode() == (
-        "sallyport: the embedded broker needs amqtt: pip install 'sallyport[embedded]'\n"
-    )
+    assert done.stderr == ("sallyport: the embedded broker needs amqtt: pip install 'sallyport[embedded]'\n")
 
 
 def test_demo_refuses_a_port_that_is_none() -> None:
-    done = sallyport("demo", "--port", "99999")
+    done = run_sallyport("demo", "--port", "99999")
     assert done.returncode == 2
-    assert "65535" in done.stderr.decode()
+    assert "65535" in done.stderr
 
 
 def test_tail_into_a_pipe_that_closes_ends_quietly(tmp_path: Path) -> None:
@@ -512,18 +508,18 @@ def test_tail_into_a_pipe_that_closes_ends_quietly(tmp_path: Path) -> None:
 def test_decode_prints_one_object_per_frame_and_counts(tmp_path: Path) -> None:
     capture = tmp_path / "board.txt"
     capture.write_bytes(b'ets Jul 29 2019\r\n{"t":21.5,"on":true}\r\n{"t":2\r\n{"a":{"b":{"c":1}}}')
-    done = sallyport("decode", "json", str(capture), "--option", "max_depth=2")
+    done = run_sallyport("decode", "json", str(capture), "--option", "max_depth=2")
     assert done.returncode == 0
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
         {"offset": 17, "length": 20, "id": "object", "values": {"t": 21.5, "on": True}},
         {"offset": 47, "length": 19, "id": "object", "values": {}},
     ]
-    assert done.stderr == b"frames=2 rejected=2 bytes=66\n"
+    assert done.stderr == "frames=2 rejected=2 bytes=66\n"
 
 
 def test_decode_reads_standard_input() -> None:
-    done = sallyport("decode", "json", "-", stdin=b'{"t":1}\n')
-    assert (done.stdout.count(b"\n"), done.stderr) == (1, b"frames=1 rejected=0 bytes=8\n")
+    done = run_sallyport("decode", "json", "-", stdin=b'{"t":1}\n')
+    assert (done.stdout.count("\n"), done.stderr) == (1, "frames=1 rejected=0 bytes=8\n")
 
 
 @pytest.mark.parametrize(
@@ -538,10 +534,10 @@ def test_decode_reads_standard_input() -> None:
     ],
 )
 def test_decode_says_what_is_wrong_with_its_arguments(arguments: list[str], reason: str) -> None:
-    done = sallyport("decode", *arguments)
+    done = run_sallyport("decode", *arguments)
     assert done.returncode == 2
-    assert reason in done.stderr.decode()
-    assert "Traceback" not in done.stderr.decode()
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 DESCRIBED = """
@@ -558,10 +554,12 @@ driver = "json"
 def test_decode_takes_a_description_from_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text(DESCRIBED)
     device = f"{tmp_path}/site.toml:door"
-    done = sallyport("decode", "frame", "-", "--device", device, "--option", "start=AB", stdin=b"\xab\x01?")
+    done = run_sallyport(
+        "decode", "frame", "-", "--device", device, "--option", "start=AB", stdin=b"\xab\x01?"
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"offset": 0, "length": 2, "id": "frame", "values": {"open": True}}
-    assert done.stderr == b"frames=1 rejected=1 bytes=3\n"
+    assert done.stderr == "frames=1 rejected=1 bytes=3\n"
 
 
 @pytest.mark.parametrize(
@@ -575,10 +573,10 @@ def test_decode_takes_a_description_from_a_configuration(tmp_path: Path) -> None
 )
 def test_decode_says_what_is_wrong_with_a_device(tmp_path: Path, device: str, reason: str) -> None:
     (tmp_path / "site.toml").write_text(DESCRIBED)
-    done = sallyport("decode", "frame", "-", "--device", f"{tmp_path}/site.toml{device}")
+    done = run_sallyport("decode", "frame", "-", "--device", f"{tmp_path}/site.toml{device}")
     assert done.returncode == 2
-    assert reason in done.stderr.decode()
-    assert "Traceback" not in done.stderr.decode()
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.repetitive
@@ -586,10 +584,10 @@ def test_decode_agrees_with_every_expected_file(captures: Path) -> None:
     for expected_file in sorted((captures / "nmea0183").glob("*.expected.json")):
         expected = json.loads(expected_file.read_text())
         capture = expected_file.parent / expected["capture"]
-        done = sallyport("decode", "nmea0183", str(capture))
+        done = run_sallyport("decode", "nmea0183", str(capture))
         frames = [json.loads(line) for line in done.stdout.splitlines()]
         ambiguous = sum("ambiguous" in each for each in expected["rejected"])
-        counts = dict(pair.split("=") for pair in done.stderr.decode().split())
+        counts = dict(pair.split("=") for pair in done.stderr.split())
         assert int(counts["frames"]) == len(frames) == expected["valid_frames"]
         assert (
             expected["rejected_frames"] - ambiguous <= int(counts["rejected"]) <= expected["rejected_frames"]
@@ -611,18 +609,18 @@ def test_decode_agrees_with_every_expected_file(captures: Path) -> None:
 
 
 def test_drivers_lists_and_describes() -> None:
-    listed = sallyport("drivers").stdout.decode()
+    listed = run_sallyport("drivers").stdout
     assert "json " in listed
     assert "nmea0183 " in listed
-    described = sallyport("drivers", "nmea0183").stdout.decode()
+    described = run_sallyport("drivers", "nmea0183").stdout
     assert 'driver = "nmea0183"' in described
     assert "baudrate = 4800" in described
     assert "water_temp" in described
-    assert sallyport("drivers", "modbuss").returncode == 2
+    assert run_sallyport("drivers", "modbuss").returncode == 2
 
 
 def test_drivers_describes_what_may_stand_in_tables_too() -> None:
-    described = sallyport("drivers", "frame").stdout.decode()
+    described = run_sallyport("drivers", "frame").stdout
     assert "\nsilence = (no default)\n" in described
     assert "\n    at = (required)\n        Its first byte" in described
     assert "\n        bytes = (required)\n" in described  # frames.<name>.match
@@ -630,10 +628,10 @@ def test_drivers_describes_what_may_stand_in_tables_too() -> None:
 
 
 def test_filters_lists_and_describes() -> None:
-    listed = sallyport("filters").stdout.decode()
+    listed = run_sallyport("filters").stdout
     assert "median " in listed
     assert "heartbeat " in listed
-    described = sallyport("filters", "median").stdout.decode()
+    described = run_sallyport("filters", "median").stdout
     assert described.startswith("median = (required)\n")
     assert "send_first_at = 1\n" in described
-    assert sallyport("filters", "medain").returncode == 2
+    assert run_sallyport("filters", "medain").returncode == 2

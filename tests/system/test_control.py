@@ -3,8 +3,6 @@
 import asyncio
 import json
 import re
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from drivers.instrument import PtyInstrument
 from drivers.scpi.simulator import Supply
 from gateway.config import ControlOptions, load
 from gateway.config.control import VERBS
+from tests.support.forked import sallyport
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto
 from tests.support.subscriber import Subscriber
@@ -94,14 +93,7 @@ class Site:
         return answer
 
     async def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", *arguments, stdout=PIPE, stderr=PIPE,
-            env={"RUNTIME_DIRECTORY": str(self.folder / "run"), "PATH": "/usr/bin:/bin"},
-            cwd=Path(__file__).parents[2],
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+        return await sallyport(*arguments, environment={"RUNTIME_DIRECTORY": str(self.folder / "run")})
 
     async def seen(self, **values: Any) -> None:
         await until(lambda: self.ears.readings("supply")[-1]["values"].items() >= values.items())

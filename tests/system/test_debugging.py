@@ -19,6 +19,7 @@ from drivers.instrument import PtyInstrument
 from tests.support.box import Box
 from tests.support.box_site import clear
 from tests.support.box_site import configure as configure_box
+from tests.support.forked import sallyport
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.rogue_driver import installed
 
@@ -48,16 +49,8 @@ def rogue(deed: str) -> str:
     return f'[devices.rogue]\ndriver = "rogue"\nport = "/dev/null"\ndeed = "{deed}"\n'
 
 
-async def sallyport(*arguments: str, folder: Path) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *arguments,
-        env={**os.environ, "RUNTIME_DIRECTORY": str(folder / "run")},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(PATIENCE_S):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+async def asked(*arguments: str, folder: Path) -> tuple[int, str, str]:
+    return await sallyport(*arguments, environment={"RUNTIME_DIRECTORY": str(folder / "run")})
 
 
 async def test_dump_shows_tasks_threads_and_queues_by_socket_and_by_signal_whatever_is_logged(
@@ -65,10 +58,10 @@ async def test_dump_shows_tasks_threads_and_queues_by_socket_and_by_signal_whate
 ) -> None:
     async with GatewayProcess.running(configure(tmp_path, board, log_level="error")) as gateway:
         await until(lambda: gateway.listens_to([tmp_path / "board"]))
-        status, out, err = await sallyport("dump", folder=tmp_path)
+        status, out, err = await asked("dump", folder=tmp_path)
         assert (status, err) == (0, "")
         await asyncio.sleep(1)
-        status, as_json, _ = await sallyport("dump", "--json", folder=tmp_path)
+        status, as_json, _ = await asked("dump", "--json", folder=tmp_path)
         gateway.send(signal.SIGUSR1)
         await gateway.said("dump: queues: live: {}")
         assert await gateway.stop() == 0
@@ -117,7 +110,7 @@ async def test_loop_that_stands_still_is_seen_too(tmp_path: Path) -> None:
     async with GatewayProcess.running(file, environment=installed(tmp_path / "site")) as gateway:
         await gateway.said("rogue: online")
         await asyncio.sleep(0.5)
-        asking = asyncio.create_task(sallyport("dump", folder=tmp_path))
+        asking = asyncio.create_task(asked("dump", folder=tmp_path))
         gateway.send(signal.SIGUSR1)
         await gateway.said("dump: threads MainThread")
         await gateway.said("_Rogue._misbehave")

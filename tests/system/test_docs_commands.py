@@ -4,7 +4,7 @@ import asyncio
 import re
 import shlex
 import signal
-import sys
+from asyncio.subprocess import DEVNULL, STDOUT
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from drivers.instrument import PtyInstrument
 from gateway.commands.ending import EXIT_INTERRUPTED
 from gateway.commands.simulate import play
 from tests.support.documents import DOCUMENTS, ROOT, blocks, console, indented, name
-from tests.support.forked import Forkery
+from tests.support.forked import Forked
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.home_assistant import HomeAssistant
 from tests.support.mosquitto import Mosquitto
@@ -87,7 +87,6 @@ whether there is a configuration that is somebody's; or of the site: whether an 
 @dataclass(frozen=True)
 class Site:
     folder: Path
-    forkery: Forkery
 
     @property
     def config(self) -> Path:
@@ -116,17 +115,19 @@ class Site:
         said = b""
         async with (
             asyncio.timeout(60),
-            self.forkery.command(*self.moved(command), cwd=cwd, environment=self.environment) as process,
+            Forked.running(
+                *self.moved(command), cwd=cwd, environment=self.environment, stderr=STDOUT
+            ) as process,
         ):
+            assert process.stdout is not None
             if ENDLESS.search(command):
                 while not AT_WORK.search(said):
-                    line = await process.line()
+                    line = await process.stdout.readline()
                     assert line, f"{command} has ended: {said.decode()}"
                     said += line
-                process.send(signal.SIGINT)
-            said += await process.rest()
-            assert process.status is not None
-            return process.status, said.decode()
+                process.send_signal(signal.SIGINT)
+            rest, _ = await process.communicate()
+            return await process.wait(), (said + rest).decode()
 
 
 def commands(document: Path) -> list[str]:
@@ -169,10 +170,9 @@ async def check(site: Site, command: str, cwd: Path) -> None:
 
 async def look(site: Site, command: str) -> None:
     """On a terminal, until somebody has seen enough."""
-    async with Terminal.running(
-        sys.executable, "-m", "gateway", *site.moved(command),
-        columns=250, rows=60, environment=site.environment,
-    ) as terminal:  # fmt: skip
+    async with Terminal.sallyport(
+        *site.moved(command), columns=250, rows=60, environment=site.environment
+    ) as terminal:
         await terminal.shows("boiler", "supply", "weather")
         terminal.press("\x03")
         assert await terminal.ended() in (0, EXIT_INTERRUPTED), command
@@ -184,7 +184,7 @@ async def test_commands_of_the_pages_do_what_they_are_shown_for(tmp_path: Path) 
         broker = stack.enter_context(Mosquitto.running(tmp_path))
         for port, driver in INSTRUMENTS.items():
             await stack.enter_async_context(simulated(driver, tmp_path / port))
-        site = Site(tmp_path, await stack.enter_async_context(Forkery.at_work(tmp_path)))
+        site = Site(tmp_path)
         [supply] = SUPPLY.findall(next(text for language, text in blocks(CONTROL) if language == "toml"))
         site.config.write_text(
             SITE.format(host=broker.host, port=broker.port, folder=tmp_path)
@@ -220,9 +220,9 @@ async def test_each_driver_is_simulated_with_the_command_of_its_page(tmp_path: P
             assert status == 0, f"{command}: {said}"
             assert f'driver = "{page.stem}"' in said
 
-    async with Forkery.at_work(tmp_path) as forkery, asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         for driver in drivers.DRIVERS:
-            group.create_task(follow(Site(tmp_path, forkery), ROOT / "docs" / "drivers" / f"{driver}.md"))
+            group.create_task(follow(Site(tmp_path), ROOT / "docs" / "drivers" / f"{driver}.md"))
 
 
 async def test_first_ten_minutes_lead_to_a_value_and_into_home_assistant(tmp_path: Path) -> None:
@@ -232,8 +232,8 @@ async def test_first_ten_minutes_lead_to_a_value_and_into_home_assistant(tmp_pat
         for language, text in blocks(GETTING_STARTED)
         if language == "toml"
     )
-    async with Forkery.at_work(tmp_path) as forkery, asyncio.TaskGroup() as group:
-        site = Site(tmp_path, forkery)
+    async with asyncio.TaskGroup() as group:
+        site = Site(tmp_path)
         site.config.write_text(first.replace("[mqtt]", f"[mqtt]\nembedded_port = {free_port()}"))
         instrument = group.create_task(_simulated_by(site, simulate))
         await until((tmp_path / "weather").exists)
@@ -274,15 +274,12 @@ async def test_first_ten_minutes_lead_to_a_value_and_into_home_assistant(tmp_pat
 
 async def _simulated_by(site: Site, command: str) -> None:
     """As in a terminal of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *site.moved(command),
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        await process.wait()
-    finally:
-        process.send_signal(signal.SIGINT)
-        await process.wait()
+    async with Forked.running(*site.moved(command), stdout=DEVNULL, stderr=DEVNULL) as process:
+        try:
+            await process.wait()
+        finally:
+            process.send_signal(signal.SIGINT)
+            await process.wait()
 
 
 def test_pages_with_commands_are_found() -> None:

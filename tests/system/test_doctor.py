@@ -28,6 +28,7 @@ from gateway.commands.doctor.running import is_gateway, runs_with
 from gateway.commands.ending import EXIT_INTERRUPTED, EXIT_USAGE
 from gateway.commands.simulate import play
 from gateway.commands.unit import Service
+from tests.support.forked import Forked, sallyport
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto, program
 from tests.support.ports import free_port
@@ -58,26 +59,17 @@ class Told:
         return cause
 
 
-def told(status: int | None, out: str, progress: str) -> Told:
-    assert status is not None
+def told(status: int, out: str, progress: str) -> Told:
     assert "Traceback" not in progress, progress
     findings = [json.loads(line) for line in out.splitlines()]
     return Told(status, {each["name"] or each["about"]: each for each in findings}, progress)
 
 
 async def doctor(file: Path, *arguments: str, wait: str = "2s", **environment: str) -> Told:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "doctor", "--config", str(file), "--json", "--wait", wait, *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=os.environ | environment,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(90):
-            out, progress = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return told(process.returncode, out.decode(), progress.decode())
+    done = await sallyport(
+        "doctor", "--config", file, "--json", "--wait", wait, *arguments, environment=environment
+    )
+    return told(*done)
 
 
 def device(name: str, port: object, driver: str = "nmea0183", **options: object) -> str:
@@ -307,7 +299,7 @@ async def test_devices_of_a_gateway_that_runs_are_told_by_it_and_not_disturbed(
             + device("mute", mute.path, stale_after="500ms")
             + device("gone", "/dev/serial/by-id/usb-none")
         )
-        async with playing("nmea0183", gps), GatewayProcess.running(file) as gateway:
+        async with playing("nmea0183", gps), GatewayProcess.running(file, anew=True) as gateway:
             await gateway.said("gps: online")
             await gateway.said("mute: stale")
             await gateway.said("gone: offline")
@@ -349,7 +341,7 @@ async def test_what_the_gateway_that_runs_has_not_read_yet_is_told(tmp_path: Pat
         file.write_text(text)
         other = tmp_path / "other.toml"
         other.write_text(text + device("gps", gps.path))
-        async with playing("nmea0183", gps), GatewayProcess.running(file) as gateway:
+        async with playing("nmea0183", gps), GatewayProcess.running(file, anew=True) as gateway:
             await gateway.said("broker: online")
             before = await doctor(file, **run)
             file.write_text(other.read_text())
@@ -370,7 +362,7 @@ async def test_embedded_broker_of_a_gateway_that_runs_is_no_obstacle(tmp_path: P
         file.write_text(
             f'[mqtt]\nurl = "embedded"\nembedded_port = {free_port()}\n{IN_MEMORY}' + device("gps", gps.path)
         )
-        async with playing("nmea0183", gps), GatewayProcess.running(file) as gateway:
+        async with playing("nmea0183", gps), GatewayProcess.running(file, anew=True) as gateway:
             await gateway.said("gps: online")
             await gateway.said("broker: online")
             seen = await doctor(file)
@@ -384,7 +376,7 @@ async def test_gateway_with_another_configuration_is_not_ours(tmp_path: Path, fi
     other.write_text(f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n{IN_MEMORY}')
     with PtyInstrument.plugged_in(tmp_path / "gps") as gps:
         file.write_text(device("gps", gps.path))
-        async with playing("nmea0183", gps), GatewayProcess.running(other) as gateway:
+        async with playing("nmea0183", gps), GatewayProcess.running(other, anew=True) as gateway:
             await gateway.said("gateway")
             seen = await doctor(file, "gps")
             await gateway.stop()
@@ -479,16 +471,14 @@ async def test_usb_adapter_that_fell_off_is_told_of_a_device_that_reads_well(
 async def test_it_is_ended_by_one_signal(tmp_path: Path, file: Path) -> None:
     with PtyInstrument.plugged_in(tmp_path / "mute") as mute:
         file.write_text(device("mute", mute.path))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "doctor", "mute", "--config", str(file), stderr=subprocess.PIPE
-        )
-        assert process.stderr is not None
-        assert b"mute: listening" in await process.stderr.readline()
-        await until(lambda: os.path.realpath(mute.path) in _open_files(process.pid))
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(20):
-            rest = await process.stderr.read()
-            assert await process.wait() == EXIT_INTERRUPTED
+        async with Forked.running("doctor", "mute", "--config", file) as process:
+            assert process.stderr is not None
+            assert b"mute: listening" in await process.stderr.readline()
+            await until(lambda: os.path.realpath(mute.path) in _open_files(process.pid))
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(20):
+                _, rest = await process.communicate()
+                assert await process.wait() == EXIT_INTERRUPTED
     assert rest == b""
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from drivers.instrument import PtyInstrument
 from gateway import app
 from gateway.config import load
 from gateway.journal import journal
+from tests.support.forked import run_sallyport
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.journals import files_end_at
 from tests.support.mosquitto import Mosquitto
@@ -31,10 +31,7 @@ def _config(folder: Path, port: int, path: str = "journal.db") -> Path:
 
 
 def _journal(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "journal", "--config", str(config), *arguments],
-        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    return run_sallyport("journal", "--config", config, *arguments)
 
 
 async def _reads(gateway: GatewayProcess, board: PtyInstrument) -> None:

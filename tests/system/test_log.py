@@ -18,6 +18,7 @@ import pytest
 
 from gateway.logs import MessageId
 from tests.support.box import Box
+from tests.support.forked import run_sallyport
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess
 
 pytestmark = pytest.mark.real_time
@@ -168,10 +169,7 @@ def test_error_that_ends_the_process_cannot_forge_a_line_either() -> None:
 
 
 def test_command_that_fails_colours_no_terminal_either(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "run", "--config", f"{tmp_path}/{ESCAPE}[31m\n.toml"],
-        capture_output=True, text=True, check=False, timeout=PATIENCE_S,
-    )  # fmt: skip
+    done = run_sallyport("run", "--config", f"{tmp_path}/{ESCAPE}[31m\n.toml")
     assert done.returncode
     assert ESCAPE not in done.stderr
     assert rf"{tmp_path}/\x1b[31m\n.toml" in done.stderr

@@ -428,7 +428,7 @@ async def test_input_without_a_frame_end_costs_bounded_memory(tmp_path: Path) ->
     with Mosquitto.running(tmp_path) as broker, PtyInstrument.plugged_in(tmp_path / "board") as board:
         async with (
             Subscriber.listening(broker.host, broker.port) as subscriber,
-            GatewayProcess.running(_config(tmp_path, broker.port)) as gateway,
+            GatewayProcess.running(_config(tmp_path, broker.port), anew=True) as gateway,
         ):
             await _open(subscriber)
             before = gateway.memory()

@@ -33,7 +33,7 @@ async def _outage(folder: Path, *, seconds: int) -> list[list[int]]:
             config = plant.gateway_config(network.port)
             talking = group.create_task(plant.talk(lines))
             for life, weight in enumerate(weights, 1):
-                async with GatewayProcess.running(config) as gateway:
+                async with GatewayProcess.running(config, anew=True) as gateway:
                     await plant.read_by(gateway)
                     if life == 1:
                         await asyncio.sleep(1)

@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,32 +17,17 @@ from drivers.json.simulator import telegrams
 from drivers.port import SerialPort
 from drivers.recording import Recording
 from gateway.clock import system_clock
+from tests.support.forked import Forked, run_sallyport
 
 PATIENCE_S = 30
-
-SALLYPORT = (sys.executable, "-m", "gateway")
 
 pytestmark = pytest.mark.real_time
 
 
 @asynccontextmanager
-async def started(*arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *SALLYPORT, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-def done(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SALLYPORT, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=PATIENCE_S
-    )
+async def started(*arguments: str | Path) -> AsyncIterator[Forked]:
+    async with Forked.running(*arguments) as process, asyncio.timeout(PATIENCE_S):
+        yield process
 
 
 async def grown(file: Path, size: int) -> None:
@@ -77,7 +60,7 @@ async def test_what_was_recorded_is_decoded_as_if_it_were_raw(tmp_path: Path) ->
     assert b"".join(piece.data for piece in recording.pieces) == b'{"a": 1}\n{"a": 2}\ngarbage\n'
     assert [piece.at for piece in recording.pieces] == sorted(piece.at for piece in recording.pieces)
     assert recording.about["baudrate"] == 9600
-    decoded = done("decode", "json", file)
+    decoded = run_sallyport("decode", "json", file)
     assert [json.loads(line)["values"] for line in decoded.stdout.splitlines()] == [{"a": 1}, {"a": 2}]
     assert decoded.stderr == "frames=2 rejected=1 bytes=26\n"
 
@@ -85,14 +68,14 @@ async def test_what_was_recorded_is_decoded_as_if_it_were_raw(tmp_path: Path) ->
 async def test_recording_that_was_cut_off_is_good_up_to_there(tmp_path: Path) -> None:
     file = await recorded(tmp_path, b'{"a": 1}\n', b'{"a": 2}\n')
     os.truncate(file, file.stat().st_size - 5)
-    decoded = done("decode", "json", file)
+    decoded = run_sallyport("decode", "json", file)
     assert decoded.stderr == "frames=1 rejected=0 bytes=9\n"
 
 
 async def test_damaged_line_is_named(tmp_path: Path) -> None:
     file = await recorded(tmp_path, b'{"a": 1}\n', b'{"a": 2}\n')
     file.write_bytes(file.read_bytes().replace(b'"rx":"7b', b'"rx":"7', 1))
-    refused = done("replay", file, "--driver", "json")
+    refused = run_sallyport("replay", file, "--driver", "json")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "line 2 of the recording is damaged" in refused.stderr
 
@@ -123,14 +106,14 @@ async def test_recording_ends_with_the_port(tmp_path: Path) -> None:
 def test_recording_is_not_written_over(tmp_path: Path) -> None:
     file = tmp_path / "there"
     file.write_text("precious")
-    refused = done("record", "/dev/null", file)
+    refused = run_sallyport("record", "/dev/null", file)
     assert refused.returncode == 2
     assert "is not written over" in refused.stderr
     assert file.read_text() == "precious"
 
 
 def test_port_that_cannot_be_opened_leaves_no_file(tmp_path: Path) -> None:
-    refused = done("record", tmp_path / "nothing", tmp_path / "file")
+    refused = run_sallyport("record", tmp_path / "nothing", tmp_path / "file")
     assert refused.returncode == 1
     assert "no such device" in refused.stderr
     assert not (tmp_path / "file").exists()
@@ -140,7 +123,7 @@ async def test_replay_through_a_driver_tells_when_each_reading_came(tmp_path: Pa
     file = await recorded(tmp_path, b'{"a": 1}\n', b'{"a": 2}\n')
     recording = Recording.read(file)
     assert recording is not None
-    replayed = done("replay", file, "--driver", "json", "--speed", "1000")
+    replayed = run_sallyport("replay", file, "--driver", "json", "--speed", "1000")
     assert [json.loads(line) for line in replayed.stdout.splitlines()] == [
         {"at": piece.at, "values": {"a": value}} for value, piece in enumerate(recording.pieces, 1)
     ]
@@ -157,7 +140,7 @@ def test_replay_goes_through_the_filters_in_the_recordings_own_time(tmp_path: Pa
     file.write_text(
         "".join(f"{json.dumps(line)}\n" for line in [{"recording": 1}, *pieces]).replace(": ", ":")
     )
-    replayed = done("replay", file, "--device", config)
+    replayed = run_sallyport("replay", file, "--device", config)
     assert [json.loads(line) for line in replayed.stdout.splitlines()] == [
         {"at": 0.5, "values": {"a": 1}},
         {"at": 11.0, "values": {"a": 3}},
@@ -196,7 +179,7 @@ async def test_replay_onto_a_terminal_is_read_as_the_instrument_was(tmp_path: Pa
 )
 def test_replay_says_what_it_needs(tmp_path: Path, arguments: list[str], complaint: str) -> None:
     (tmp_path / "raw").write_bytes(b"{}\n")
-    refused = done("replay", tmp_path / "raw", *arguments)
+    refused = run_sallyport("replay", tmp_path / "raw", *arguments)
     assert refused.returncode == 2
     assert complaint in refused.stderr
 
@@ -213,7 +196,7 @@ async def test_simulated_instrument_is_read_with_the_section_that_is_printed(
         assert f'port = "{tmp_path / "line"}"'.encode() in section
         file = tmp_path / "gateway.toml"
         file.write_bytes(section)
-        checked = await asyncio.to_thread(done, "check", "--connect", file)
+        checked = await asyncio.to_thread(run_sallyport, "check", "--connect", file)
         assert f"{tmp_path / 'line'} opened" in checked.stdout
         process.send_signal(signal.SIGINT)
         await process.communicate()

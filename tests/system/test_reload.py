@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import os
 import random
 import signal
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,6 +15,7 @@ import pytest
 
 from drivers.instrument import PtyInstrument
 from tests.support.account import Account
+from tests.support.forked import sallyport
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.mosquitto import Mosquitto
 from tests.support.plant import Plant
@@ -230,14 +228,9 @@ class Site:
     def seqs(self, device: str = "board") -> list[int]:
         return [each["seq"] for each in self.subscriber.readings(device)]
 
-    async def run(self, *arguments: str) -> tuple[int | None, str, str]:
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
         """`sallyport …` on the same machine."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", *arguments, stdout=PIPE, stderr=PIPE,
-            env={**os.environ, "RUNTIME_DIRECTORY": str(self.folder / "run")},
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
+        return await sallyport(*arguments, environment={"RUNTIME_DIRECTORY": str(self.folder / "run")})
 
 
 def _write(

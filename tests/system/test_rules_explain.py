@@ -1,7 +1,6 @@
 """`sallyport rules explain` of a running gateway: a real process, an instrument on a pty, a real mosquitto."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.alarms import Alarms
-from tests.support.gateway_process import PATIENCE_S, until
+from tests.support.forked import sallyport
+from tests.support.gateway_process import until
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.real_time
@@ -20,14 +20,8 @@ RULES = (
 )
 
 
-async def explained(config: Path, rule: str, *, wait: str = "20s") -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "rules", "explain", rule, "--config", str(config), "--wait", wait,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(PATIENCE_S):
-        out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+async def explained(config: Path, rule: str, *, wait: str = "20s") -> tuple[int, str, str]:
+    return await sallyport("rules", "explain", rule, "--config", config, "--wait", wait)
 
 
 @asynccontextmanager

@@ -112,7 +112,9 @@ headers = {{ Authorization = {{ env = "HOOK_TOKEN" }} }}
         """Until everything of it has been in use."""
         environment = {"CREDENTIALS_DIRECTORY": str(self.folder / "credentials"), "HOOK_TOKEN": self.token}
         with PtyInstrument.plugged_in(self.folder / "board") as board:
-            async with GatewayProcess.running(self.file, *arguments, environment=environment) as gateway:
+            async with GatewayProcess.running(
+                self.file, *arguments, environment=environment, anew=True
+            ) as gateway:
                 async with asyncio.timeout(PATIENCE_S):
                     while not (self.hook.posts and gateway.lines("board: online")):
                         await board.say(b'{"n":1}\n')

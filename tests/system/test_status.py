@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from drivers.instrument import PtyInstrument
 from gateway import cli, intercom
 from gateway.errors import Refused, Unreachable
 from gateway.rules.engine import ACKNOWLEDGED
+from tests.support import forked
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.ports import free_port
 
@@ -71,12 +71,8 @@ async def test_exit_status_says_whether_all_is_well(tmp_path: Path, sallyport: S
             assert "temperature 19.5  t\\x1b[2J x" in said
             assert "broker   mqtt connected" in said
             assert "\x1b" not in said
-            done = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "status",
-                env=os.environ | {"PYTHONIOENCODING": "ascii"}, stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            out, _ = await done.communicate()
-            assert b"temperature 19.5  t\\x1b[2J x  b\\xe4r 2" in out
+            _, said, _ = await forked.sallyport("status", environment={"PYTHONIOENCODING": "ascii"})
+            assert "temperature 19.5  t\\x1b[2J x  b\\xe4r 2" in said
 
             await boiler.say(b'{"temperature": 21.5}\n')
             await gateway.said("alert warm (boiler): firing")
@@ -151,15 +147,11 @@ async def test_stuck_gateway_is_down_and_nobody_waits_long_for_it(
     tmp_path: Path,
 ) -> None:
     file = configured(tmp_path, 'url = "mqtt://127.0.0.1:1"')
-    environment = os.environ | {"RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    environment = {"RUNTIME_DIRECTORY": str(tmp_path / "run")}
 
-    async def said(*arguments: str) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", *arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment,
-        )  # fmt: skip
-        out, _ = await process.communicate()
-        return process.returncode, out.decode()
+    async def said(*arguments: str) -> tuple[int, str]:
+        status, out, err = await forked.sallyport(*arguments, environment=environment)
+        return status, out + err
 
     async with GatewayProcess.running(file) as gateway:
         await until(lambda: [*(tmp_path / "run").glob("*.sock")])

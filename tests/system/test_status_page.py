@@ -218,7 +218,7 @@ async def test_alert_is_acknowledged_silenced_and_told_so(site: PageSite) -> Non
 
 async def test_viewer_that_takes_nothing_holds_up_nobody_and_nothing_piles_up_for_it(site: PageSite) -> None:
     site.devices = {f"d{n}": f'driver = "json"\nport = "{site.folder}/none{n}"' for n in range(100)}
-    async with site.at_work() as (gateway, board), site.watching() as told:
+    async with site.at_work(anew=True) as (gateway, board), site.watching() as told:
         stalled = socket.socket()
         with stalled:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -334,7 +334,7 @@ async def test_nobody_who_looks_holds_up_the_stop(site: PageSite) -> None:
 
 async def test_page_without_its_packages_costs_nothing_where_none_is_wanted(site: PageSite) -> None:
     site.write(listens=False)
-    async with GatewayProcess.running(site.file) as gateway:
+    async with GatewayProcess.running(site.file, anew=True) as gateway:
         await gateway.said("ready")
         maps = (gateway.proc / "maps").read_text()
         assert "aiohttp" not in maps

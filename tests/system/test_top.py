@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ import pytest
 
 from drivers.instrument import PtyInstrument
 from gateway.intercom import MOST_CALLERS
+from tests.support.forked import run_sallyport
 from tests.support.gateway_process import GatewayProcess, until
 from tests.support.terminal import Terminal
 
@@ -358,21 +358,13 @@ NO_TERMINAL = "needs a terminal to draw on; `sallyport status` prints what is to
 
 
 def test_where_there_is_no_terminal_top_says_what_to_do() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "top"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=30,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert NO_TERMINAL in done.stderr.decode()
+    done = run_sallyport("top")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert NO_TERMINAL in done.stderr
 
 
 async def test_terminal_that_only_prints_is_none() -> None:
-    async with Terminal.running(
-        sys.executable, "-m", "gateway", "top", environment={"TERM": "dumb"}
-    ) as terminal:
+    async with Terminal.sallyport("top", environment={"TERM": "dumb"}) as terminal:
         assert await terminal.ended() == 2
     assert NO_TERMINAL in terminal.text
 
