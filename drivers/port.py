@@ -347,9 +347,14 @@ class SerialPort(asyncio.Protocol):
         raise LinkLost(f"{self.name}: {self._loss}")
 
     async def _close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-            await self._closed
+        if self._transport is None:
+            return
+        self._transport.abort()
+        try:
+            await asyncio.shield(self._closed)
+        except asyncio.CancelledError:
+            await self._closed  # who opens the port next is to find it free
+            raise
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

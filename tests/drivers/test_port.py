@@ -423,6 +423,24 @@ async def test_closing_twice_is_once(instrument: PtyInstrument) -> None:
     assert holders(str(instrument.path)) == []
 
 
+async def test_device_whose_closing_is_cancelled_is_free_again(instrument: PtyInstrument) -> None:
+    async def hold() -> None:
+        async with opened(instrument.path):
+            is_open.set()
+            await asyncio.Event().wait()
+
+    for turns in [*range(4)] * 10:
+        is_open = asyncio.Event()
+        holding = asyncio.create_task(hold())
+        await is_open.wait()
+        holding.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        holding.cancel()
+        await asyncio.wait([holding])
+        assert holders(str(instrument.path)) == []
+
+
 async def test_closing_what_was_lost_is_quiet(instrument: PtyInstrument) -> None:
     async with opened(instrument.path) as port:
         instrument.unplug()
