@@ -77,7 +77,7 @@ async def _demonstrate(
             gateway = group.create_task(
                 app.run(config.load(file), stop, surroundings=app.Surroundings(log=tail))
             )
-            bystanders = [group.create_task(_show(port))]
+            bystanders = [group.create_task(_show(port, stop))]
             bystanders += [
                 group.create_task(play(lines[name], simulation)) for name, simulation in simulations.items()
             ]
@@ -120,10 +120,11 @@ def _introduction(folder: Path, names: Iterable[str], port: int, page: int | Non
     )
 
 
-async def _show(port: int) -> None:
+async def _show(port: int, stop: asyncio.Event) -> None:
     broker = Broker(host=embedded.HOST, port=port, version="3.1.1", client_id="sallyport-demo-table")
     with live_table() if sys.stdout.isatty() else Lines() as display:
-        while True:
+        # Before Python 3.12, wait_for(), and so aiomqtt, forgets a cancellation that comes as the broker goes.
+        while not stop.is_set():
             try:
                 async for message in messages(broker, "sallyport/demo/#"):
                     display.show(message)

@@ -33,7 +33,10 @@ class MendedClient(aiomqtt.Client):
         self._loop.call_soon_threadsafe(add)
 
     def _on_disconnect(self, *told: Any) -> None:
-        # Who is cancelled while it connects asks nobody how that ended, and asyncio would complain in the log.
+        # Who is cancelled while it connects asks nobody how that ended, and asyncio would complain in the log; so it
+        # would of aiomqtt, which asks a future that was cancelled how it has ended.
+        if self._connected.cancelled():
+            return
         super()._on_disconnect(*told)
         if self._disconnected.done() and not self._disconnected.cancelled():
             self._disconnected.exception()

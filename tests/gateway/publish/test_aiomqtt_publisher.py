@@ -6,6 +6,7 @@ import pytest
 from gateway.errors import Deferred, Rejected
 from gateway.publish.aiomqtt_publisher import AiomqttPublisher
 from gateway.publish.broker import Broker
+from gateway.publish.mended_aiomqtt import MendedClient
 from gateway.publish.publisher import Message, Publisher
 from tests.contracts.publisher import (
     END,
@@ -13,6 +14,7 @@ from tests.contracts.publisher import (
     NetworkPublisherContract,
     refused,
 )
+from tests.support.gateway_process import until
 from tests.support.ports import free_port
 from tests.support.rogue_broker import RogueBroker
 
@@ -59,6 +61,24 @@ async def test_paho_does_not_write_to_the_log(rogue: RogueBroker, caplog: pytest
         rogue.reset()
         with pytest.raises(Exception, match="reset by peer"):
             await session.ended()
+    assert caplog.messages == []
+
+
+async def test_broker_that_hangs_up_on_who_has_just_given_up_waiting_for_it_puts_nothing_into_the_log(
+    rogue: RogueBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    rogue.mute = True
+    client = MendedClient(hostname=rogue.host, port=rogue.port)
+    entering = asyncio.create_task(client.__aenter__())
+    await until(lambda: client._misc_task is not None)
+    await asyncio.sleep(0.1)  # its thread has connected, and it waits to be let in
+    entering.cancel()
+    await asyncio.wait([entering])
+    assert client._connected.cancelled()
+    there = client._client.socket()
+    assert there is not None
+    rogue.hang_up()
+    await until(lambda: there.fileno() < 0)
     assert caplog.messages == []
 
 
