@@ -84,7 +84,7 @@ class Guard:
             return None
         # Browsers send along who the visitor is, whichever site has sent them here.
         origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
-        if (origin is not None and urlsplit(origin).netloc.lower() != host.lower()) or site not in (
+        if (origin is not None and origin.partition("://")[2].lower() != host.lower()) or site not in (
             "same-origin",
             "none",
         ):

@@ -68,6 +68,7 @@ async def test_requests_are_answered_by_our_names_only_and_what_changes_somethin
         for stranger in (
             "http://evil.example",
             "null",
+            "http://[",
             f"http://127.0.0.1:{site.port + 1}",
             f"{site.url}.evil.example",
         ):
