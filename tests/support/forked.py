@@ -1,12 +1,14 @@
 """`sallyport …` as a process of its own, forked from one that has loaded the program already.
 
-Loading takes most of the CPU time that such a process costs, and the tests start hundreds. All else is as if it had
-been started by itself; how it starts is seen where a test runs `python -m gateway`, and in every box.
+Loading takes most of the CPU time that such a process costs, and the tests start hundreds. What is settled before
+that is as for all others that come from there: the seed of hashes, the encoding (UTF-8), and what the kernel shows as
+arguments and environment. Where any of this matters, or the loading itself, a test wants it `anew`.
 """
 
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,7 +25,7 @@ from tests.support.documents import ROOT
 PATIENCE_S = 60.0
 _OF_THE_TESTER = {"JOURNAL_STREAM", "NO_COLOR", "COLUMNS", "LINES"}
 _OF_THE_START = ("PYTHON", "LD_")
-"""What a process is given in variables of such names matters before, and while, the program is loaded."""
+"""With variables of such names the program is always loaded anew: they matter before that, or meanwhile."""
 
 
 def clean_environment() -> dict[str, str]:
@@ -32,7 +34,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def _forkery() -> socket.socket:
-    """It ends when nobody has this open any more."""
+    """Begun when this is imported: what a test opens must not outlive it. It ends with who has this open."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # Coverage follows what it forks, not itself.
     environment = {name: each for name, each in os.environ.items() if not name.startswith("COVERAGE_")}
@@ -40,7 +42,7 @@ def _forkery() -> socket.socket:
         os.posix_spawn(
             sys.executable,
             [sys.executable, "-m", "tests.support.forkery"],
-            {**environment, "PYTHONPATH": str(ROOT)},
+            {**environment, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"},
             file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)],
         )
     return ours
@@ -56,23 +58,27 @@ def _fork(
     cwd: Path | None,
     *,
     anew: bool,
-    has_terminal: bool = False,
 ) -> socket.socket:
-    """What says its pid, and then its exit status, a line each."""
-    umask = os.umask(0)
-    os.umask(umask)
+    """What says its pid, and then its exit status, a line each. Its end is that of the process."""
+    [umask] = re.findall(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
     request = {
         "arguments": [*map(str, arguments)],
         "environment": {**clean_environment(), **(environment or {})},
         "cwd": str(cwd or Path.cwd()),
-        "umask": umask,
-        "has_terminal": has_terminal,
+        "umask": int(umask, 8),
         "anew": anew or any(name.startswith(_OF_THE_START) for name in environment or {}),
     }
     reports, theirs = socket.socketpair()
-    with theirs:
+    with theirs, suppress(BrokenPipeError):
         socket.send_fds(_FORKERY, [json.dumps(request).encode()], [*descriptors, theirs.fileno()])
     return reports
+
+
+def _number(line: bytes) -> int:
+    assert line, (
+        "the process from which this one was to be forked has ended: see what it says on standard error"
+    )
+    return int(line)
 
 
 def run_sallyport(
@@ -83,19 +89,17 @@ def run_sallyport(
 ) -> subprocess.CompletedProcess[str]:
     """Until it has ended; as `Forked.running`."""
     with ExitStack() as stack:
-        given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
-        given.write(stdin)
-        given.seek(0)
-        descriptors = (given.fileno(), out.fileno(), err.fileno())
-        reports = stack.enter_context(_fork(arguments, descriptors, environment, cwd, anew=False))
+        out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        given, giving = os.pipe()
+        with os.fdopen(given), os.fdopen(giving, "wb") as pipe:
+            pipe.write(stdin)
+            pipe.close()
+            descriptors = (given, out.fileno(), err.fileno())
+            reports = stack.enter_context(_fork(arguments, descriptors, environment, cwd, anew=False))
         reports.settimeout(PATIENCE_S)
-        lines = stack.enter_context(reports.makefile())
-        pid = int(lines.readline())
-        try:
-            status = int(lines.readline())
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise
+        lines = stack.enter_context(reports.makefile("rb"))
+        _number(lines.readline())
+        status = _number(lines.readline())
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(arguments, status, out.read().decode(), err.read().decode())
@@ -118,13 +122,18 @@ class Forked:
     """As far as tests want it like `asyncio.subprocess.Process`."""
 
     def __init__(
-        self, pid: int, stdout: asyncio.StreamReader | None, stderr: asyncio.StreamReader | None
+        self,
+        pid: int,
+        stdout: asyncio.StreamReader | None,
+        stderr: asyncio.StreamReader | None,
+        reports: asyncio.StreamReader,
     ) -> None:
         self.pid = pid
         self.stdout = stdout
         self.stderr = stderr
         self.returncode: int | None = None
-        self._ended = asyncio.Event()
+        self._reports = reports
+        self._following = asyncio.create_task(self._follow())
 
     @classmethod
     @asynccontextmanager
@@ -137,15 +146,13 @@ class Forked:
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         anew: bool = False,
-        has_terminal: bool = False,
     ) -> AsyncIterator[Self]:
         """Ended by force if the test does not end it.
 
         Args:
+            stdin: if it is a terminal, it controls the process.
             environment: in addition to that of the tests.
-            anew: it is `python -m gateway`, and loads the program by itself: the kernel shows its arguments and its
-                environment. So it is, too, where `environment` has what matters to the loading.
-            has_terminal: its standard input is a terminal that is to control it.
+            anew: it is `python -m gateway`, and loads the program by itself.
         """
         async with AsyncExitStack() as stack:
             with ExitStack() as sent:
@@ -162,27 +169,22 @@ class Forked:
                 out, said = await output(stdout)
                 err, told = await output(out if stderr == STDOUT else stderr)
                 descriptors = (devnull if stdin == DEVNULL else stdin, out, err)
-                reports = _fork(
-                    arguments, descriptors, environment, cwd, anew=anew, has_terminal=has_terminal
-                )
-            lines, writer = await asyncio.open_connection(sock=reports)
+                asked = _fork(arguments, descriptors, environment, cwd, anew=anew)
+            reports, writer = await asyncio.open_connection(sock=asked)
             stack.callback(writer.close)
-            process = cls(int(await lines.readline()), said, told)
-            following = asyncio.create_task(process._follow(lines))
+            process = cls(_number(await reports.readline()), said, told, reports)
             try:
                 yield process
             finally:
                 process.kill()
-                await following
+                await process.wait()
 
-    async def _follow(self, reports: asyncio.StreamReader) -> None:
-        self.returncode = int(await reports.readline())
-        self._ended.set()
+    async def _follow(self) -> int:
+        self.returncode = _number(await self._reports.readline())
+        return self.returncode
 
     async def wait(self) -> int:
-        await self._ended.wait()
-        assert self.returncode is not None
-        return self.returncode
+        return await asyncio.shield(self._following)
 
     async def communicate(self) -> tuple[bytes, bytes]:
         """All else that it says, until it has ended."""

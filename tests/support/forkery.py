@@ -17,6 +17,7 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import coverage
 
@@ -32,49 +33,91 @@ def _load() -> None:
         drivers.find(name)
     for module in pkgutil.walk_packages(gateway.commands.__path__, "gateway.commands."):
         __import__(module.name)
+    # At its end coverage looks at each file of ours, but not again at those that it knows.
     follower = coverage.Coverage(data_file=None, config_file=False, source=["drivers", "gateway"])
     follower.start()
     parser()
     follower.stop()
-    follower.get_data()  # it knows all files then
+    follower.get_data()
     gc.collect()
     gc.freeze()  # who ends would look through all of it for garbage, and so get a copy of its own
 
 
-def _command_line(requests: socket.socket) -> Sequence[str] | None:
-    """In a process that is forked: what is asked for. In this one: None, when nobody is there to ask any more."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(requests, selectors.EVENT_READ)
+@dataclass
+class _Forked:
+    pid: int
+    handle: int
+    """Of the process: pidfd_open(2)."""
+    asker: socket.socket
+    """Who is told pid and exit status. The process ends with it."""
+
+    def tell(self, number: int) -> None:
+        with suppress(BrokenPipeError):
+            self.asker.sendall(b"%d\n" % number)
+
+    def kill(self) -> None:
+        signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+    def has_ended(self) -> None:
+        self.tell(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
+        self.close()
+
+    def close(self) -> None:
+        os.close(self.handle)
+        self.asker.close()
+
+
+class _Forkery:
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._selector = selectors.DefaultSelector()
+        self._forked: list[_Forked] = []
+
+    def serve(self) -> Sequence[str] | None:
+        """In a process that is forked: the command line. In this one: None, when nobody is there to ask any more."""
+        self._selector.register(self._requests, selectors.EVENT_READ)
         while True:
-            for key, _ in selector.select():
-                if key.fileobj is not requests:
-                    selector.unregister(key.fileobj)
-                    os.close(key.fd)
-                    _report_end(*key.data)
-                    continue
-                request, descriptors, *_ = socket.recv_fds(requests, 1 << 17, 4)
-                if not request:
-                    return None
-                *standard, report = descriptors
-                pid = os.fork()
-                if pid == 0:
-                    requests.detach()  # standard input takes its place
-                    os.close(report)
-                    for other in [each for each in selector.get_map().values() if each.data]:
-                        os.close(other.fd)
-                        os.close(other.data[1])
-                    return _become(standard, **json.loads(request))
-                for each in standard:
-                    os.close(each)
-                os.write(report, b"%d\n" % pid)
-                selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, report))
+            for key, _ in self._selector.select():
+                forked: _Forked | None = key.data
+                if forked is None:
+                    request, descriptors, *_ = socket.recv_fds(self._requests, 1 << 18, 4)
+                    if not request:
+                        for each in self._forked:
+                            each.kill()
+                        return None
+                    if (become := self._fork(descriptors)) is not None:
+                        return _become(become, **json.loads(request))
+                elif forked not in self._forked:
+                    continue  # both at once: it has ended, and nobody asks any more
+                elif key.fileobj is forked.asker:
+                    self._selector.unregister(forked.asker)
+                    forked.kill()
+                else:
+                    self._forked.remove(forked)
+                    self._selector.unregister(forked.handle)
+                    with suppress(KeyError):
+                        self._selector.unregister(forked.asker)
+                    forked.has_ended()
 
-
-def _report_end(pid: int, report: int) -> None:
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with suppress(BrokenPipeError):  # whoever asked has given up
-        os.write(report, b"%d\n" % status)
-    os.close(report)
+    def _fork(self, descriptors: Sequence[int]) -> Sequence[int] | None:
+        """In the process that is forked: its standard streams."""
+        *standard, asker = descriptors
+        pid = os.fork()
+        if pid == 0:
+            self._requests.detach()  # standard input takes its place
+            self._selector.close()
+            os.close(asker)
+            for each in self._forked:
+                each.close()
+            return standard
+        for number in standard:
+            os.close(number)
+        forked = _Forked(pid, os.pidfd_open(pid), socket.socket(fileno=asker))
+        forked.tell(pid)
+        self._forked.append(forked)
+        self._selector.register(forked.handle, selectors.EVENT_READ, forked)
+        self._selector.register(forked.asker, selectors.EVENT_READ, forked)
+        return None
 
 
 def _become(
@@ -84,14 +127,13 @@ def _become(
     environment: Mapping[str, str],
     cwd: str,
     umask: int,
-    has_terminal: bool,
     anew: bool,
 ) -> Sequence[str]:
     """What a process is given that is started by itself, as which it goes on if it is to load the program `anew`."""
     for number, each in enumerate(standard):
         os.dup2(each, number)
         os.close(each)
-    if has_terminal:
+    if os.isatty(0):
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -109,10 +151,9 @@ def _become(
 
 
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # the Ctrl-C that ends the tests ends this, too, without a word
+    # A Ctrl-C is for the tests; when they have ended, so does this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _load()
-    _typed = _command_line(socket.socket(fileno=sys.stdin.fileno()))
+    _typed = _Forkery(socket.socket(fileno=sys.stdin.fileno())).serve()
     if _typed is not None:
         sys.exit(cli.main(_typed))

@@ -36,6 +36,7 @@ def _environment(folder: Path) -> dict[str, str]:
 class GatewayProcess:
     def __init__(self, process: Forked) -> None:
         self._process = process
+        self._following = asyncio.create_task(self._follow_log())
         self.log: list[str] = []
 
     @classmethod
@@ -48,20 +49,17 @@ class GatewayProcess:
         environment: Mapping[str, str] | None = None,
         anew: bool = False,
     ) -> AsyncIterator[Self]:
-        """`sallyport run --config …`; ended by force if the test does not end it. `anew`: see `Forked`."""
-        async with (
-            Forked.running(
-                command, "--config", config, *arguments,
-                stdout=DEVNULL, environment={**_environment(config.parent), **(environment or {})}, anew=anew,
-            ) as process,
-            asyncio.TaskGroup() as group,
-        ):  # fmt: skip
+        """`sallyport run --config …`; ended by force if the test does not end it. `anew`: see `Forked.running`."""
+        async with Forked.running(
+            command, "--config", config, *arguments,
+            stdout=DEVNULL, environment={**_environment(config.parent), **(environment or {})}, anew=anew,
+        ) as process:  # fmt: skip
             gateway = cls(process)
-            group.create_task(gateway._follow_log())
             try:
                 yield gateway
             finally:
                 process.kill()
+                await asyncio.wait([gateway._following])
 
     async def ask(self, folder: Path, verb: str) -> dict[str, Any]:
         """What it answers on the socket for requests from this machine; `folder`: of its configuration."""
@@ -107,8 +105,9 @@ class GatewayProcess:
         return await self.ended()
 
     async def ended(self) -> int:
-        """Its exit status."""
+        """Its exit status; all that it has said is in the log then."""
         async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait([self._following])
             return await self._process.wait()
 
     async def said(self, text: str, *, times: int = 1) -> None:

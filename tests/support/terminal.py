@@ -100,7 +100,7 @@ class Terminal:
             theirs = terminal._theirs
             async with Forked.running(
                 *arguments,
-                stdin=theirs, stdout=theirs, stderr=theirs, has_terminal=True,
+                stdin=theirs, stdout=theirs, stderr=theirs,
                 environment={**_KIND, **(environment or {})},
             ) as terminal.process:  # fmt: skip
                 yield terminal

@@ -122,7 +122,7 @@ async def test_loop_that_stands_still_is_seen_too(tmp_path: Path) -> None:
 
 
 async def test_asking_for_a_dump_ends_nothing_at_whatever_moment_it_comes(tmp_path: Path, board: str) -> None:
-    async with GatewayProcess.running(configure(tmp_path, board)) as gateway:
+    async with GatewayProcess.running(configure(tmp_path, board), anew=True) as gateway:
         await until(lambda: gateway.ignores(signal.SIGUSR1))
         asking = asyncio.create_task(_ask_again_and_again(gateway))
         await gateway.said("ready")
@@ -156,7 +156,7 @@ def test_asking_for_a_dump_ends_nothing_while_most_of_the_program_is_still_to_be
 async def _ask_again_and_again(gateway: GatewayProcess) -> None:
     with suppress(ProcessLookupError):
         while True:
-            os.kill(int(gateway.proc.name), signal.SIGUSR1)  # `gateway.send` would take the exit status away
+            os.kill(int(gateway.proc.name), signal.SIGUSR1)
             await asyncio.sleep(0.002)
 
 

@@ -60,7 +60,7 @@ async def _survives(folder: Path, *, rounds: int, journal: str) -> None:
             for _ in range(rounds):
                 async with GatewayProcess.running(config) as gateway:
                     if dice.random() < 0.15:
-                        await asyncio.sleep(dice.uniform(0, 0.8))  # while it starts
+                        await asyncio.sleep(dice.uniform(0, 0.2))  # while it starts
                     else:
                         await plant.read_by(gateway)
                         await asyncio.sleep(dice.uniform(0, 1.2))

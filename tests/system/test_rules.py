@@ -197,7 +197,7 @@ async def _killed_at_random(folder: Path, *, rounds: int, seed: int) -> None:
         for _ in range(rounds):
             async with site.running(config) as gateway:
                 if dice.random() < 0.2:
-                    await asyncio.sleep(dice.uniform(0, 0.8))  # while it starts
+                    await asyncio.sleep(dice.uniform(0, 0.2))  # while it starts
                 else:
                     await site.open(gateway)
                     swinging = asyncio.create_task(_swing(site))
@@ -308,7 +308,7 @@ PROMISED: dict[str, tuple[str, int]] = {
     "plain": ("", CROSSINGS // 2),
     "for_long": ('for = "1s"', 0),
     "clear": ('clear = "board.t < 75"', 1),
-    "keep_for": ('keep_for = "1s"', 1),
+    "keep_for": ('keep_for = "5s"', 1),
     "flap": ('flap = { changes = 6, within = "3s" }', 3),
     "for_flap": ('for = "1s"\nflap = { changes = 6, within = "3s" }', 0),
     "for_clear": ('for = "1s"\nclear = "board.t < 75"', 0),
