@@ -77,6 +77,8 @@ class Discovery:
         """Devices of which something else is to be said, or may be."""
         self._gone: dict[tuple[str, str], Platforms] = {}
         """By broker and topic, entities of former days that Home Assistant is to forget."""
+        self._said: dict[tuple[str, str], Platforms] = {}
+        """By broker and topic, what stands there once the broker has taken what was posted last."""
         self._known: dict[str, tuple[DriverOptions, Catalogue]] = {}
         self._full: set[str] = set()
         self._wanted = asyncio.Event()
@@ -200,7 +202,7 @@ class Discovery:
             self._clear_topic(delivery, topic)
 
     def _clear_topic(self, delivery: Delivery, topic: str) -> None:
-        self._kept.posted[delivery.name][topic] = {}
+        self._kept.posted[delivery.name][topic] = self._said[delivery.name, topic] = {}
         message = Message(topic, b"", retain=True)
         messages = self._messages.setdefault(delivery.name, {})
         if messages.get(topic) != message:
@@ -222,7 +224,8 @@ class Discovery:
         self._complain(name, announced.left_out)
         gone = self._gone.setdefault((delivery.name, topic), {})
         gone.update(stands.get(topic, {}))
-        stands[topic] = dict(announced.platforms)
+        stands[topic] = {**gone, **announced.platforms}
+        self._said[delivery.name, topic] = dict(announced.platforms)
         message = announced.message(gone)
         messages = self._messages.setdefault(delivery.name, {})
         if messages.get(topic) != message:
@@ -230,18 +233,16 @@ class Discovery:
             delivery.board.post(message)
 
     async def _remember(self) -> None:
-        there = {delivery.name: delivery for delivery in self._deliveries}
-        for name, topics in [*self._kept.posted.items()]:
-            if name not in there:
-                del self._kept.posted[name]
-                continue
-            board = there[name].board
-            for topic in [
-                topic for topic, platforms in topics.items() if not platforms and topic not in board
-            ]:
-                del topics[topic]
+        """What a broker has not taken yet may stand there as it was, beside what is to stand there."""
+        for delivery in self._deliveries:
+            topics = self._kept.posted.get(delivery.name, {})
+            for topic in [*filter(delivery.board.has_taken, topics)]:
+                if said := self._said.get((delivery.name, topic)):
+                    topics[topic] = said
+                else:
+                    del topics[topic]
             if not topics:
-                del self._kept.posted[name]
+                self._kept.posted.pop(delivery.name, None)
         await self._memory.keep(self._kept)
 
     def _announcement(

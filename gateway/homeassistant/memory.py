@@ -42,7 +42,8 @@ class Seen:
 class Contents:
     seen: dict[str, Seen] = field(default_factory=dict)
     posted: dict[str, dict[str, Platforms]] = field(default_factory=dict)
-    """By broker and topic; one without entities is still to be cleared."""
+    """By broker and topic, what may stand there; one without entities is still to be cleared. A broker that is in the
+    configuration no more may come back."""
 
 
 class Memory:

@@ -146,7 +146,8 @@ class Forwarder:
 
     def _note(self, message: Message, error: Rejected | None) -> None:
         self._notices_under_way -= 1
-        self._board.seen(message)
+        if error is None:
+            self._board.seen(message)
         self._refusals.note(self._route.publisher.name, message.topic, error)
 
     def _learn_from(self, group: ExceptionGroup[Unreachable]) -> None:

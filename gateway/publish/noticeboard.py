@@ -9,10 +9,13 @@ class Noticeboard:
     def __init__(self) -> None:
         self._notices: dict[str, Message] = {}
         self._due: dict[str, Message] = {}
+        self._taken: set[str] = set()
+        """Topics on which the broker has taken the newest."""
         self._posted = asyncio.Event()
 
     def post(self, message: Message) -> None:
         self._notices[message.topic] = self._due[message.topic] = message
+        self._taken.discard(message.topic)
         self._posted.set()
 
     def clear(self, topic: str) -> None:
@@ -21,17 +24,21 @@ class Noticeboard:
 
     def seen(self, message: Message) -> None:
         """The broker has taken this notice."""
-        if not message.payload and self._notices.get(message.topic) is message:
+        if self._notices.get(message.topic) is not message:
+            return
+        self._taken.add(message.topic)
+        if not message.payload:
             del self._notices[message.topic]
 
-    def __contains__(self, topic: str) -> bool:
-        """Whether something stands there, or is still to be cleared."""
-        return topic in self._notices
+    def has_taken(self, topic: str) -> bool:
+        """Whether the newest that was posted there has been `seen`."""
+        return topic in self._taken
 
     def take_down_all(self) -> None:
         """Forget what was to stand there, for topics that will be others."""
         self._notices.clear()
         self._due.clear()
+        self._taken.clear()
 
     def repost_all(self) -> None:
         """A new connection: the broker may have forgotten everything."""

@@ -44,15 +44,17 @@ def board(**options: Any) -> dict[str, Any]:
 
 
 class Work:
-    """A discovery with one broker, which takes everything at once."""
+    """A discovery with one broker, which takes everything at once, if it is there."""
 
     def __init__(self, config: Config, journal: Journal, path: Path | None = None) -> None:
         self.config = config
+        self.is_there = True
         self.bus = EventBus()
         self.delivery: Delivery = delivery(journal)
+        self.deliveries = [self.delivery]
         self.discovery = Discovery(
             lambda: self.config,
-            [self.delivery],
+            self.deliveries,
             Memory(path),
             self.bus,
             lambda _device, metric: metric != "on",
@@ -61,9 +63,12 @@ class Work:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, config: Config, path: Path | None = None) -> AsyncIterator["Work"]:
+    async def running(
+        cls, config: Config, path: Path | None = None, *, is_there: bool = True
+    ) -> AsyncIterator["Work"]:
         async with opened(None) as journal:
             work = cls(config, journal, path)
+            work.is_there = is_there
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(Supervisor().run([work.discovery.child])),
@@ -78,8 +83,9 @@ class Work:
     async def _take(self) -> None:
         while True:
             message = await self.delivery.board.next()
-            self.sent.append(message)
-            self.delivery.board.seen(message)
+            if self.is_there:
+                self.sent.append(message)
+                self.delivery.board.seen(message)
 
     async def see(self, device: str, **values: Value) -> None:
         await self.bus.publish(Reading(at=Stamp(0, 0.0), device=device, values=values))
@@ -181,6 +187,54 @@ async def test_what_has_left_meanwhile_is_cleared_after_a_restart_until_the_brok
     async with Work.running(site(board=without_u), path) as work:
         assert {each.topic for each in work.sent} == {f"{ROOT}/board/config", f"{ROOT}/status/config"}
         assert work.components("board").keys() == {"sensor_t"}
+
+
+async def test_metric_that_left_while_the_broker_was_away_is_cleared_though_the_gateway_is_restarted_twice(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "memory.json"
+    async with Work.running(site(board=board()), path) as work:
+        await work.see("board", t=1, u=2)
+    without_u = site(board=board(filters=[{"drop": ["u"]}]))
+    for _ in range(2):
+        async with Work.running(without_u, path, is_there=False):
+            pass
+    async with Work.running(without_u, path) as work:
+        assert work.components("board")["sensor_u"] == {"platform": "sensor"}
+    async with Work.running(without_u, path) as work:
+        assert work.components("board").keys() == {"sensor_t"}
+
+
+async def test_what_left_while_a_broker_was_not_configured_is_cleared_when_it_is_again() -> None:
+    async with Work.running(site(board=board(), other=board())) as work:
+        await work.see("board", t=1)
+        await work.see("other", t=1)
+        work.deliveries.clear()
+        await work.change(site(board=board()))
+        work.deliveries.append(work.delivery)
+        work.delivery.board.take_down_all()
+        await work.discovery.change(work.deliveries)
+        await asyncio.sleep(3)
+        assert work.components("other") == {}
+        assert work.components("board").keys() == {"sensor_t"}
+
+
+async def test_clearing_that_a_broker_with_other_topics_never_saw_is_not_taken_for_done(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "memory.json"
+    async with Work.running(site(board=board(), other=board()), path) as work:
+        await work.see("board", t=1)
+        await work.see("other", t=1)
+        work.is_there = False
+        await work.change(site(board=board()))
+        work.delivery.board.take_down_all()
+        await work.see("board", new=1)
+        work.is_there = True
+        await work.discovery.change([work.delivery])
+        await asyncio.sleep(3)
+        assert work.components("other") == {}
+    assert f"{ROOT}/other/config" not in json.loads(path.read_text())["posted"]["mqtt"]
 
 
 async def test_other_driver_or_other_names_make_other_metrics(tmp_path: Path) -> None:

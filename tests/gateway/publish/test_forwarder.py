@@ -562,6 +562,21 @@ async def test_refused_notice_stops_nothing() -> None:
     assert broker.goodbyes == 1
 
 
+async def test_clearing_that_is_refused_is_tried_again_on_the_next_connection() -> None:
+    site = Site(broker := MemoryBroker())
+    site.board.clear("p/g/old/availability")
+    broker.refuses["p/g/old/availability"] = "no"
+    async with site.running():
+        await site.read(1)
+        await site.delivered()
+        assert broker.on("p/g/old/availability") == []
+        broker.refuses.clear()
+        broker.break_link()
+        await site.read(1)
+        await site.delivered()
+    assert broker.on("p/g/old/availability") == [b""]
+
+
 # One reading, many messages.
 
 

@@ -40,6 +40,26 @@ async def test_new_connection_wants_all_of_them_in_their_newest_form() -> None:
     assert len(board) == 2
 
 
+async def test_board_knows_what_the_broker_has_taken_of_the_newest() -> None:
+    board = Noticeboard()
+    older, newer = notice("a", b"1"), notice("a", b"2")
+    board.post(older)
+    board.post(newer)
+    board.seen(older)
+    assert not board.has_taken("a")
+    board.seen(newer)
+    assert board.has_taken("a")
+    board.clear("a")
+    assert not board.has_taken("a")
+    [clearing] = await due(board)
+    board.seen(clearing)
+    assert board.has_taken("a")
+    board.repost_all()
+    assert len(board) == 0
+    board.take_down_all()
+    assert not board.has_taken("a")
+
+
 async def test_reader_of_an_empty_board_waits_for_the_next_notice() -> None:
     board = Noticeboard()
     reading = asyncio.create_task(board.next())
