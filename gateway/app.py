@@ -347,6 +347,7 @@ class _Gateway:
             options=lambda: self._config.control,
             settable=self._devices.settable,
             hears=self._discovery.topics(),
+            says=self._discovery.says,
         )
 
     def _may_set(self, device: str, metric: str) -> bool:

@@ -105,6 +105,7 @@ class Control:
         options: Callable[[], ControlOptions] = ControlOptions,
         settable: Callable[[str], Iterable[str]] = _nothing,
         hears: Mapping[str, Callable[[Heard], None]] | None = None,
+        says: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         """Begin; `child` is to be run.
 
@@ -117,12 +118,14 @@ class Control:
             options: as they are now. Whether anything may be set counts at the beginning: only then it is listened for.
             settable: what can be set of a device. Raises: Refused, when there is none of this name.
             hears: what else is told to whom, by topic, as far as the broker lets us.
+            says: where the gateway speaks besides its own topics, as it is now: there, and below, goes no answer.
         """
         self.listening = False
         """Whether requests can come in."""
         self._verbs = verbs
         self._topics = Topics(prefix=mqtt.prefix, gateway=gateway)
         self._hears = hears or {}
+        self._says = says
         sets = self._topics.sets if options().set_ else ()
         ear = Ear(
             (self._topics.requests,), self._hear, if_allowed=(*sets, *self._hears), largest=LARGEST_PACKET
@@ -394,7 +397,7 @@ class Control:
         """Set when the broker has taken the answer, or why it does not; also when the connection is gone."""
         topic = self._topics.response(call.asked.verb)
         wanted = call.heard.response_topic
-        if wanted is not None and self._topics.takes_answers(wanted):
+        if wanted is not None and self._topics.takes_answers(wanted, self._says()):
             topic = wanted
         taken: asyncio.Future[Rejected | Deferred | None] = asyncio.get_running_loop().create_future()
 

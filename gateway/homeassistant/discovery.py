@@ -93,6 +93,11 @@ class Discovery:
         options = self._config().homeassistant
         return {} if options is None else {options.birth_topic: self.hear}
 
+    def says(self) -> tuple[str, ...]:
+        """Where it speaks, or Home Assistant does: there, and below."""
+        options = self._config().homeassistant
+        return () if options is None else (options.discovery_prefix, options.birth_topic)
+
     def hear(self, heard: Heard) -> None:
         """Home Assistant is there. One that has said so before we came has found what is retained."""
         if heard.payload == BIRTH and not heard.retained:

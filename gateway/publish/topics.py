@@ -1,6 +1,6 @@
 """Which message an event becomes: topic, payload, retain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -95,13 +95,18 @@ class Topics:
                 return Asked("set", device, metric)
         return None
 
-    def takes_answers(self, topic: str) -> bool:
-        """Whether somebody may send our answer there: not where it would pass for what a gateway says by itself."""
+    def takes_answers(self, topic: str, besides: Iterable[str] = ()) -> bool:
+        """Whether somebody may send our answer there: not where it would pass for what a gateway says by itself.
+
+        `besides`: above what other topics that is, than those below the prefix.
+        """
         if topic.startswith("$") or not topic or set(topic) & set("+#") or not topic.isprintable():
             return False
         if topic.count("/") >= MOST_LEVELS:
             return False
-        return topic.startswith(self.response("")) or not f"{topic}/".startswith(f"{self._prefix}/")
+        return topic.startswith(self.response("")) or not any(
+            f"{topic}/".startswith(f"{above}/") for above in (self._prefix, *besides)
+        )
 
     def by_device(self, record: Record) -> Sequence[Message]:
         """`layout = "device"`: a reading is one message."""

@@ -132,6 +132,7 @@ def control_at(
     version: Literal["5", "3.1.1"] = "5",
     options: Callable[[], ControlOptions] = everything,
     settable: Callable[[str], Iterable[str]] = lambda _device: (),
+    says: Callable[[], Iterable[str]] = tuple,
     **mqtt_options: Any,
 ) -> Control:
     mqtt = MqttOptions.model_validate(
@@ -142,7 +143,7 @@ def control_at(
     )  # fmt: skip
     return Control(
         mqtt, Broker.ways(mqtt, client_id="sallyport-greenhouse"), verbs, gateway="greenhouse", connected=connected,
-        options=options, settable=settable,
+        options=options, settable=settable, says=says,
     )  # fmt: skip
 
 
@@ -317,6 +318,21 @@ async def test_answer_cannot_be_sent_where_it_would_pass_for_something_else(
             await anna.asks("echo", {}, properties=_wishes(topic, b"x"))
             assert anna.heard.pop() == (f"{ROOT}/response/echo", {"status": "ok", "echo": {}}, b"x")
     assert works.done == [{}] * 7
+
+
+async def test_answer_cannot_be_sent_where_home_assistant_listens_as_it_is_configured_now(
+    broker: Mosquitto, works: Works
+) -> None:
+    says: list[str] = []
+    control = control_at(broker.port, verbs=works.verbs, says=lambda: says)
+    async with running(control), Person.at(broker.port, "anna", "5", "homeassistant/#") as anna:
+        await listens(anna)
+        await anna.asks("echo", {}, properties=_wishes("homeassistant/cover/x/config", b"x"))
+        assert anna.heard.pop()[0] == "homeassistant/cover/x/config"
+        says.append("homeassistant")
+        for topic in ("homeassistant/cover/x/config", "homeassistant/status", "homeassistant"):
+            await anna.asks("echo", {}, properties=_wishes(topic, b"x"))
+            assert anna.heard.pop()[0] == f"{ROOT}/response/echo"
 
 
 async def test_two_who_ask_at_once_each_get_their_answers(broker: Mosquitto, works: Works) -> None:
