@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pkgutil
 import pty
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import gateway.commands
 from drivers.instrument import PtyInstrument
 from gateway import __version__
 from tests.support.forked import run_sallyport
@@ -80,6 +82,21 @@ def test_every_command_has_a_help_text(command: str) -> None:
     assert done.returncode == 0
     assert command in run_sallyport("--help").stdout
     assert len(done.stdout.splitlines()) > 6
+
+
+@pytest.mark.repetitive
+def test_every_command_can_be_loaded_by_itself_without_a_word() -> None:
+    modules = [f"gateway.commands.{each.name}" for each in pkgutil.iter_modules(gateway.commands.__path__)]
+    for module in modules:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {module}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), module
+    assert len(modules) > 20
 
 
 def test_wrong_command_line_exits_with_2() -> None:

@@ -210,7 +210,7 @@ async def test_device_and_metric_that_leave_the_configuration_leave_home_assista
             await site.says_until({"t": 3, "u": 4}, home, "sensor.g_other_u", "4")
             assert await gateway.stop() == 0
         site.write(name="other", device='filters = [{ drop = "u" }]\n')
-        async with GatewayProcess.running(site.file) as gateway:
+        async with GatewayProcess.running(site.file, anew=True) as gateway:
             await until(lambda: "sensor.g_other_u" not in home.states)
             assert "sensor.g_other_t" in home.states, "what was seen before the restart is still known"
             assert await gateway.stop() == 0
