@@ -77,6 +77,7 @@ async def _demonstrate(
             gateway = group.create_task(
                 app.run(config.load(file), stop, surroundings=app.Surroundings(log=tail))
             )
+            gateway.add_done_callback(lambda _: stop.set())
             bystanders = [group.create_task(_show(port, stop))]
             bystanders += [
                 group.create_task(play(lines[name], simulation)) for name, simulation in simulations.items()

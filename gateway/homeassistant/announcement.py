@@ -38,16 +38,16 @@ class Announcement:
         return {key: config["platform"] for key, config in self.components.items()}
 
     def message(self, gone: Mapping[str, str]) -> Message:
-        """`gone`: platforms of entities that are to be forgotten, by their keys."""
-        forgotten = {
-            key: {"platform": platform} for key, platform in gone.items() if key not in self.components
-        }
+        """`gone`: platforms of entities that are to be forgotten, by their keys; as far as there is room."""
+        forgotten = [
+            (key, {"platform": platform}) for key, platform in gone.items() if key not in self.components
+        ]
         content = {
             "device": self.device,
             "origin": {"name": "Sallyport", "sw_version": __version__},
             **self.shared,
             "qos": 1,
-            "components": {**self.components, **forgotten},
+            "components": _as_far_as_there_is_room([*self.components.items(), *forgotten]),
         }
         return Message(self.topic, orjson.dumps(content), retain=True)
 
@@ -78,7 +78,8 @@ def of_device(
     if not found:
         return None
     alerts = [_alert(place, rule, place.device) for rule in rules]
-    components, left_out = _as_far_as_there_is_room([*alerts, *found])
+    components = _as_far_as_there_is_room([*alerts, *found][:MOST_ENTITIES])
+    left_out = len(alerts) + len(found) - len(components)
     device: Config = {
         "identifiers": [unique(place.gateway, place.device)],
         "name": place.device,
@@ -139,7 +140,9 @@ def of_gateway(
         )
         for name, config in parts.items()
     ]
-    components, left_out = _as_far_as_there_is_room([*itself, *(_alert(place, rule) for rule in rules)])
+    parts_and_alerts = [*itself, *(_alert(place, rule) for rule in rules)]
+    components = _as_far_as_there_is_room(parts_and_alerts[:MOST_ENTITIES])
+    left_out = len(parts_and_alerts) - len(components)
     device: Config = {
         "identifiers": [unique(gateway)],
         "name": gateway,
@@ -173,13 +176,13 @@ def _available(where: str) -> Config:
     return {"topic": where, "value_template": templates.AVAILABLE}
 
 
-def _as_far_as_there_is_room(entities: list[tuple[str, Config]]) -> tuple[Components, int]:
-    """The first of them, and how many others there are."""
+def _as_far_as_there_is_room(entities: Iterable[tuple[str, Config]]) -> Components:
+    """The first of them."""
     components: Components = {}
     size = 0
-    for key, config in entities[:MOST_ENTITIES]:
+    for key, config in entities:
         size += len(orjson.dumps({key: config}))
         if size > LARGEST:
             break
         components[key] = config
-    return components, len(entities) - len(components)
+    return components

@@ -207,7 +207,7 @@ class Discovery:
             self._clear_topic(delivery, topic)
 
     def _clear_topic(self, delivery: Delivery, topic: str) -> None:
-        self._kept.posted[delivery.name][topic] = self._said[delivery.name, topic] = {}
+        self._said[delivery.name, topic] = {}
         message = Message(topic, b"", retain=True)
         messages = self._messages.setdefault(delivery.name, {})
         if messages.get(topic) != message:

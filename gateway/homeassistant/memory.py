@@ -42,8 +42,7 @@ class Seen:
 class Contents:
     seen: dict[str, Seen] = field(default_factory=dict)
     posted: dict[str, dict[str, Platforms]] = field(default_factory=dict)
-    """By broker and topic, what may stand there; one without entities is still to be cleared. A broker that is in the
-    configuration no more may come back."""
+    """By broker and topic, what may stand there. A broker that is in the configuration no more may come back."""
 
 
 class Memory:

@@ -69,7 +69,7 @@ def _fork(
         "anew": anew or any(name.startswith(_OF_THE_START) for name in environment or {}),
     }
     reports, theirs = socket.socketpair()
-    with theirs, suppress(BrokenPipeError):
+    with theirs, suppress(ConnectionError):
         socket.send_fds(_FORKERY, [json.dumps(request).encode()], [*descriptors, theirs.fileno()])
     return reports
 

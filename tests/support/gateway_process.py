@@ -59,7 +59,7 @@ class GatewayProcess:
                 yield gateway
             finally:
                 process.kill()
-                await asyncio.wait([gateway._following])
+                await gateway._following
 
     async def ask(self, folder: Path, verb: str) -> dict[str, Any]:
         """What it answers on the socket for requests from this machine; `folder`: of its configuration."""
@@ -107,7 +107,7 @@ class GatewayProcess:
     async def ended(self) -> int:
         """Its exit status; all that it has said is in the log then."""
         async with asyncio.timeout(PATIENCE_S):
-            await asyncio.wait([self._following])
+            await asyncio.shield(self._following)
             return await self._process.wait()
 
     async def said(self, text: str, *, times: int = 1) -> None:

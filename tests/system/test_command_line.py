@@ -85,6 +85,7 @@ def test_every_command_has_a_help_text(command: str) -> None:
 
 
 @pytest.mark.repetitive
+@pytest.mark.timeout(300)  # some thirty processes, one after the other
 def test_every_command_can_be_loaded_by_itself_without_a_word() -> None:
     modules = [f"gateway.commands.{each.name}" for each in pkgutil.iter_modules(gateway.commands.__path__)]
     for module in modules:

@@ -12,7 +12,7 @@ import pytest
 
 import drivers
 from gateway.bus import EventBus
-from gateway.config import Config, WebOptions
+from gateway.config import Config, HomeAssistantOptions, WebOptions
 from gateway.filters.filter import MOST_METRICS
 from gateway.homeassistant.discovery import BIRTH_EVERY_S, Discovery
 from gateway.homeassistant.memory import Memory
@@ -203,6 +203,29 @@ async def test_metric_that_left_while_the_broker_was_away_is_cleared_though_the_
         assert work.components("board")["sensor_u"] == {"platform": "sensor"}
     async with Work.running(without_u, path) as work:
         assert work.components("board").keys() == {"sensor_t"}
+
+
+async def test_entities_of_another_driver_are_forgotten_though_the_broker_was_away_when_it_left() -> None:
+    async with Work.running(site(board=board())) as work:
+        await work.see("board", t=1)
+        work.is_there = False
+        await work.change(site(board={"driver": "nmea0183", "port": "/dev/ttyUSB1"}))
+        await work.see("board", sog=5.1)
+        work.is_there = True
+        work.delivery.board.repost_all()
+        await asyncio.sleep(3)
+        assert work.components("board")["sensor_t"] == {"platform": "sensor"}
+
+
+async def test_it_speaks_where_home_assistant_listens_and_speaks() -> None:
+    async with Work.running(site()) as work:
+        assert work.discovery.says() == ("homeassistant", "homeassistant/status")
+        work.config = work.config.model_copy(
+            update={"homeassistant": HomeAssistantOptions(discovery_prefix="ha", status_topic="birth")}
+        )
+        assert work.discovery.says() == ("ha", "birth")
+        await work.change(site(there=False))
+        assert work.discovery.says() == ()
 
 
 async def test_what_left_while_a_broker_was_not_configured_is_cleared_when_it_is_again() -> None:

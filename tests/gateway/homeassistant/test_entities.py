@@ -143,7 +143,8 @@ def test_more_than_home_assistant_can_bear_is_left_out_and_counted() -> None:
     announced = of_device("ha", PLACE, many, [], maker="", model="")
     assert announced is not None
     assert (len(announced.components), announced.left_out) == (MOST_ENTITIES, 9)
-    assert len(announced.message({}).payload) < LARGEST_OF_ALL
+    renamed = {f"sensor_{'m' * 90}{number}": "sensor" for number in range(2000)}
+    assert len(announced.message({}).payload) < len(announced.message(renamed).payload) < LARGEST_OF_ALL
 
 
 @pytest.mark.parametrize("length", [30, 40, 50, 100, 1000])

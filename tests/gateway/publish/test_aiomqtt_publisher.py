@@ -70,8 +70,7 @@ async def test_broker_that_hangs_up_on_who_has_just_given_up_waiting_for_it_puts
     rogue.mute = True
     client = MendedClient(hostname=rogue.host, port=rogue.port)
     entering = asyncio.create_task(client.__aenter__())
-    await until(lambda: client._misc_task is not None)
-    await asyncio.sleep(0.1)  # its thread has connected, and it waits to be let in
+    await until(lambda: client._connected._callbacks)  # it waits to be let in
     entering.cancel()
     await asyncio.wait([entering])
     assert client._connected.cancelled()
