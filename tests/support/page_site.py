@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from drivers.instrument import PtyInstrument
-from tests.support.gateway_process import PATIENCE_S, GatewayProcess
+from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.ports import free_port
 
 JSON = {"Content-Type": "application/json"}
@@ -57,7 +57,7 @@ class PageSite:
         with PtyInstrument.plugged_in(self.folder / "board") as board:
             async with GatewayProcess.running(self.file, anew=anew) as gateway:
                 await gateway.said("status page: http")
-                await board.opened()
+                await until(lambda: gateway.listens_to([board.path]))
                 yield gateway, board
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:

@@ -19,7 +19,7 @@ from gateway.model import Reading, Stamp
 from gateway.publish.topics import Topics
 from gateway.wire import encode
 from tests.support.documents import ROOT, indented
-from tests.support.gateway_process import PATIENCE_S, GatewayProcess
+from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.mosquitto import program
 from tests.support.page_site import page_site
 from tests.support.ports import free_port
@@ -116,7 +116,7 @@ async def test_netcat_shows_the_feed_as_the_page_says(tmp_path: Path) -> None:
                 assert process.stdout is not None
                 async with asyncio.timeout(PATIENCE_S):
                     first = json.loads(await process.stdout.readline())
-                    await board.opened()
+                    await until(lambda: gateway.listens_to([tmp_path / "board"]))
                     await board.say(b'{"t":20.5}\n')
                     while json.loads(await process.stdout.readline())["event"] != "reading":
                         pass

@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from drivers.instrument import PtyInstrument
+from gateway.commands.replay import SETTLING_S
 from gateway.homeassistant.discovery import SETTLE_S
 from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.home_assistant import UNAVAILABLE, UNKNOWN, HomeAssistant
@@ -66,6 +67,7 @@ class Site:
 
     async def say(self, values: Mapping[str, Any]) -> None:
         await self.board.opened()
+        await asyncio.sleep(SETTLING_S)
         await self.board.say(json.dumps(values).encode() + b"\n")
 
     async def says_until(

@@ -360,7 +360,7 @@ async def test_instrument_that_means_harm_costs_nothing_but_its_own_readings(sit
             Subscriber.listening(site.broker.host, site.broker.port, "#") as plant,
         ):
             await gateway.said("board: online")
-            await other.opened()
+            await until(lambda: gateway.listens_to([other.path]))
             for each in _harm():
                 await board.say(each)
             await board.say(b'{"last":1}\n')

@@ -259,7 +259,7 @@ async def test_port_that_is_taken_is_said_once_and_the_page_comes_when_it_is_fre
             board = stack.enter_context(PtyInstrument.plugged_in(site.folder / "board"))
             gateway = await stack.enter_async_context(GatewayProcess.running(site.file))
             await gateway.said(f"status page: offline: 127.0.0.1:{site.port}: another program listens there")
-            await board.opened()
+            await until(lambda: gateway.listens_to([board.path]))
             await board.say(b'{"t":20}\n')
             await gateway.said("board: online")
             await asyncio.sleep(2)

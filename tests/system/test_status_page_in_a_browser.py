@@ -12,7 +12,7 @@ import pytest
 
 from drivers.instrument import PtyInstrument
 from tests.support.chromium import Chromium, Page
-from tests.support.gateway_process import PATIENCE_S, GatewayProcess
+from tests.support.gateway_process import PATIENCE_S, GatewayProcess, until
 from tests.support.page_site import PageSite, page_site
 
 pytestmark = [pytest.mark.real_time, pytest.mark.xdist_group("browser")]
@@ -125,12 +125,12 @@ async def test_browser_that_is_asked_who_it_is_says_so_and_shows_all_of_it(site:
 async def test_who_has_looked_away_sees_nothing_of_what_is_over(site: PageSite) -> None:
     state = "document.querySelector('.device').dataset.state === '%s'"
     reason = "document.querySelector('.device .reason').textContent"
-    async with shown(site) as (page, _, board):
+    async with shown(site) as (page, gateway, board):
         board.unplug()
         await page.until(f"{state % 'offline'} && {reason} !== ''")
         await page.run("source.close()")
         board.plug_in()
-        await board.opened()
+        await until(lambda: gateway.listens_to([board.path]))
         await board.say(b'{"t":20}\n')
         await site.value("t", 20)
         async with asyncio.timeout(PATIENCE_S):
