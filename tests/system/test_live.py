@@ -24,7 +24,7 @@ from tests.support.subscriber import Subscriber
 
 pytestmark = pytest.mark.real_time
 
-WATCHERS, READINGS, RATE = 50, 4000, 800
+WATCHERS, READINGS, RATE = 50, 4000, 400
 
 
 @pytest.fixture
