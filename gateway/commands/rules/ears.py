@@ -59,11 +59,12 @@ class Ears:
 
     @property
     def topics(self) -> list[str]:
+        """The alert first: it stands there, and all else may have been heard before that has come."""
         below = "+" if self._by_metric else "availability"
         return [
+            f"{self._alerts}/+" if self._of_several else self._alerts,
             *(topic for topic in self._devices if not self._by_metric),
             *(f"{topic}/{below}" for topic in self._devices),
-            f"{self._alerts}/+" if self._of_several else self._alerts,
         ]
 
     @property
